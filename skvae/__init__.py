@@ -1,0 +1,23 @@
+"""Variational autoencoders as scikit-learn estimators."""
+
+from ._likelihoods import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    Likelihood,
+    NegativeBinomial,
+    Poisson,
+)
+from ._transformer import VAETransformer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "Gaussian",
+    "Likelihood",
+    "NegativeBinomial",
+    "Poisson",
+    "VAETransformer",
+]

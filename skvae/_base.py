@@ -1,0 +1,396 @@
+"""The estimator under every public one: parameters, fitting, inference, pickling."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor
+
+from ._batches import Rows
+from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
+from ._device import (
+    available_devices,
+    draw_seed,
+    local_random_state,
+    resolve_device,
+    seeded_generator,
+    training_dtype,
+)
+from ._inference import InferenceMixin, answer_dtype
+from ._likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
+from ._module import VAE, VAEConfig
+from ._networks import ACTIVATIONS
+from ._training import DivergenceError, Epoch, Recipe, Record, Trainer, train
+from ._validation import check_support, validate_rows
+
+# Columns' means and variances are gathered from this many rows at a time.
+_MOMENTS_CHUNK = 4096
+
+History = dict[str, list[float]]
+
+
+class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
+    """Base of the estimators; see `skvae.VAETransformer` for parameters and attributes."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "architecture": [StrOptions({"mlp", "conv"}), callable],
+        "image_shape": ["array-like", None],
+        "likelihood": [StrOptions(set(LIKELIHOODS)), Likelihood],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "kl_warmup": [Interval(Real, 0, 1, closed="both")],
+        "prior_std": [Interval(Real, 0, None, closed="neither")],
+        "solver": [StrOptions({"adam", "adamw", "rmsprop"})],
+        "learning_rate": [StrOptions({"cosine", "constant"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+    }
+
+    module_: VAE
+    history_: History
+    device_: torch.device
+    n_iter_: int
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        hidden_layer_sizes: Any = "auto",
+        activation: str = "gelu",
+        architecture: Any = "mlp",
+        image_shape: Any = None,
+        likelihood: str | Likelihood = "gaussian",
+        beta: float = 1.0,
+        kl_warmup: float = 0.0,
+        prior_std: float = 1.0,
+        solver: str = "adam",
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 0.003,
+        batch_size: Any = "auto",
+        max_iter: int = 100,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        n_importance_samples: int = 16,
+        warm_start: bool = False,
+        verbose: int = 0,
+        random_state: Any = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.architecture = architecture
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.prior_std = prior_std
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.n_importance_samples = n_importance_samples
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+
+    # ---- Fitting ---------------------------------------------------------------------
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the model to X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data: numbers within the support of the likelihood. Arrays and
+            memory maps are read batch by batch and never copied whole.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if training diverges.
+        """
+        with self._kept_on_failure():
+            return self._fit(X, y)
+
+    def _fit(self, X: Any, y: Any) -> Self:
+        resume = self.warm_start and hasattr(self, "module_")
+        X_valid = self._validate(X, reset=not resume)
+        rng = local_random_state(self.random_state)
+        rows, validation = self._split(X_valid, rng)
+        trainer = self._start(rows, rng, resume=resume)
+        history: History = {}
+
+        def fitted_so_far() -> dict[str, Any]:
+            attributes = _fitted_attributes(trainer, history)
+            return copy.deepcopy({**attributes, "_trainer": None})
+
+        epochs = train(
+            trainer, rows, validation, n_iter_no_change=self.n_iter_no_change, tol=self.tol
+        )
+        try:
+            with closing(epochs):
+                followed: Iterator[Epoch] = run_callbacks(epochs, self, X, y, fitted_so_far)
+                if self.verbose:
+                    followed = show_progress(followed, self.max_iter)
+                for epoch in followed:
+                    _append(history, epoch.record)
+        except DivergenceError as error:
+            raise self._divergence(history) from error
+        self.__dict__.update(_fitted_attributes(trainer, history))
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Train for one more epoch, on X alone.
+
+        The first call on an unfitted estimator builds the model and takes the columns'
+        means and scales from this X: it should be representative. The optimiser's state
+        carries over between calls. The learning rate stays at `learning_rate_init`: with
+        ``learning_rate="constant"``, k calls equal a `fit` of k epochs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter is invalid, or if training diverges; a fitted model is
+            then left as it was before the call.
+        """
+        resume = hasattr(self, "module_")
+        rows = Rows(self._validate(X, reset=not resume), resolve_device(self.device))
+        trainer = getattr(self, "_trainer", None)
+        if trainer is None:
+            trainer = self._start(rows, local_random_state(self.random_state), resume=resume)
+        trainer.recipe = replace(self._recipe(trainer.module, len(rows)), learning_rate="constant")
+        before = copy.deepcopy(trainer.module.state_dict())
+        history = copy.deepcopy(self.history_) if resume else {}
+        try:
+            _append(history, trainer.epoch(rows))
+        except DivergenceError as error:
+            trainer.module.load_state_dict(before)
+            self._trainer = None  # its moments are no longer finite either
+            raise self._divergence(history) from error
+        self.__dict__.update(_fitted_attributes(trainer, history))
+        return self
+
+    @contextmanager
+    def _kept_on_failure(self) -> Iterator[None]:
+        """Put back what validation noted of an X that could then not be fitted."""
+        names = ("n_features_in_", "feature_names_in_", "_dtype")
+        state = self.__dict__
+        before = {name: state[name] for name in names if name in state}
+        try:
+            yield
+        except BaseException:
+            for name in names:
+                state.pop(name, None)
+            state.update(before)
+            raise
+
+    def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
+        """Return X, checked against the estimator and the likelihood's support."""
+        likelihood = resolve_likelihood(self.likelihood) if reset else self.module_.likelihood
+        X = validate_rows(self, X, reset=reset)
+        check_support(self, X, likelihood)
+        if reset:
+            self._dtype = answer_dtype(X)
+        return X
+
+    def _split(self, X: np.ndarray, rng: np.random.RandomState) -> tuple[Rows, Rows | None]:
+        """Return the rows to train on and, for early stopping, those to validate on."""
+        device = resolve_device(self.device)
+        if not self.early_stopping:
+            return Rows(X, device), None
+        if len(X) < 2:
+            raise ValueError("early_stopping=True needs at least 2 samples; X has 1 sample.")
+        index, held_out = train_test_split(
+            np.arange(len(X)), test_size=self.validation_fraction, random_state=rng
+        )
+        return Rows(X, device, np.sort(index)), Rows(X, device, np.sort(held_out))
+
+    def _start(self, rows: Rows, rng: np.random.RandomState, *, resume: bool) -> Trainer:
+        """Return a trainer of a new module, or of a copy of the fitted one."""
+        weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
+        config = self._config()
+        if not resume:
+            module = VAE(config, seeded_generator(weight_seed))
+            module.start_at(len(rows), *_column_moments(rows))
+        elif config == self.module_.config:
+            module = copy.deepcopy(self.module_)
+        else:
+            raise ValueError(
+                f"The fitted model was built as {self.module_.config}, but the parameters now "
+                f"ask for {config}: training cannot go on from it. Fit with warm_start=False."
+            )
+        module = _place(module, rows.device)
+        return Trainer(module, self._recipe(module, len(rows)), training_seed)
+
+    def _config(self) -> VAEConfig:
+        """Return what the parameters say about the module, in a comparable form."""
+        sizes, shape = self.hidden_layer_sizes, self.image_shape
+        if not isinstance(sizes, str):
+            sizes = tuple(np.ravel(sizes).tolist())
+        return VAEConfig(
+            n_features=int(self.n_features_in_),
+            latent_dim=int(self.latent_dim),
+            architecture=self.architecture,
+            hidden_layer_sizes=sizes,
+            activation=self.activation,
+            image_shape=None if shape is None else tuple(np.ravel(shape).tolist()),
+            likelihood=self.likelihood,
+            prior_std=float(self.prior_std),
+        )
+
+    def _recipe(self, module: VAE, n_rows: int) -> Recipe:
+        auto = min(max(n_rows // 50, 32), 200)
+        batch_size = auto if self.batch_size == "auto" else self.batch_size
+        return Recipe(
+            solver=self.solver,
+            learning_rate=self.learning_rate,
+            learning_rate_init=self.learning_rate_init,
+            batch_size=batch_size,
+            max_iter=self.max_iter,
+            beta=self.beta,
+            kl_warmup=self.kl_warmup,
+            dtype=training_dtype(self.precision, module.bias.device, module),
+        )
+
+    def _divergence(self, history: History) -> ValueError:
+        epoch = len(history.get("loss", ())) + 1
+        return ValueError(
+            f"Training diverged in epoch {epoch}: the loss is not finite. Lower "
+            f"learning_rate_init, now {self.learning_rate_init}, or look for extreme values in X."
+        )
+
+    # ---- State -----------------------------------------------------------------------
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Training loss of each epoch, in nats per row: ``history_["loss"]``."""
+        return self.history_["loss"]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if isinstance(self.likelihood, Likelihood) or self.likelihood in LIKELIHOODS:
+            support = resolve_likelihood(self.likelihood).support
+            tags.input_tags.positive_only = not support.check(torch.tensor(-1.0))
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the optimiser's, and with weights as NumPy arrays."""
+        state = super().__getstate__().copy()
+        state.pop("_trainer", None)
+        if (module := state.pop("module_", None)) is not None:
+            weights = {name: w.cpu().numpy() for name, w in module.state_dict().items()}
+            state["module_"] = {"config": vars(module.config), "weights": weights}
+            state["device_"] = str(self.device_)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the module, on the device that trained it if there is one here."""
+        super().__setstate__(state)
+        saved: Any = vars(self).get("module_")
+        if isinstance(saved, dict):
+            module = VAE(VAEConfig(**saved["config"]), seeded_generator(0)).eval()
+            weights = {name: torch.tensor(w) for name, w in saved["weights"].items()}
+            module.load_state_dict(weights)
+            name = str(self.device_)
+            self.device_ = torch.device(name if name in available_devices() else "cpu")
+            self.module_ = _place(module, self.device_)
+
+
+def _place(module: VAE, device: torch.device) -> VAE:
+    """Move the module to `device`; Metal has no float64, in which the columns' units are."""
+    return (module.float() if device.type == "mps" else module).to(device)
+
+
+def _column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
+    """Return the mean and variance of each column, 0 for one that is constant up to rounding."""
+    scaler = StandardScaler()
+    for chunk in gen_batches(len(rows), _MOMENTS_CHUNK):
+        scaler.partial_fit(rows.take(chunk).cpu().numpy())
+    constant = scaler.scale_ != np.sqrt(scaler.var_)
+    return torch.from_numpy(scaler.mean_), torch.from_numpy(np.where(constant, 0.0, scaler.var_))
+
+
+def _append(history: History, record: Record) -> None:
+    """Add an epoch to the lists, all of which stay equally long."""
+    n_epochs = len(history.get("loss", ()))
+    for name in dict.fromkeys([*history, *record]):
+        history.setdefault(name, [math.nan] * n_epochs).append(record.get(name, math.nan))
+
+
+def _fitted_attributes(trainer: Trainer, history: History) -> dict[str, Any]:
+    """Return the attributes of an estimator that training leaves."""
+    module = trainer.module
+    return {
+        "module_": module,
+        "history_": history,
+        "n_iter_": len(history["loss"]),
+        "device_": module.bias.device,
+        "_n_features_out": module.latent_dim,
+        "_trainer": trainer,
+    }

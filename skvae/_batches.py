@@ -1,0 +1,57 @@
+"""Rows of an array, handed out as tensors, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+# What torch computes with. Any other number type is read as float64.
+_TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
+
+
+class Rows:
+    """A view of some rows of a 2-D array, which is never copied whole.
+
+    Parameters
+    ----------
+    X : ndarray or memmap of shape (n, n_features)
+        Any numeric dtype and memory order; it may be read-only.
+    device : torch.device
+        Where batches go.
+    index : ndarray of shape (n_rows,), optional
+        Rows of X to use; all by default.
+    """
+
+    def __init__(
+        self, X: np.ndarray, device: torch.device, index: np.ndarray | None = None
+    ) -> None:
+        self.X = X
+        self.device = device
+        self.index = np.arange(len(X)) if index is None else index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, positions: np.ndarray | slice) -> Tensor:
+        """Return those rows, (len(positions), n_features), in X's dtype where torch has it."""
+        rows = np.take(self.X, self.index[positions], axis=0)
+        if rows.dtype.str[1:] not in _TORCH_KINDS or not rows.dtype.isnative:
+            rows = rows.astype(np.float64)
+        batch = torch.from_numpy(rows)
+        if self.device.type == "mps" and batch.dtype == torch.float64:
+            batch = batch.float()  # the only floating point type that Metal has
+        return batch.to(self.device, non_blocking=True)
+
+    def batches(self, batch_size: int) -> Iterator[Tensor]:
+        """Yield all rows in order."""
+        for start in range(0, len(self), batch_size):
+            yield self.take(slice(start, start + batch_size))
+
+    def shuffled(self, batch_size: int, generator: Generator) -> Iterator[Tensor]:
+        """Yield all rows once, in an order drawn from `generator`, a CPU one."""
+        order = torch.randperm(len(self), generator=generator).numpy()
+        for start in range(0, len(self), batch_size):
+            yield self.take(order[start : start + batch_size])

@@ -1,0 +1,119 @@
+"""Where tensors live, in which precision they are multiplied, and whence chance comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from torch import Generator, nn
+
+# A CPU multiplies a matrix with fewer weights as fast in float32: converting it costs more
+# than the product saves. Convolutions, whose weights are used many times, gain at any size.
+_MIN_WEIGHTS_FOR_BFLOAT16 = 100_000
+_GLOBAL_GENERATORS = threading.RLock()
+
+
+def available_devices() -> list[str]:
+    """Return the names of the devices of this machine, the preferred one first."""
+    names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.cuda.is_available() and names:
+        names.insert(0, "cuda")
+    else:
+        names = []
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return [*names, "cpu"]
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device meant, which "auto" takes to be the fastest there is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here; the message lists those there are.
+    """
+    available = available_devices()
+    if isinstance(device, str) and device == "auto":
+        return torch.device(available[0])
+    name = str(device)
+    if name not in available and name != "cpu:0":
+        raise ValueError(
+            f"device={name!r} is not available on this machine; available are "
+            f"{['auto', *available]}."
+        )
+    return torch.device(device)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 matrices faster than float32 ones in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        features: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(features.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return False
+
+
+def training_dtype(precision: str, device: torch.device, module: nn.Module) -> torch.dtype:
+    """Return the dtype in which training multiplies matrices.
+
+    "auto" is bfloat16 where the hardware gains from it and the network is large enough.
+    Weights, the terms of the bound and the optimiser's state are float32 either way.
+    """
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    large = any(p.ndim > 2 or p.numel() >= _MIN_WEIGHTS_FOR_BFLOAT16 for p in module.parameters())
+    gains = large and has_fast_bfloat16(device)
+    return torch.bfloat16 if gains else torch.float32
+
+
+@contextmanager
+def arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Let networks multiply in `dtype`, reproducibly."""
+    # cuDNN's fastest kernels may differ from run to run in the order of their sums.
+    reproducible = (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+        if device.type == "cuda"
+        else nullcontext()
+    )
+    with reproducible, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        yield
+
+
+def local_random_state(random_state: Any) -> np.random.RandomState:
+    """Return `check_random_state(random_state)`, save that None is fresh entropy.
+
+    scikit-learn takes None to be NumPy's global generator, and so moves it on.
+    """
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+def draw_seed(rng: np.random.RandomState) -> int:
+    """Return the next seed of scikit-learn's kind of generator."""
+    return int(rng.randint(2**31 - 1))
+
+
+@contextmanager
+def seeded_global_generator(seed: int, device: torch.device) -> Iterator[None]:
+    """Let foreign code draw from torch's global generators, seeded, and then put them back.
+
+    They belong to the whole process, so threads that need them take turns.
+    """
+    cuda = [device] if device.type == "cuda" else []
+    with _GLOBAL_GENERATORS, torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def seeded_generator(seed: int, device: torch.device | str = "cpu") -> Generator:
+    """Return a generator of its own on `device`: global random states stay untouched."""
+    return Generator(device=device).manual_seed(seed)

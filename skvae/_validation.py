@@ -1,0 +1,71 @@
+"""Checks of X that say which column is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import validate_data
+
+from ._likelihoods import Likelihood
+
+_CHUNK = 4096
+
+
+def validate_rows(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+    """Return X as a 2-D numeric array, without a copy if it is one already.
+
+    Raises
+    ------
+    ValueError
+        As scikit-learn's `validate_data`, with the first offending column named.
+    """
+    try:
+        X_valid = validate_data(estimator, X, reset=reset, dtype="numeric")
+    except ValueError as error:
+        place = _first_bad_column(X)
+        if place is None:
+            raise
+        raise ValueError(f"{error}\nThe first such value is in {place}.") from error
+    # Half and extended precision have no place in torch on a CPU.
+    return X_valid if X_valid.dtype.itemsize <= 8 else X_valid.astype(np.float64)
+
+
+def check_support(estimator: Any, X: np.ndarray, likelihood: Likelihood) -> None:
+    """Raise `ValueError` at the first value of X that the likelihood cannot explain."""
+    if likelihood.support is torch.distributions.constraints.real:
+        return  # finite already
+    for chunk in gen_batches(len(X), _CHUNK):
+        inside = likelihood.support.check(torch.from_numpy(X[chunk].astype(np.float64)))
+        if not inside.all():
+            row, column = (int(i) for i in (~inside).nonzero()[0])
+            value = X[row + chunk.start, column]
+            place = _column(column, getattr(estimator, "feature_names_in_", None))
+            kind = "Negative" if value < 0 else "Unsuitable"
+            raise ValueError(
+                f"{kind} values in data passed to {type(estimator).__name__}: {value} in {place}, "
+                f"row {row + chunk.start}, is outside the support of {likelihood}. "
+                f"{likelihood.remedy}"
+            )
+
+
+def _column(index: int, names: Any) -> str:
+    return f"column {index}" if names is None else f"column {names[index]!r}"
+
+
+def _first_bad_column(X: Any) -> str | None:
+    """Name the first column with a value that is not a finite number, if it can be found."""
+    values = np.asarray(X)
+    if values.ndim != 2 or np.iscomplexobj(values):
+        return None
+    names = getattr(X, "columns", None)
+    for index in range(values.shape[1]):
+        try:
+            finite = np.isfinite(values[:, index].astype(np.float64))
+        except (TypeError, ValueError):
+            return _column(index, names)
+        if not finite.all():
+            return f"{_column(index, names)}, row {int(np.argmin(finite))}"
+    return None

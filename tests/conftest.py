@@ -1,0 +1,38 @@
+"""What tests share: data sets and where to find the real ones."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_wine
+
+
+@pytest.fixture(scope="session")
+def wine():
+    return load_wine().data
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Pixels of scikit-learn's digits in [0, 1], without the three that are constant."""
+    X = load_digits().data / 16
+    return X[:, X.std(axis=0) > 0]
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    """Three well-separated clusters in six dimensions on different scales."""
+    rng = np.random.RandomState(0)
+    centres = rng.normal(scale=5, size=(3, 6))
+    X = centres[rng.randint(3, size=90)] + rng.normal(size=(90, 6))
+    return X * [1, 10, 100, 1e3, 1e-3, 1e-6] + [0, 5, -1e3, 1e5, 1, 0]
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """Folder with the real data sets."""
+    folder = os.environ.get("SKVAE_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("needs real data: set SKVAE_DATA to the folder that holds mnist/ and others")
+    return Path(folder)

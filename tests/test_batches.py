@@ -1,0 +1,136 @@
+"""Rows of arrays of every kind, as tensors."""
+
+import numpy as np
+import pytest
+import torch
+
+from skvae._batches import Rows
+
+CPU = torch.device("cpu")
+
+
+def table(dtype=np.float64) -> np.ndarray:
+    """Return 10 rows by 3 columns, all different unless the dtype has too few values."""
+    return (np.arange(30).reshape(10, 3) % 128).astype(dtype)
+
+
+def memory_map(tmp_path, mode):
+    path = tmp_path / "X.npy"
+    np.save(path, table())
+    return np.load(path, mmap_mode=mode)
+
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+LAYOUTS = {
+    "C": lambda X: X,
+    "Fortran": np.asfortranarray,
+    "negative strides": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "read-only": read_only,
+    "broadcast": lambda X: np.broadcast_to(X[0], X.shape),
+}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("float32", torch.float32),
+        ("float64", torch.float64),
+        ("uint8", torch.uint8),
+        ("int8", torch.int8),
+        ("int16", torch.int16),
+        ("int32", torch.int32),
+        ("int64", torch.int64),
+        ("bool", torch.bool),
+        ("float16", torch.float64),
+        ("uint16", torch.float64),
+        ("uint32", torch.float64),
+        ("longdouble", torch.float64),
+        (">f4", torch.float64),
+        (">f8", torch.float64),
+        (">i4", torch.float64),
+    ],
+)
+def test_rows_keep_a_dtype_that_torch_has_and_are_double_otherwise(dtype, expected):
+    X = table(dtype)
+    batch = Rows(X, CPU).take(slice(2, 5))
+    assert batch.dtype == expected
+    assert batch.tolist() == X[2:5].astype(np.float64).tolist()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", ">f4"])
+def test_rows_come_from_arrays_of_any_layout(layout, dtype):
+    X = LAYOUTS[layout](table(dtype))
+    rows = Rows(X, CPU)
+    assert rows.take(np.array([7, 0, 7])).tolist() == X[[7, 0, 7]].tolist()
+    assert torch.cat(list(rows.batches(4))).tolist() == X.tolist()
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_rows_come_from_memory_maps(tmp_path, mode):
+    X = memory_map(tmp_path, mode)
+    rows = Rows(X, CPU)
+    assert rows.X is X
+    assert rows.take(slice(3, 6)).tolist() == table()[3:6].tolist()
+    assert torch.cat(list(rows.shuffled(4, torch.Generator()))).sum() == table().sum()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_batch_may_be_written_to_without_changing_the_data(dtype):
+    X = table(dtype)
+    for batch in Rows(X, CPU).batches(4):
+        batch.zero_()
+    np.testing.assert_array_equal(X, table(dtype))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
+def test_batches_are_all_rows_in_order(batch_size):
+    batches = list(Rows(table(), CPU).batches(batch_size))
+    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert 1 <= len(batches[-1]) <= batch_size
+    np.testing.assert_array_equal(torch.cat(batches), table())
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
+def test_shuffled_batches_cover_each_row_once(batch_size):
+    batches = list(Rows(table(), CPU).shuffled(batch_size, torch.Generator().manual_seed(0)))
+    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    shuffled = torch.cat(batches).numpy()
+    assert (shuffled != table()).any()
+    np.testing.assert_array_equal(shuffled[np.argsort(shuffled[:, 0])], table())
+
+
+def test_order_follows_from_the_generator_alone():
+    rows = Rows(table(), CPU)
+
+    def order(generator):
+        return torch.cat(list(rows.shuffled(4, generator)))[:, 0].tolist()
+
+    before = torch.get_rng_state()
+    generator = torch.Generator().manual_seed(0)
+    first, second = order(generator), order(generator)
+    assert first != second
+    assert order(torch.Generator().manual_seed(0)) == first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("index", [[8, 1, 1, 5], [0], list(range(9, -1, -1))])
+def test_index_makes_a_view_of_those_rows(index):
+    X = table()
+    rows = Rows(X, CPU, np.array(index))
+    assert len(rows) == len(index)
+    assert rows.X is X
+    assert torch.cat(list(rows.batches(3))).tolist() == X[index].tolist()
+    assert rows.take(slice(0, 1)).tolist() == X[index[:1]].tolist()
+    shuffled = torch.cat(list(rows.shuffled(3, torch.Generator().manual_seed(0))))
+    assert sorted(shuffled[:, 0].tolist()) == sorted(X[index, 0].tolist())
+
+
+def test_all_rows_are_used_without_an_index():
+    assert len(Rows(table(), CPU)) == 10

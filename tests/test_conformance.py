@@ -1,0 +1,71 @@
+"""scikit-learn's own checks, over every likelihood that can be given their data."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skvae import Gaussian, VAETransformer
+from skvae._inference import answer_dtype
+from skvae._validation import validate_rows
+
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 5}
+
+
+class SquashingVAE(VAETransformer):
+    """Takes any data, which it squashes to where its likelihood has its support."""
+
+    def _validate(self, X, *, reset):
+        X = validate_rows(self, X, reset=reset)
+        if reset:
+            self._dtype = answer_dtype(X)
+        if self.likelihood in ("bernoulli", "continuous_bernoulli"):
+            return expit(X).astype(self._dtype)
+        return np.rint(np.abs(X)).clip(max=1000).astype(self._dtype)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = False
+        return tags
+
+
+ESTIMATORS = [
+    VAETransformer(max_iter=5),
+    VAETransformer(likelihood=Gaussian("shared"), **SMALL),
+    VAETransformer(likelihood=Gaussian("row"), **SMALL),
+    VAETransformer(likelihood=Gaussian(0.5), **SMALL),
+    VAETransformer(3, hidden_layer_sizes=(), max_iter=5),
+    VAETransformer(early_stopping=True, validation_fraction=0.5, **SMALL),
+    SquashingVAE(likelihood="bernoulli", **SMALL),
+    SquashingVAE(likelihood="continuous_bernoulli", **SMALL),
+    SquashingVAE(likelihood="poisson", **SMALL),
+    SquashingVAE(likelihood="negative_binomial", **SMALL),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_passes_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+# Some of these checks pass arrays to an estimator fitted on frames, and the reverse.
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_dataframe_column_names_consistency,
+        estimator_checks.check_estimators_partial_fit_n_features,
+        estimator_checks.check_global_output_transform_pandas,
+        estimator_checks.check_param_validation,
+        estimator_checks.check_set_output_transform,
+        estimator_checks.check_set_output_transform_pandas,
+        estimator_checks.check_set_output_transform_polars,
+        estimator_checks.check_transformer_get_feature_names_out,
+        estimator_checks.check_transformer_get_feature_names_out_pandas,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_estimator_passes_the_checks_that_the_suite_leaves_out(check):
+    check("VAETransformer", VAETransformer(**SMALL))

@@ -1,0 +1,243 @@
+"""Devices, precision and seeds."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skvae import _device
+from skvae._device import (
+    arithmetic,
+    available_devices,
+    draw_seed,
+    has_fast_bfloat16,
+    resolve_device,
+    seeded_generator,
+    training_dtype,
+)
+
+CPU = torch.device("cpu")
+LARGE, SMALL = nn.Linear(400, 300), nn.Linear(4, 3)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that pretends what devices there are."""
+
+    def pretend(*, n_cuda=0, mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: n_cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: n_cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+# ---- Devices -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ({}, ["cpu"]),
+        ({"mps": True}, ["mps", "cpu"]),
+        ({"n_cuda": 2}, ["cuda", "cuda:0", "cuda:1", "cpu"]),
+    ],
+)
+def test_auto_is_the_first_of_the_devices_there_are(machine, there, expected):
+    machine(**there)
+    assert available_devices() == expected
+    assert resolve_device("auto") == torch.device(expected[0])
+
+
+def test_driver_that_counts_devices_it_cannot_use_has_none(machine, monkeypatch):
+    machine(n_cuda=1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert available_devices() == ["cpu"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", CPU, torch.device("cpu", 0)], ids=repr)
+def test_cpu_is_always_there(machine, device):
+    machine()
+    assert resolve_device(device).type == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda", 1)], ids=repr)
+def test_device_is_resolved_by_name_or_object(machine, device):
+    machine(n_cuda=2)
+    assert resolve_device(device) == torch.device(device)
+
+
+@pytest.mark.parametrize(
+    "device", ["cuda", "cuda:0", "mps", "gpu", "", "CPU", torch.device("cuda:7"), "meta"], ids=repr
+)
+def test_device_that_is_not_there_is_an_error_that_lists_those_that_are(machine, device):
+    machine()
+    message = rf"device='{device}' is not available .* available are \['auto', 'cpu'\]"
+    with pytest.raises(ValueError, match=message):
+        resolve_device(device)
+
+
+def test_error_lists_each_of_several_devices(machine):
+    machine(n_cuda=2)
+    with pytest.raises(ValueError, match=r"\['auto', 'cuda', 'cuda:0', 'cuda:1', 'cpu'\]"):
+        resolve_device("cuda:2")
+
+
+# ---- Precision -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("module", [SMALL, LARGE], ids=["small", "large"])
+def test_precision_asked_for_is_taken_at_its_word(monkeypatch, fast, module):
+    monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: fast)
+    assert training_dtype("float32", CPU, module) == torch.float32
+    assert training_dtype("bfloat16", CPU, module) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("fast", "module", "expected"),
+    [
+        (True, LARGE, torch.bfloat16),
+        (True, SMALL, torch.float32),
+        (False, LARGE, torch.float32),
+        (False, SMALL, torch.float32),
+    ],
+)
+def test_auto_is_bfloat16_only_where_hardware_and_size_gain_from_it(
+    monkeypatch, fast, module, expected
+):
+    monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: fast)
+    assert training_dtype("auto", CPU, module) == expected
+
+
+def test_convolutions_gain_from_bfloat16_at_any_size(monkeypatch):
+    monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: True)
+    assert training_dtype("auto", CPU, nn.Conv2d(1, 2, 3)) == torch.bfloat16
+
+
+def test_module_without_weights_trains_in_float32(monkeypatch):
+    monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: True)
+    assert training_dtype("auto", CPU, nn.Identity()) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({}, False),
+        ({"avx512_f": True}, False),
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+        ({"avx512_bf16": False, "amx_bf16": False}, False),
+    ],
+)
+def test_cpu_is_fast_in_bfloat16_if_it_says_so(monkeypatch, features, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
+    assert has_fast_bfloat16(CPU) is expected
+
+
+def test_cpu_is_not_fast_in_bfloat16_if_torch_cannot_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert has_fast_bfloat16(CPU) is False
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)]
+)
+def test_cuda_is_fast_in_bfloat16_from_compute_capability_8(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert has_fast_bfloat16(torch.device("cuda")) is expected
+
+
+def test_metal_is_not_taken_to_be_fast_in_bfloat16():
+    assert has_fast_bfloat16(torch.device("mps")) is False
+
+
+# ---- The arithmetic context ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_networks_multiply_in_the_dtype_of_the_context(dtype):
+    with arithmetic(CPU, dtype):
+        assert SMALL(torch.zeros(2, 4)).dtype == dtype
+    assert SMALL(torch.zeros(2, 4)).dtype == torch.float32
+
+
+def test_float32_context_holds_inside_an_outer_autocast():
+    with torch.autocast("cpu", torch.bfloat16), arithmetic(CPU, torch.float32):
+        assert SMALL(torch.zeros(2, 4)).dtype == torch.float32
+
+
+def global_flags():
+    cudnn = torch.backends.cudnn
+    return (
+        torch.is_autocast_enabled("cpu"),
+        torch.get_autocast_dtype("cpu"),
+        torch.is_autocast_cache_enabled(),
+        cudnn.enabled,
+        cudnn.benchmark,
+        cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_context_leaves_no_state_behind_even_after_an_error(dtype):
+    before = global_flags()
+    with arithmetic(CPU, dtype):
+        pass
+    assert global_flags() == before
+    with pytest.raises(ZeroDivisionError), arithmetic(CPU, dtype):
+        _ = 1 / 0
+    assert global_flags() == before
+
+
+def test_context_changes_nothing_before_it_is_entered():
+    before = global_flags()
+    context = arithmetic(CPU, torch.bfloat16)
+    made = global_flags()
+    with context:
+        pass  # whatever it may have changed is put back, for the tests to come
+    assert made == before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_cuda_context_is_deterministic_inside_and_leaves_no_state_behind(dtype):
+    before = global_flags(), torch.is_autocast_enabled("cuda")
+    with arithmetic(torch.device("cuda"), dtype):
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+        layer = nn.Linear(4, 3, device="cuda")
+        assert layer(torch.zeros(2, 4, device="cuda")).dtype == dtype
+    assert (global_flags(), torch.is_autocast_enabled("cuda")) == before
+
+
+# ---- Seeds ---------------------------------------------------------------------------
+
+
+def test_seeds_follow_from_the_state_of_the_generator_and_differ():
+    first, second = (np.random.RandomState(0) for _ in range(2))
+    seeds = [draw_seed(first) for _ in range(3)]
+    assert seeds == [draw_seed(second) for _ in range(3)]
+    assert len(set(seeds)) == 3
+    assert all(type(seed) is int and 0 <= seed < 2**31 for seed in seeds)
+
+
+def test_seeded_generators_repeat_and_leave_the_global_states_alone():
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    draws = [torch.rand(5, generator=seeded_generator(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_seeded_generator_lives_on_the_device_asked_for():
+    generator = seeded_generator(0, "cuda")
+    before = torch.cuda.get_rng_state()
+    assert torch.rand(3, generator=generator, device="cuda").device.type == "cuda"
+    assert torch.equal(torch.cuda.get_rng_state(), before)

@@ -1,0 +1,301 @@
+"""Answers in bounded memory, and the points at which the bound is taken."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from skvae import VAETransformer, _inference
+from skvae._inference import answer_dtype, in_chunks, module_in, normal_draws
+from skvae._objectives import importance_weighted_bound
+
+N, N_FEATURES, LATENT_DIM = 60, 5, 3
+METHODS = ["transform", "encode", "reconstruct", "score_samples"]
+
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def table(n: int = N, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, N_FEATURES)) * [1, 10, 1e-3, 1e4, 1] + 3
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return VAETransformer(
+        LATENT_DIM, hidden_layer_sizes=(8,), max_iter=3, random_state=0, device="cpu"
+    ).fit(table())
+
+
+def answer(vae: VAETransformer, method: str, X: np.ndarray) -> np.ndarray:
+    result = getattr(vae, method)(X)
+    return np.hstack(result) if isinstance(result, tuple) else result
+
+
+# ---- in_chunks -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row_shape", [(), (3,), (3, 2)])
+@pytest.mark.parametrize("elements", [1, 7, 12, 60, 10**6])
+def test_chunks_put_together_are_what_one_pass_gives(monkeypatch, row_shape, elements):
+    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    whole = torch.arange(10 * math.prod(row_shape), dtype=torch.float64).reshape(10, *row_shape)
+    result = in_chunks(lambda chunk: whole[chunk], 10, row_size=6, dtype="float64")
+    np.testing.assert_array_equal(result, whole)
+
+
+@pytest.mark.parametrize(
+    ("elements", "row_size", "sizes"),
+    [(12, 3, [4, 4, 2]), (13, 3, [4, 4, 2]), (2, 3, [1] * 10), (30, 3, [10]), (99, 1, [10])],
+)
+def test_chunk_is_as_many_rows_as_fit_but_never_none(monkeypatch, elements, row_size, sizes):
+    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    chunks = []
+
+    def record(chunk):
+        chunks.append(chunk)
+        return torch.zeros(chunk.stop - chunk.start)
+
+    in_chunks(record, 10, row_size=row_size, dtype="float32")
+    assert [chunk.stop - chunk.start for chunk in chunks] == sizes
+    assert [row for chunk in chunks for row in range(chunk.start, chunk.stop)] == list(range(10))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_result_has_the_dtype_asked_for_and_no_gradient(dtype):
+    weight = torch.ones(2, requires_grad=True)
+    result = in_chunks(lambda chunk: weight[chunk] * 3, 2, row_size=1, dtype=dtype)
+    assert result.dtype == dtype
+    assert result.tolist() == [3, 3]
+    assert weight.grad is None
+
+
+# ---- normal_draws --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_draws", "dim"), [(1, 1), (2, 1), (3, 2), (16, 2), (16, 8), (5, 40), (1, 300)]
+)
+def test_draws_are_the_same_at_every_call_and_finite(n_draws, dim):
+    draws = normal_draws(n_draws, dim)
+    assert draws.shape == (n_draws, dim)
+    assert draws.dtype == torch.float64
+    assert draws.isfinite().all()
+    assert torch.equal(normal_draws(n_draws, dim), draws)
+
+
+def test_draws_leave_the_global_state_of_torch_alone():
+    before = torch.get_rng_state()
+    normal_draws(16, 4)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("n_draws", "dim"), [(2, 1), (16, 1), (16, 2), (16, 8), (100, 7)])
+def test_an_even_number_of_draws_has_the_moments_of_a_normal_exactly(n_draws, dim):
+    draws = normal_draws(n_draws, dim)
+    assert_allclose(draws.mean(0), 0, atol=1e-14)
+    assert_allclose(draws.T @ draws / n_draws, np.eye(dim), atol=1e-11)
+
+
+@pytest.mark.parametrize(("n_draws", "dim"), [(3, 1), (17, 8), (101, 7)])
+def test_an_odd_number_of_draws_has_the_second_moments_of_a_normal_exactly(n_draws, dim):
+    draws = normal_draws(n_draws, dim)
+    assert_allclose(draws.T @ draws / n_draws, np.eye(dim), atol=1e-11)
+
+
+@pytest.mark.parametrize(("n_draws", "dim"), [(1, 1), (5, 3), (16, 9), (16, 40)])
+def test_few_draws_have_the_second_moment_of_a_normal_on_each_axis(n_draws, dim):
+    assert_allclose(normal_draws(n_draws, dim).square().mean(0), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_draws", [256, 1000])
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_draws_cover_each_axis_more_evenly_than_chance(n_draws, dim):
+    # Independent draws stray from the normal distribution by 0.83 / sqrt(n) in the median.
+    for axis in normal_draws(n_draws, dim).T:
+        assert stats.kstest(axis.numpy(), "norm").statistic < 0.4 / n_draws**0.5
+
+
+# ---- Whole answers -------------------------------------------------------------------
+
+
+@every_method
+@pytest.mark.parametrize("elements", [1, 37, 500])
+def test_answer_does_not_depend_on_the_size_of_chunks(monkeypatch, vae, method, elements):
+    X = table(seed=1)
+    whole = answer(vae, method, X)
+    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    assert_allclose(answer(vae, method, X), whole, rtol=1e-10, atol=1e-10)
+
+
+def test_decoded_codes_do_not_depend_on_the_size_of_chunks(monkeypatch, vae):
+    Z = vae.transform(table())
+    whole = vae.inverse_transform(Z)
+    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", 1)
+    assert_allclose(vae.inverse_transform(Z), whole, rtol=1e-10)
+
+
+@every_method
+def test_answer_for_a_row_depends_on_that_row_alone(vae, method):
+    X = table(seed=1)
+    some = np.array([7, 3, 50])
+    assert_allclose(answer(vae, method, X[some]), answer(vae, method, X)[some], rtol=1e-10)
+
+
+@pytest.mark.parametrize("elements", [2**8, 2**12])
+def test_no_layer_holds_more_numbers_than_a_chunk_may(monkeypatch, elements):
+    # Rows are narrow here, hidden layers wide: it is these that fill the memory.
+    X = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    wide = VAETransformer(1, hidden_layer_sizes=(64,), max_iter=1, random_state=0, device="cpu")
+    wide.fit(X)
+    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    held = []
+    for layer in (*wide.module_.encoder, *wide.module_.decoder):
+        layer.register_forward_hook(lambda layer, x, out: held.append(out.numel()))
+    wide.reconstruct(X)
+    wide.score_samples(X)
+    # A chunk is at least one row, though its draws may be many.
+    assert max(held) <= max(elements, 64 * wide.n_importance_samples)
+
+
+@every_method
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("float32", "float32"), ("float64", "float64"), ("int64", "float64"), ("float16", "float64")],
+)
+def test_answer_has_the_precision_of_the_question(vae, method, given, expected):
+    X = (table() > 3).astype(given)
+    result = answer(vae, method, X)
+    assert result.dtype == expected
+    exact = answer(vae, method, X.astype(np.float64))
+    if expected == "float64":
+        np.testing.assert_array_equal(result, exact)
+    else:
+        assert_allclose(result, exact, rtol=1e-4, atol=1e-4)
+
+
+@every_method
+def test_answer_leaves_the_model_as_it_was(vae, method):
+    before = {name: w.clone() for name, w in vae.module_.state_dict().items()}
+    answer(vae, method, table())
+    after = vae.module_.state_dict()
+    for name, weight in before.items():
+        assert after[name].dtype == weight.dtype
+        assert torch.equal(after[name], weight)
+
+
+@every_method
+def test_answer_does_not_touch_the_data(vae, method):
+    X = table()
+    X.flags.writeable = False
+    answer(vae, method, X)
+    np.testing.assert_array_equal(X, table())
+
+
+def test_encode_gives_the_code_and_a_positive_standard_deviation(vae):
+    mean, std = vae.encode(table())
+    np.testing.assert_array_equal(mean, vae.transform(table()))
+    assert std.shape == (N, LATENT_DIM)
+    assert (std > 0).all()
+
+
+def test_reconstruction_is_the_decoded_code(vae):
+    expected = vae.inverse_transform(vae.transform(table()))
+    assert_allclose(vae.reconstruct(table()), expected, rtol=1e-12)
+
+
+def test_score_is_the_mean_of_the_rows_scores(vae):
+    assert vae.score(table()) == pytest.approx(vae.score_samples(table()).mean(), rel=1e-14)
+
+
+@pytest.mark.parametrize("n_draws", [1, 5, 32])
+def test_scores_are_the_bound_at_so_many_of_the_common_draws(vae, n_draws):
+    module = module_in(vae.module_, "float64")
+    x = module.standardize(torch.from_numpy(table()))
+    expected = importance_weighted_bound(module, x, normal_draws(n_draws, LATENT_DIM)).detach()
+    other = copy.copy(vae).set_params(n_importance_samples=n_draws)
+    assert_allclose(other.score_samples(table()), expected, rtol=1e-12)
+
+
+# ---- sample --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("elements", [1, 37, 10**6])
+@pytest.mark.parametrize("noise", [True, False])
+def test_sample_draws_as_many_rows_as_asked_for(monkeypatch, vae, elements, noise):
+    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    X = vae.sample(11, noise=noise, random_state=0)
+    assert X.shape == (11, N_FEATURES)
+    assert len(np.unique(X[:, 0])) == 11
+
+
+def test_sample_follows_from_the_random_state_alone(vae):
+    before = torch.get_rng_state()
+    first = vae.sample(5, random_state=0)
+    np.testing.assert_array_equal(vae.sample(5, random_state=0), first)
+    np.testing.assert_array_equal(vae.sample(5, random_state=np.random.RandomState(0)), first)
+    assert (vae.sample(5, random_state=1) != first).all()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_sample_from_one_generator_goes_on_where_it_was(vae):
+    rng = np.random.RandomState(0)
+    assert (vae.sample(5, random_state=rng) != vae.sample(5, random_state=rng)).all()
+
+
+def test_sample_without_noise_is_of_means_and_with_noise_of_data():
+    # Of binary columns, the two differ in kind.
+    X = (table() > 3).astype(np.float64)
+    binary = VAETransformer(1, hidden_layer_sizes=(4,), likelihood="bernoulli", max_iter=1).fit(X)
+    means, draws = binary.sample(50, noise=False), binary.sample(50)
+    assert ((means > 0) & (means < 1)).all()
+    assert set(np.unique(draws)) == {0, 1}
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 2.0, "3", None])
+def test_sample_of_no_number_of_rows_is_an_error(vae, n_samples):
+    with pytest.raises(ValueError, match="n_samples must be an integer of at least 1"):
+        vae.sample(n_samples)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sample_has_the_precision_of_the_training_data(dtype):
+    vae = VAETransformer(1, hidden_layer_sizes=(4,), max_iter=1).fit(table().astype(dtype))
+    assert vae.sample(3).dtype == dtype
+
+
+# ---- Codes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1, LATENT_DIM + 1])
+def test_codes_of_another_width_are_an_error(vae, width):
+    with pytest.raises(ValueError, match=rf"Z has {width} columns, .*latent_dim=3"):
+        vae.inverse_transform(np.zeros((2, width)))
+
+
+def test_codes_that_are_not_finite_are_an_error_that_names_them(vae):
+    with pytest.raises(ValueError, match="Input Z contains NaN"):
+        vae.inverse_transform(np.full((2, LATENT_DIM), np.nan))
+
+
+# ---- Parts ---------------------------------------------------------------------------
+
+
+def test_module_is_copied_only_to_change_its_precision(vae):
+    module = vae.module_
+    assert module_in(module, "float32") is module
+    double = module_in(module, "float64")
+    assert double.dtype == torch.float64
+    assert module.dtype == torch.float32
+    assert torch.equal(double.bias, module.bias.double())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("float32", "float32"), ("float64", "float64"), ("int32", "float64"), ("bool", "float64")],
+)
+def test_only_single_precision_is_answered_in_single_precision(dtype, expected):
+    assert answer_dtype(np.zeros((1, 1), dtype)) == expected

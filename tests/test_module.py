@@ -1,0 +1,315 @@
+"""The module: units, shapes, start values and state."""
+
+import copy
+import math
+
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson
+from skvae._likelihoods import LIKELIHOODS
+from skvae._module import VAE, Posterior, VAEConfig
+from skvae._numerics import soft_bound
+
+N_FEATURES, LATENT_DIM = 4, 3
+NOISES = ["feature", "shared", "row", 0.3]
+
+every_likelihood = pytest.mark.parametrize("likelihood", [*LIKELIHOODS, Gaussian("row")], ids=str)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
+
+
+def f64(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def build(likelihood: str | Likelihood = "gaussian", *, seed: int = 0, **options) -> VAE:
+    """Return a small model in single precision, as training has it."""
+    config = {
+        "n_features": N_FEATURES,
+        "latent_dim": LATENT_DIM,
+        "architecture": "mlp",
+        "hidden_layer_sizes": (6,),
+        "activation": "tanh",
+        "image_shape": None,
+        "likelihood": likelihood,
+        "prior_std": 1.0,
+    }
+    module = VAE(VAEConfig(**config | options), generator(seed))
+    return module.eval().requires_grad_(False)
+
+
+def rows(likelihood: str | Likelihood, n: int = 5) -> torch.Tensor:
+    """Return rows that any likelihood but the counts' or the Gaussian's can explain too."""
+    counts = likelihood in ("poisson", "negative_binomial")
+    return normal(n, N_FEATURES).abs().round() if counts else torch.sigmoid(normal(n, N_FEATURES))
+
+
+# ---- Units ---------------------------------------------------------------------------
+
+
+def test_unstandardize_undoes_standardize_to_double_precision():
+    module = build().double()
+    shift, scale = f64(1e8, 0, -1e-6, 3), f64(1, 1e-6, 1e-9, 1e8)
+    module.start_at(9, shift, scale.square())
+    X = shift + scale * normal(50, N_FEATURES)
+    back = module.unstandardize(module.standardize(X))
+    assert_allclose(back, X, rtol=4e-16, atol=0)
+
+
+@pytest.mark.parametrize("noise", ["feature", "row"])
+def test_standardized_columns_have_mean_0_and_standard_deviation_1(noise):
+    module = build(Gaussian(noise)).double()
+    X = normal(50, N_FEATURES) * f64(1e-6, 1, 50, 1e8) + f64(1, -3, 1e3, 1e8)
+    module.start_at(50, X.mean(0), X.var(0, correction=0))
+    x = module.standardize(X)
+    assert_allclose(x.mean(0), 0, atol=1e-9)
+    assert_allclose(x.std(0, correction=0), 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("noise", ["shared", 0.3])
+def test_one_common_noise_brings_one_common_scale(noise):
+    module = build(Gaussian(noise))
+    module.start_at(50, f64(1, 2, 3, 4), f64(1, 0, 4, 7))
+    assert_allclose(module.scale, [3**0.5] * 4, rtol=1e-15)
+    assert_allclose(module.shift, [1, 2, 3, 4], rtol=0)
+
+
+def test_constant_columns_keep_the_scale_1():
+    module = build()
+    module.start_at(50, f64(1, 2, 3, 4), f64(4, 0, 0, 9))
+    assert module.scale.tolist() == [2, 1, 1, 3]
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "poisson"])
+def test_other_likelihoods_keep_the_units_of_the_data(likelihood):
+    module = build(likelihood)
+    module.start_at(50, f64(0.1, 0.2, 0.3, 0.4), f64(4, 1, 1, 9))
+    X = rows(likelihood)
+    assert torch.equal(module.standardize(X), X.float())
+    assert torch.equal(module.unstandardize(X), X)
+
+
+def test_large_offset_costs_no_precision_though_the_weights_are_single():
+    module = build()
+    module.start_at(9, f64(1e8, 1e8, 1e8, 1e8), f64(1, 1, 1, 1))
+    x = normal(20, N_FEATURES)
+    standardized = module.standardize(1e8 + x)
+    assert standardized.dtype == torch.float32
+    assert_allclose(standardized, x, atol=2e-7 + 2**-26)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.float32])
+def test_rows_of_any_dtype_are_standardised_alike(dtype):
+    module = build()
+    module.start_at(9, f64(0.5, 0.5, 0.5, 0.5), f64(4, 4, 4, 4))
+    X = torch.tensor([[0, 1, 0, 1]])
+    assert module.standardize(X.to(dtype)).tolist() == [[-0.25, 0.25, -0.25, 0.25]]
+
+
+# ---- Log-likelihood ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("factor", [1e-6, 0.1, 1e8])
+def test_rescaling_data_by_c_changes_the_log_likelihood_by_minus_d_log_c(noise, factor):
+    X, z = normal(5, N_FEATURES), normal(5, LATENT_DIM, seed=1)
+    log_likelihoods = []
+    for c in (1.0, factor):
+        likelihood = Gaussian(noise if isinstance(noise, str) else noise * c)
+        module = build(likelihood).double()
+        module.start_at(5, c * X.mean(0), c**2 * X.var(0))
+        log_likelihoods.append(module.log_likelihood(module.standardize(c * X), z))
+    change = log_likelihoods[1] - log_likelihoods[0]
+    assert_allclose(change, [-N_FEATURES * math.log(factor)] * 5, rtol=1e-12)
+
+
+def test_rescaling_each_column_changes_the_log_likelihood_by_the_sum_of_logs():
+    X, z, c = normal(5, N_FEATURES), normal(5, LATENT_DIM, seed=1), f64(1e-6, 0.1, 7, 1e8)
+    before, after = build().double(), build().double()
+    before.start_at(5, X.mean(0), X.var(0))
+    after.start_at(5, c * X.mean(0), c**2 * X.var(0))
+    change = after.log_likelihood(after.standardize(c * X), z) - before.log_likelihood(
+        before.standardize(X), z
+    )
+    assert_allclose(change, -c.log().sum().expand(5), rtol=1e-11)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_log_likelihood_is_the_normal_density_in_the_units_of_the_data(noise):
+    X = normal(5, N_FEATURES) * f64(0.1, 1, 5, 20) + 3
+    z = normal(5, LATENT_DIM, seed=1)
+    module = build(Gaussian(noise)).double()
+    module.start_at(5, X.mean(0), X.var(0))
+    log_std = module.decode(z)["log_std"]
+    std = soft_bound(log_std, 7.0).exp() * module.scale if isinstance(noise, str) else noise
+    expected = stats.norm.logpdf(X, module.mean(z), std).sum(1)
+    assert_allclose(module.log_likelihood(module.standardize(X), z), expected, rtol=1e-11)
+
+
+@every_likelihood
+def test_shapes_of_log_likelihood_mean_and_sample_follow_the_codes(likelihood):
+    module, X = build(likelihood), rows(likelihood)
+    x = module.standardize(X)
+    for draws in ((), (7,), (2, 7)):
+        z = normal(*draws, 5, LATENT_DIM).float()
+        assert module.log_likelihood(x, z).shape == (*draws, 5)
+        assert module.mean(z).shape == (*draws, 5, N_FEATURES)
+        assert module.sample(z, generator()).shape == (*draws, 5, N_FEATURES)
+
+
+@every_likelihood
+def test_log_likelihood_of_many_draws_is_that_of_each_draw(likelihood):
+    module, x = build(likelihood).double(), rows(likelihood)
+    z = normal(7, 5, LATENT_DIM)
+    expected = torch.stack([module.log_likelihood(x, draw) for draw in z])
+    assert_allclose(module.log_likelihood(x, z), expected, rtol=1e-12)
+
+
+def test_decoder_outputs_are_one_block_of_features_per_parameter():
+    module = build(Gaussian("row"))
+    z = normal(5, LATENT_DIM).float()
+    mean, log_std = (module.decoder(z) + module.bias.reshape(-1)).split(N_FEATURES, dim=1)
+    params = module.decode(z)
+    torch.testing.assert_close(params["mean"], mean)
+    torch.testing.assert_close(params["log_std"], log_std)
+
+
+# ---- Start values --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "mean"),
+    [
+        ("gaussian", [-2, 0, 1e8, 3e-6]),
+        (Gaussian("shared"), [-2, 0, 5, 7]),
+        (Gaussian(0.1), [-2, 0, 5, 7]),
+        ("bernoulli", [0.01, 0.2, 0.5, 0.9]),
+        ("continuous_bernoulli", [0.1, 0.2, 0.5, 0.9]),
+        ("poisson", [0.1, 1, 20, 300]),
+        ("negative_binomial", [0.1, 1, 20, 300]),
+    ],
+    ids=str,
+)
+def test_model_starts_at_the_mean_of_each_column_where_the_decoder_says_nothing(likelihood, mean):
+    module = build(likelihood).double()
+    module.start_at(10**9, f64(*mean), f64(*mean).abs() + 1)
+    torch.nn.init.zeros_(module.decoder[-1].weight)
+    start = module.mean(normal(3, LATENT_DIM))
+    assert_allclose(start, f64(*mean).expand(3, -1), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "shape", "learned"),
+    [
+        (Gaussian("feature"), (N_FEATURES,), True),
+        (Gaussian("shared"), (), True),
+        (Gaussian(0.5), (), False),
+        (NegativeBinomial("feature"), (N_FEATURES,), True),
+        (NegativeBinomial("shared"), (), True),
+    ],
+    ids=repr,
+)
+def test_parameters_beside_the_decoder_have_the_shape_of_their_share(likelihood, shape, learned):
+    module = VAE(build(likelihood).config, generator())
+    (free,) = module.free.values()
+    assert free.shape == shape
+    assert free.requires_grad is learned
+
+
+@pytest.mark.parametrize(
+    "likelihood", [Gaussian("row"), NegativeBinomial("row"), Bernoulli(), Poisson()], ids=repr
+)
+def test_parameters_of_each_row_come_from_the_decoder_alone(likelihood):
+    module = build(likelihood)
+    assert not module.free
+    assert module.bias.shape == (len(likelihood.parameters), N_FEATURES)
+
+
+# ---- Posterior and prior -------------------------------------------------------------
+
+
+def test_posterior_draws_are_its_mean_plus_so_many_standard_deviations():
+    posterior = Posterior(f64(1, 2)[None], f64(4, 9).log()[None])
+    assert_allclose(posterior.std, [[2, 3]], rtol=1e-15)
+    assert_allclose(posterior.at(f64(1, -1)), [[3, -1]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("out", [-1e30, 1e30])
+def test_posterior_variance_stays_finite_and_positive_however_far_the_encoder_runs_away(out):
+    module = build(hidden_layer_sizes=())
+    torch.nn.init.constant_(module.encoder[0].bias, out)
+    std = module.encode(torch.zeros(1, N_FEATURES)).std
+    assert std.isfinite().all()
+    assert (std > 0).all()
+
+
+@pytest.mark.parametrize("prior_std", [0.1, 1.0, 30.0])
+def test_prior_std_scales_the_latent_axes_and_nothing_else(prior_std):
+    unit, module = build().double(), build(prior_std=prior_std).double()
+    x, z = normal(5, N_FEATURES), normal(5, LATENT_DIM)
+    assert_allclose(module.encode(x).mean, prior_std * unit.encode(x).mean, rtol=1e-13)
+    assert_allclose(module.encode(x).std, prior_std * unit.encode(x).std, rtol=1e-13)
+    assert_allclose(module.mean(prior_std * z), unit.mean(z), rtol=1e-12, atol=1e-14)
+
+
+def test_prior_draws_have_the_standard_deviation_of_the_prior():
+    z = build(prior_std=3.0).sample_prior(4000, generator())
+    assert z.shape == (4000, LATENT_DIM)
+    # Five standard errors of a mean and of a variance.
+    assert (z.mean(0).abs() < 5 * 3 / 4000**0.5).all()
+    assert ((z.var(0) / 9 - 1).abs() < 5 * (2 / 4000) ** 0.5).all()
+
+
+def test_draws_come_from_the_given_generator_alone():
+    module = build()
+    before = torch.get_rng_state()
+    z = [module.sample_prior(5, generator(seed)) for seed in (1, 1, 2)]
+    x = [module.sample(z[0], generator(seed)) for seed in (1, 1, 2)]
+    for first, same, other in (z, x):
+        assert torch.equal(first, same)
+        assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---- State ---------------------------------------------------------------------------
+
+
+@every_likelihood
+def test_state_dict_carries_all_that_equal_configurations_may_differ_in(likelihood):
+    source, target = build(likelihood, seed=0), build(likelihood, seed=1)
+    source.start_at(9, f64(0.1, 0.2, 0.3, 0.4), f64(1, 2, 3, 4))
+    x, z = source.standardize(rows(likelihood)), normal(5, LATENT_DIM).float()
+    assert not torch.equal(target.log_likelihood(x, z), source.log_likelihood(x, z))
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(target.log_likelihood(x, z), source.log_likelihood(x, z))
+    assert torch.equal(target.encode(x).mean, source.encode(x).mean)
+    assert torch.equal(target.mean(z), source.mean(z))
+
+
+def test_units_are_double_precision_whatever_the_weights_are():
+    module = build()
+    assert module.dtype == torch.float32
+    assert module.shift.dtype == module.scale.dtype == torch.float64
+    assert module.double().dtype == torch.float64
+
+
+def test_equal_configurations_and_seeds_build_equal_modules():
+    states = [build("negative_binomial", seed=seed).state_dict() for seed in (3, 3, 4)]
+    first, same, other = states
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_configurations_compare_by_value():
+    config = build(Gaussian("shared")).config
+    assert copy.deepcopy(config) == config
+    assert build(Gaussian("row")).config != config

@@ -1,0 +1,379 @@
+"""Encoders and decoders: shapes, start weights, and what a user's callable may do."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
+from time import sleep
+
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch import nn
+
+from skvae._networks import ACTIVATIONS, build_networks, resolve_architecture
+
+LATENT_DIM = 3
+
+
+def build(
+    architecture="mlp",
+    *,
+    n_features=6,
+    n_params=1,
+    image_shape=None,
+    hidden_layer_sizes=(5,),
+    activation="relu",
+    seed=0,
+):
+    resolved = resolve_architecture(
+        architecture,
+        n_features=n_features,
+        image_shape=image_shape,
+        hidden_layer_sizes=hidden_layer_sizes,
+        activation=activation,
+    )
+    return build_networks(
+        resolved,
+        n_features=n_features,
+        latent_dim=LATENT_DIM,
+        n_outputs=n_features * n_params,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def linear_pair(n_features, latent_dim, n_outputs):
+    """Stand in for a user's callable, with torch's default start weights."""
+    return nn.Linear(n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
+
+
+def batch_norm_pair(n_features, latent_dim, n_outputs, *, width=4):
+    """Stand in for a user's callable with an option, and layers of other kinds."""
+    encoder = nn.Sequential(
+        nn.Linear(n_features, width), nn.BatchNorm1d(width), nn.Linear(width, 2 * latent_dim)
+    )
+    return encoder, nn.Linear(latent_dim, n_outputs)
+
+
+def assert_maps(encoder, decoder, n_features, n_outputs):
+    """Check the shapes of both networks, for several rows and for one."""
+    for n in (1, 4):
+        x, z = torch.zeros(n, n_features), torch.zeros(n, LATENT_DIM)
+        assert encoder(x).shape == (n, 2 * LATENT_DIM)
+        assert decoder(z).shape == (n, n_outputs)
+
+
+def weights(networks):
+    return [p.detach() for network in networks for p in network.parameters()]
+
+
+def equal(first, second):
+    return all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+
+
+CONV = {
+    "architecture": "conv",
+    "n_features": 35,
+    "image_shape": (5, 7),
+    "hidden_layer_sizes": (3, 4, 6),
+}
+every_architecture = pytest.mark.parametrize(
+    "options",
+    [{"architecture": "mlp"}, CONV, {"architecture": linear_pair}],
+    ids=["mlp", "conv", "callable"],
+)
+
+# ---- mlp -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [(), (5,), (7, 3), "auto"])
+@pytest.mark.parametrize("n_params", [1, 2])
+def test_mlp_maps_rows_to_codes_and_codes_to_parameters(sizes, n_params):
+    networks = build(hidden_layer_sizes=sizes, n_params=n_params)
+    assert_maps(*networks, 6, 6 * n_params)
+
+
+def test_mlp_decoder_mirrors_the_encoder():
+    encoder, decoder = build(hidden_layer_sizes=(7, 4))
+    widths = [
+        [(layer.in_features, layer.out_features) for layer in network if hasattr(layer, "weight")]
+        for network in (encoder, decoder)
+    ]
+    assert widths == [[(6, 7), (7, 4), (4, 6)], [(3, 4), (4, 7), (7, 6)]]
+
+
+def test_mlp_without_hidden_layers_is_linear():
+    encoder, decoder = build(hidden_layer_sizes=())
+    assert [type(layer) for layer in (*encoder, *decoder)] == [nn.Linear, nn.Linear]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_follows_each_hidden_layer(activation):
+    for network in build(hidden_layer_sizes=(4, 4), activation=activation):
+        found = [type(layer) for layer in network if not isinstance(layer, nn.Linear)]
+        assert found == [ACTIVATIONS[activation]] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "at_minus_1"),
+    [
+        ("identity", -1),
+        ("logistic", 0.26894),
+        ("tanh", -0.76159),
+        ("relu", 0),
+        ("leaky_relu", -0.01),
+        ("elu", -0.63212),
+        ("gelu", -0.15866),
+        ("silu", -0.26894),
+        ("softplus", 0.31326),
+    ],
+)
+def test_activation_is_the_function_of_its_name(name, at_minus_1):
+    assert_allclose(ACTIVATIONS[name]()(torch.tensor(-1.0)), at_minus_1, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_the_decoder_leaves_its_last_bias_to_the_module(architecture):
+    _, decoder = build(**CONV | {"architecture": architecture})
+    last = [layer for layer in decoder if hasattr(layer, "weight")][-1]
+    assert last.bias is None
+
+
+@pytest.mark.parametrize("sizes", [(0,), (5, 0), (-1,), (2.5,)])
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_width_that_is_no_positive_integer_is_an_error(architecture, sizes):
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be positive integers") as error:
+        build(**CONV | {"architecture": architecture, "hidden_layer_sizes": sizes})
+    assert str(sizes) in str(error.value)
+
+
+# ---- conv ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "image_shape",
+    [(28, 28), (8, 8), (5, 7), (1, 1), (1, 9), (3, 5, 7), (3, 8, 8), (2, 1, 1), (1, 28, 28)],
+    ids=str,
+)
+@pytest.mark.parametrize("sizes", [(2, 4), (2, 3, 4), (2, 3, 4, 5, 4)], ids=str)
+@pytest.mark.parametrize("n_params", [1, 2])
+def test_conv_takes_images_of_any_size_and_depth(image_shape, sizes, n_params):
+    n_features = int(torch.Size(image_shape).numel())
+    networks = build(
+        "conv",
+        n_features=n_features,
+        image_shape=image_shape,
+        hidden_layer_sizes=sizes,
+        n_params=n_params,
+    )
+    assert_maps(*networks, n_features, n_features * n_params)
+
+
+def test_conv_has_sizes_of_its_own_by_default():
+    networks = build("conv", n_features=64, image_shape=(8, 8), hidden_layer_sizes="auto")
+    assert_maps(*networks, 64, 64)
+
+
+def test_conv_sees_an_image_as_it_lies_in_the_row():
+    encoder, _ = build(**CONV)
+    stage = encoder[0](torch.arange(35.0)[None])
+    assert torch.equal(stage, torch.arange(35.0).reshape(1, 1, 5, 7))
+
+
+def test_conv_outputs_lie_near_the_place_they_come_from():
+    # A lone impulse before the last layer, which doubles the image, reaches a 3x3
+    # neighbourhood in every channel and in each block of parameters.
+    _, decoder = build(
+        "conv", n_features=2 * 9 * 9, image_shape=(2, 9, 9), hidden_layer_sizes=(3, 4), n_params=2
+    )
+    *_, last, flatten = decoder
+    nothing = torch.zeros(1, 3, 5, 5)
+    impulse = nothing.clone()
+    impulse[..., 2, 3] = 1
+    touched = (flatten(last(impulse)) != flatten(last(nothing))).reshape(2, 2, 9, 9)
+    expected = torch.zeros(9, 9, dtype=torch.bool)
+    expected[3:6, 5:8] = True
+    assert (touched == expected).all()
+
+
+@pytest.mark.parametrize("sizes", [(), (5,)])
+def test_conv_without_a_stage_and_a_dense_layer_is_an_error(sizes):
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes=\(filters, \.\.\., dense\)"):
+        build(**CONV | {"hidden_layer_sizes": sizes})
+
+
+def test_conv_without_image_shape_is_an_error():
+    with pytest.raises(ValueError, match="architecture='conv' needs image_shape="):
+        build(**CONV | {"image_shape": None})
+
+
+@pytest.mark.parametrize("image_shape", [(5, 8), (2, 5, 7)])
+def test_image_shape_that_does_not_fit_the_data_is_an_error(image_shape):
+    with pytest.raises(ValueError, match=r"image_shape=.* but X has 35 features"):
+        build(**CONV | {"image_shape": image_shape})
+
+
+@pytest.mark.parametrize(
+    "image_shape", [(), (35,), (7, 1, 5, 7), (-5, -7), (-1, -5, 7), (5.0, 7.0)], ids=str
+)
+def test_image_shape_that_is_no_image_is_an_error_that_says_so(image_shape):
+    with pytest.raises(ValueError, match="image_shape"):
+        build(**CONV | {"image_shape": image_shape})
+
+
+# ---- Start weights -------------------------------------------------------------------
+
+
+@every_architecture
+def test_start_weights_depend_on_the_seed_alone(options):
+    first = build(**options, seed=1)
+    torch.rand(7)  # moves the global state
+    assert equal(first, build(**options, seed=1))
+    other = build(**options, seed=2)
+    assert not any(torch.equal(a, b) for a, b in zip(weights(first), weights(other), strict=True))
+
+
+@every_architecture
+def test_global_state_of_torch_stays_as_it_was(options):
+    before = torch.get_rng_state()
+    build(**options)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "options", [{"hidden_layer_sizes": (400,), "n_features": 300}, CONV], ids=["mlp", "conv"]
+)
+def test_start_weights_fill_the_range_of_one_over_the_root_of_fan_in(options):
+    for network in build(**options):
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                bound = layer.weight[0].numel() ** -0.5
+                largest = layer.weight.abs().max()
+                assert 0.8 * bound < largest <= bound
+                assert layer.bias is None or layer.bias.abs().max() <= bound
+
+
+def slow_pair(n_features, latent_dim, n_outputs):
+    """Let other threads run between the seeding and the draws."""
+    encoder = nn.Linear(n_features, 2 * latent_dim)
+    sleep(0.002)
+    return encoder, nn.Linear(latent_dim, n_outputs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"architecture": "mlp"}, CONV, {"architecture": slow_pair}],
+    ids=["mlp", "conv", "callable"],
+)
+def test_threads_that_build_at_once_get_the_weights_of_their_own_seeds(options):
+    expected = [build(**options, seed=seed) for seed in range(4)]
+    before = torch.get_rng_state()
+    barrier = Barrier(4)
+
+    def build_many(seed):
+        barrier.wait()
+        return [build(**options, seed=seed) for _ in range(10)]
+
+    with ThreadPoolExecutor(4) as pool:
+        built = list(pool.map(build_many, range(4)))
+    for of_seed, one in zip(built, expected, strict=True):
+        assert all(equal(networks, one) for networks in of_seed)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---- A user's callable ---------------------------------------------------------------
+
+
+def test_callable_is_told_the_sizes_and_its_networks_are_used():
+    seen = []
+
+    def architecture(n_features, latent_dim, n_outputs):
+        seen.append((n_features, latent_dim, n_outputs))
+        return linear_pair(n_features, latent_dim, n_outputs)
+
+    networks = build(architecture, n_features=6, n_params=2)
+    assert seen == [(6, LATENT_DIM, 12)]
+    assert_maps(*networks, 6, 12)
+
+
+def test_check_of_the_users_networks_leaves_their_state_as_it_was():
+    encoder, decoder = build(batch_norm_pair)
+    assert encoder.training
+    assert decoder.training
+    assert encoder[1].num_batches_tracked == 0
+
+
+def test_partial_of_a_callable_is_the_callable_with_an_option_set():
+    narrow = partial(batch_norm_pair, width=4)
+    networks = build(narrow, seed=3)
+    assert equal(networks, build(batch_norm_pair, seed=3))
+    # Batch normalisation starts as the identity.
+    assert_allclose(networks[0][1].weight.detach(), 1)
+    assert_allclose(networks[0][1].running_var, 1)
+
+
+def test_partial_of_a_callable_is_checked_like_any_other():
+    with pytest.raises(TypeError, match="must return a tuple"):
+        build(partial(lambda n_features, latent_dim, n_outputs: None))
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [None, nn.Linear(6, 6), [nn.Linear(6, 6), nn.Linear(3, 6)], (nn.Linear(6, 6),), (abs, abs)],
+    ids=["None", "one module", "list", "one-tuple", "functions"],
+)
+def test_callable_that_returns_no_pair_of_modules_is_a_type_error(returned):
+    with pytest.raises(TypeError, match=r"must return a tuple \(encoder, decoder\)") as error:
+        build(lambda n_features, latent_dim, n_outputs: returned)
+    assert repr(returned) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "message"),
+    [
+        (nn.Linear(6, 3), nn.Linear(3, 6), r"encoder .* maps \(n, 6\) to .*3.*, not to \(n, 6\)"),
+        (nn.Linear(6, 6), nn.Linear(3, 7), r"decoder .* maps \(n, 3\) to .*7.*, not to \(n, 6\)"),
+        (nn.Flatten(0), nn.Linear(3, 6), r"encoder .*, not to \(n, 6\)"),
+    ],
+)
+def test_network_with_outputs_of_another_shape_is_an_error_that_names_both(
+    encoder, decoder, message
+):
+    with pytest.raises(ValueError, match=message):
+        build(lambda n_features, latent_dim, n_outputs: (encoder, decoder))
+
+
+class _Crash(nn.Module):
+    def forward(self, x):
+        raise RuntimeError("out of cheese")
+
+
+class _Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (nn.Linear(5, 6), r"float32 tensor of shape \(2, 6\): .*shapes"),
+        (nn.Linear(6, 6).double(), r"float32 tensor of shape \(2, 6\): .*dtype"),
+        (_Crash(), r"float32 tensor of shape \(2, 6\): out of cheese"),
+        (_Pair(), r"encoder that the architecture callable returned fails"),
+    ],
+    ids=["inputs", "dtype", "crash", "tuple"],
+)
+def test_network_that_fails_on_a_batch_is_an_error_that_says_how(encoder, message):
+    with pytest.raises(ValueError, match=message):
+        build(lambda n_features, latent_dim, n_outputs: (encoder, nn.Linear(3, 6)))
+
+
+def test_callable_that_crashes_leaves_the_global_state_and_the_next_build_as_they_were():
+    def crash(n_features, latent_dim, n_outputs):
+        torch.rand(3)
+        raise RuntimeError("out of cheese")
+
+    before = torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="out of cheese"):
+        build(crash)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_maps(*build(linear_pair), 6, 6)

@@ -1,0 +1,238 @@
+"""Terms of the bound against torch.distributions, and against exact evidence."""
+
+import math
+
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal
+from torch import distributions as D
+
+from skvae import Bernoulli, Gaussian, Poisson
+from skvae._likelihoods import Likelihood
+from skvae._module import VAE, Posterior, VAEConfig
+from skvae._numerics import soft_bound_inverse
+from skvae._objectives import ElboTerms, elbo_terms, importance_weighted_bound, kl_divergence
+
+N_FEATURES, LATENT_DIM = 5, 2
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def prior_of(prior_std: float) -> D.Normal:
+    std = torch.tensor(prior_std, dtype=torch.float64)
+    return D.Normal(torch.zeros_like(std), std)
+
+
+def build(
+    likelihood: str | Likelihood = "gaussian",
+    hidden_layer_sizes: tuple[int, ...] = (7,),
+    prior_std: float = 1.0,
+) -> VAE:
+    """Return a small model in double precision, with the same start weights each time."""
+    config = VAEConfig(
+        n_features=N_FEATURES,
+        latent_dim=LATENT_DIM,
+        architecture="mlp",
+        hidden_layer_sizes=hidden_layer_sizes,
+        activation="tanh",
+        image_shape=None,
+        likelihood=likelihood,
+        prior_std=prior_std,
+    )
+    return VAE(config, torch.Generator().manual_seed(0)).double().eval().requires_grad_(False)
+
+
+def rows(likelihood: str | Likelihood, n: int = 6) -> torch.Tensor:
+    x = normal(n, N_FEATURES, seed=1)
+    if likelihood in ("bernoulli", Bernoulli()):
+        return (x > 0).double()
+    return x.abs().round() if likelihood in ("poisson", Poisson()) else x
+
+
+def joint_and_posterior(
+    module: VAE, x: torch.Tensor, z: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return log p(x, z) and log q(z | x), both (..., n), by torch.distributions."""
+    q = module.encode(x)
+    log_prior = prior_of(module.prior_std).log_prob(z).sum(-1)
+    log_posterior = D.Normal(q.mean, q.log_var.exp().sqrt()).log_prob(z).sum(-1)
+    return module.log_likelihood(x, z) + log_prior, log_posterior
+
+
+# ---- The terms -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior_std", [1e-3, 0.5, 1.0, 40.0])
+def test_kl_divergence_is_that_of_torch(prior_std):
+    mean, log_var = normal(6, 3), normal(6, 3, seed=1)
+    q, prior = D.Normal(mean, (log_var / 2).exp()), prior_of(prior_std)
+    expected = D.kl_divergence(q, prior).sum(-1)
+    actual = kl_divergence(Posterior(mean, log_var), prior_std)
+    assert actual.shape == (6,)
+    assert_allclose(actual, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("prior_std", [0.1, 1.0, 3.0])
+def test_kl_divergence_of_the_prior_from_itself_is_0(prior_std):
+    log_var = torch.full((4, 2), 2 * math.log(prior_std), dtype=torch.float64)
+    posterior = Posterior(torch.zeros_like(log_var), log_var)
+    assert kl_divergence(posterior, prior_std).tolist() == [0] * 4
+
+
+def test_elbo_is_the_log_likelihood_less_the_kl_divergence():
+    log_likelihood, kl = normal(4), normal(4, seed=1)
+    terms = ElboTerms(log_likelihood, kl, Posterior(kl, kl))
+    assert torch.equal(terms.elbo, log_likelihood - kl)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
+def test_elbo_terms_are_those_of_the_code_drawn(likelihood):
+    module, x, eps = build(likelihood, prior_std=0.7), rows(likelihood), normal(6, LATENT_DIM)
+    terms = elbo_terms(module, x, eps)
+    q = module.encode(x)
+    z = q.mean + (q.log_var / 2).exp() * eps
+    expected = D.kl_divergence(D.Normal(q.mean, q.std), prior_of(0.7)).sum(-1)
+    assert_allclose(terms.log_likelihood, module.log_likelihood(x, z), rtol=1e-13)
+    assert_allclose(terms.kl_divergence, expected, rtol=1e-12)
+    assert torch.equal(terms.posterior.mean, q.mean)
+
+
+# ---- The importance-weighted bound ---------------------------------------------------
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
+@pytest.mark.parametrize("prior_std", [0.3, 1.0, 5.0])
+def test_bound_of_one_draw_is_the_log_ratio_of_joint_and_posterior(likelihood, prior_std):
+    module, x = build(likelihood, prior_std=prior_std), rows(likelihood)
+    eps = normal(1, LATENT_DIM)
+    log_joint, log_posterior = joint_and_posterior(module, x, module.encode(x).at(eps))
+    expected = log_joint - log_posterior
+    assert_allclose(importance_weighted_bound(module, x, eps), expected, rtol=1e-12)
+
+
+def test_bound_of_many_draws_is_the_log_of_their_mean_weight():
+    module, x, eps = build(), rows("gaussian"), normal(9, LATENT_DIM)
+    log_joint, log_posterior = joint_and_posterior(module, x, module.encode(x).at(eps[:, None]))
+    expected = (log_joint - log_posterior).exp().mean(0).log()
+    assert_allclose(importance_weighted_bound(module, x, eps), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
+def test_bound_rises_on_average_with_the_number_of_draws(likelihood):
+    module, x, eps = build(likelihood), rows(likelihood), normal(64, LATENT_DIM)
+    # Averaged over disjoint groups of the same draws the rise is certain, by Jensen's
+    # inequality; on such groups the bound says that of a mean of logarithms.
+    bounds = torch.stack(
+        [
+            torch.stack(
+                [importance_weighted_bound(module, x, group) for group in eps.split(size)]
+            ).mean(0)
+            for size in (1, 4, 16, 64)
+        ]
+    )
+    assert (bounds.diff(dim=0) > 0).all()
+
+
+def test_bound_of_one_draw_is_on_average_the_elbo():
+    module, x = build(), rows("gaussian", 1)
+    eps = normal(4000, LATENT_DIM)
+    many = x.expand(4000, -1)
+    elbo = elbo_terms(module, many, eps).elbo
+    log_joint, log_posterior = joint_and_posterior(module, many, module.encode(many).at(eps))
+    difference = (log_joint - log_posterior) - elbo
+    assert difference.mean().abs() < 4 * difference.std() / math.sqrt(4000)
+
+
+def test_score_of_a_row_does_not_depend_on_the_other_rows():
+    module, x, eps = build(), rows("gaussian"), normal(8, LATENT_DIM)
+    together = importance_weighted_bound(module, x, eps)
+    alone = torch.cat([importance_weighted_bound(module, row[None], eps) for row in x])
+    assert_allclose(together, alone, rtol=1e-12)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
+def test_prior_std_leaves_every_bound_as_it_is(likelihood):
+    x, eps = rows(likelihood), normal(6, LATENT_DIM)
+    unit = build(likelihood, prior_std=1.0)
+    for prior_std in (1e-3, 0.3, 20.0):
+        module = build(likelihood, prior_std=prior_std)
+        for actual, expected in zip(
+            elbo_terms(module, x, eps)[:2], elbo_terms(unit, x, eps)[:2], strict=True
+        ):
+            assert_allclose(actual, expected, rtol=1e-10)
+        assert_allclose(
+            importance_weighted_bound(module, x, eps),
+            importance_weighted_bound(unit, x, eps),
+            rtol=1e-10,
+        )
+
+
+# ---- Exact evidence ------------------------------------------------------------------
+
+
+def solved_linear_vae(noise: float | str, prior_std: float) -> tuple[VAE, multivariate_normal]:
+    """Return a linear VAE whose encoder is the exact posterior, and p(x) in units of X.
+
+    Bishop, "Pattern Recognition and Machine Learning", equations 12.35 and 12.42: with
+    orthogonal loadings W, the posterior covariance is diagonal, as the encoder's must be.
+    """
+    module = build(Gaussian(noise), hidden_layer_sizes=(), prior_std=prior_std)
+    W, _ = torch.linalg.qr(normal(N_FEATURES, LATENT_DIM, seed=5))
+    W *= torch.tensor([2.0, 0.6])
+    b, std = normal(N_FEATURES, seed=6), 0.4
+    M = 1 + W.square().sum(0) / std**2  # (k,), the posterior precision in prior units
+    module.shift.copy_(normal(N_FEATURES, seed=7))
+    module.scale.fill_(3.0)
+
+    (decoder,), (encoder,) = module.decoder, module.encoder
+    decoder.weight.copy_(W)
+    module.bias.copy_(b[None])
+    log_std = torch.tensor(math.log(std), dtype=torch.float64)
+    module.free["log_std"].copy_(
+        soft_bound_inverse(log_std, 7.0) if isinstance(noise, str) else log_std
+    )
+    to_mean = W.T / std**2 / M[:, None]
+    encoder.weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)]))
+    encoder.bias.copy_(torch.cat([-to_mean @ b, soft_bound_inverse(-M.log(), 20.0)]))
+
+    covariance = W @ W.T + std**2 * torch.eye(N_FEATURES, dtype=torch.float64)
+    evidence = multivariate_normal((3.0 * b + module.shift).numpy(), (9.0 * covariance).numpy())
+    return module, evidence
+
+
+@pytest.mark.parametrize("noise", ["feature", "shared", 1.2])
+@pytest.mark.parametrize("prior_std", [1.0, 4.0])
+@pytest.mark.parametrize("n_draws", [1, 7])
+def test_bound_of_a_linear_model_with_its_exact_posterior_is_the_evidence_for_any_draw(
+    noise, prior_std, n_draws
+):
+    module, evidence = solved_linear_vae(noise, prior_std)
+    X = 3 * normal(20, N_FEATURES, seed=8)
+    eps = 3 * normal(n_draws, LATENT_DIM, seed=9)
+    actual = importance_weighted_bound(module, module.standardize(X), eps)
+    assert_allclose(actual, evidence.logpdf(X.numpy()), rtol=1e-12)
+
+
+def test_elbo_of_a_linear_model_with_its_exact_posterior_is_on_average_the_evidence():
+    module, evidence = solved_linear_vae("shared", 1.0)
+    X = normal(1, N_FEATURES, seed=8)
+    x = module.standardize(X).expand(4, -1)
+    # These four draws have the mean and the covariance of a standard normal, and the
+    # log-likelihood is quadratic in them: their average is the expectation.
+    eps = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
+    assert_allclose(elbo_terms(module, x, eps).elbo.mean(), evidence.logpdf(X[0]), rtol=1e-12)
+
+
+def test_any_other_posterior_has_a_lower_elbo_than_the_exact_one():
+    module, evidence = solved_linear_vae("shared", 1.0)
+    X = normal(1, N_FEATURES, seed=8)
+    x = module.standardize(X).expand(4, -1)
+    eps = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
+    for index in range(2 * LATENT_DIM):
+        for step in (-0.1, 0.1):
+            module.encoder[0].bias[index] += step
+            assert elbo_terms(module, x, eps).elbo.mean() < evidence.logpdf(X[0]) - 1e-4
+            module.encoder[0].bias[index] -= step

@@ -1,0 +1,80 @@
+"""Linear models, whose evidence is known exactly: PCA and factor analysis."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.preprocessing import StandardScaler
+
+from skvae import Gaussian, VAETransformer
+
+
+@pytest.fixture(scope="module")
+def tables(wine, digits):
+    return {
+        "wine": (StandardScaler().fit_transform(wine), 2),
+        "digits": (StandardScaler().fit_transform(digits), 8),
+        "raw digits": (digits, 8),
+    }
+
+
+def linear_vae(k, noise, n_epochs):
+    return VAETransformer(
+        k,
+        hidden_layer_sizes=(),
+        likelihood=Gaussian(noise),
+        learning_rate_init=0.01,
+        batch_size=64,
+        max_iter=n_epochs,
+        random_state=0,
+    )
+
+
+@torch.no_grad()
+def exact_evidence(vae, X):
+    """Return log N(x; b, W W^T + noise) of each row at the parameters of a linear model."""
+    k, d, module = vae.latent_dim, X.shape[1], vae.module_
+    b = vae.inverse_transform(np.zeros((1, k)))[0]
+    W = (vae.inverse_transform(np.eye(k)) - b).T
+    std = module.likelihood.log_std(dict(module.free)).double().exp() * module.scale
+    covariance = W @ W.T + np.diag(np.broadcast_to(std.numpy() ** 2, d))
+    return multivariate_normal(b, covariance).logpdf(X)
+
+
+@pytest.mark.parametrize(
+    ("data", "n_epochs"), [("wine", 300), ("digits", 100), ("raw digits", 100)]
+)
+def test_linear_vae_with_shared_noise_is_probabilistic_pca(tables, data, n_epochs):
+    X, k = tables[data]
+    vae = linear_vae(k, "shared", n_epochs).fit(X)
+    assert vae.score(X) == pytest.approx(PCA(k).fit(X).score(X), rel=0.005)
+    assert_is_a_bound(vae, X)
+
+
+@pytest.mark.parametrize(("data", "n_epochs"), [("wine", 600), ("digits", 150)])
+def test_linear_vae_with_noise_per_feature_is_factor_analysis(tables, data, n_epochs):
+    X, k = tables[data]
+    vae = linear_vae(k, "feature", n_epochs).fit(X)
+    exact = FactorAnalysis(k, tol=1e-6, max_iter=5000).fit(X)
+    assert vae.score(X) == pytest.approx(exact.score(X), rel=0.005)
+    assert_is_a_bound(vae, X)
+
+
+def assert_is_a_bound(vae, X):
+    """Assert that the score does not exceed the evidence, and meets it with many draws."""
+    evidence = exact_evidence(vae, X)
+    # The few draws are the same for every row, so their error does not average out.
+    assert vae.score(X) <= evidence.mean() + 0.02
+    vae.set_params(n_importance_samples=4096)
+    np.testing.assert_allclose(vae.score_samples(X[:100]), evidence[:100], atol=0.02)
+
+
+def test_bound_tightens_with_the_number_of_draws(tables):
+    X, k = tables["wine"]
+    # One epoch leaves the encoder far from the true posterior: draws have much to mend.
+    vae = linear_vae(k, "shared", 1).fit(X)
+    evidence = exact_evidence(vae, X).mean()
+    gaps = [evidence - vae.set_params(n_importance_samples=n).score(X) for n in (1, 4, 16, 1024)]
+    assert gaps[0] > gaps[1] > gaps[2] > gaps[3]
+    assert gaps[3] == pytest.approx(0, abs=0.02)

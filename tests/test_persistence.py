@@ -1,0 +1,105 @@
+"""Estimators that are stored and come back."""
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+import torch
+
+from skvae import Gaussian, VAETransformer
+
+FAST = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+
+
+def own_networks(n_features, latent_dim, n_outputs):
+    return torch.nn.Linear(n_features, 2 * latent_dim), torch.nn.Linear(latent_dim, n_outputs)
+
+
+def through_pickle(vae, tmp_path):
+    return pickle.loads(pickle.dumps(vae))
+
+
+def through_joblib(vae, tmp_path):
+    joblib.dump(vae, tmp_path / "vae.joblib")
+    return joblib.load(tmp_path / "vae.joblib")
+
+
+def through_memory_map(vae, tmp_path):
+    joblib.dump(vae, tmp_path / "vae.joblib")
+    return joblib.load(tmp_path / "vae.joblib", mmap_mode="r")
+
+
+def through_skops(vae, tmp_path):
+    data = skops.io.dumps(vae)
+    untrusted = skops.io.get_untrusted_types(data=data)
+    assert all(name.startswith(("skvae.", "test_persistence.", __name__)) for name in untrusted)
+    return skops.io.loads(data, trusted=untrusted)
+
+
+def through_copy(vae, tmp_path):
+    return copy.deepcopy(vae)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"likelihood": Gaussian("row")},
+        {"likelihood": Gaussian(0.5)},
+        {"architecture": "conv", "image_shape": (2, 3), "hidden_layer_sizes": (4, 3)},
+        {"architecture": own_networks},
+    ],
+    ids=["default", "row noise", "fixed noise", "conv", "own networks"],
+)
+@pytest.mark.parametrize(
+    "there_and_back",
+    [through_pickle, through_joblib, through_memory_map, through_skops, through_copy],
+    ids=lambda function: function.__name__,
+)
+def test_a_stored_estimator_answers_the_same(there_and_back, params, blobs, tmp_path):
+    vae = VAETransformer(**{**FAST, **params}).fit(blobs)
+    back = there_and_back(vae, tmp_path)
+    np.testing.assert_array_equal(back.transform(blobs), vae.transform(blobs))
+    np.testing.assert_array_equal(back.score_samples(blobs), vae.score_samples(blobs))
+    np.testing.assert_array_equal(back.sample(3, random_state=0), vae.sample(3, random_state=0))
+    assert back.history_ == vae.history_
+    assert back.device_ == vae.device_
+
+
+def test_an_unfitted_estimator_can_be_stored(tmp_path):
+    vae = VAETransformer(3, likelihood=Gaussian("shared"))
+    assert repr(through_pickle(vae, tmp_path)) == repr(vae)
+
+
+def test_a_loaded_estimator_trains_on(blobs, tmp_path):
+    back = through_pickle(VAETransformer(**FAST).fit(blobs), tmp_path)
+    assert back.partial_fit(blobs).n_iter_ == 4
+
+
+def test_a_pickle_is_little_more_than_the_weights(blobs):
+    vae = VAETransformer(hidden_layer_sizes=(512, 256), max_iter=1).fit(blobs)
+    n_bytes = sum(w.numel() * w.element_size() for w in vae.module_.state_dict().values())
+    assert len(pickle.dumps(vae)) < 1.02 * n_bytes + 5_000
+
+
+def test_a_model_from_a_device_that_is_not_here_runs_on_the_cpu(blobs):
+    vae = VAETransformer(**FAST, device="cpu").fit(blobs)
+    state = vae.__getstate__()
+    back = VAETransformer.__new__(VAETransformer)
+    back.__setstate__({**state, "device": "cuda:7", "device_": "cuda:7"})
+    assert back.device_ == torch.device("cpu")
+    np.testing.assert_array_equal(back.transform(blobs), vae.transform(blobs))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_model_trained_on_a_gpu_is_stored_on_the_cpu(blobs):
+    vae = VAETransformer(**FAST, device="cuda").fit(blobs)
+    weights = vae.__getstate__()["module_"]["weights"]
+    assert all(isinstance(w, np.ndarray) for w in weights.values())
+    back = pickle.loads(pickle.dumps(vae))
+    assert back.device_.type == "cuda"
+    np.testing.assert_array_equal(back.transform(blobs), vae.transform(blobs))

@@ -1,0 +1,282 @@
+"""What the estimator promises beyond scikit-learn's checks."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+
+from skvae import Gaussian, VAETransformer
+
+FAST = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0}
+
+
+def weights(vae):
+    return torch.cat([w.ravel().double() for w in vae.module_.state_dict().values()])
+
+
+def assert_same_bits(a, b):
+    assert torch.equal(weights(a), weights(b))
+    assert a.history_ == b.history_
+
+
+# ---- Determinism ---------------------------------------------------------------------
+
+
+def test_the_same_random_state_gives_the_same_bits(blobs):
+    params = {**FAST, "early_stopping": True, "batch_size": 16}
+    assert_same_bits(VAETransformer(**params).fit(blobs), VAETransformer(**params).fit(blobs))
+
+
+def test_another_random_state_gives_another_model(blobs):
+    vae = VAETransformer(**FAST).fit(blobs)
+    other = VAETransformer(**{**FAST, "random_state": 1}).fit(blobs)
+    assert not torch.equal(weights(vae), weights(other))
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "custom"])
+def test_fits_in_threads_at_once_give_the_bits_of_fits_in_turn(architecture, blobs):
+    params = {**FAST, "max_iter": 30, "batch_size": 16}
+    if architecture == "custom":
+        params["architecture"] = torch_default_networks
+    seeds = range(4)
+    vaes = [VAETransformer(**{**params, "random_state": seed}) for seed in seeds]
+    expected = [clone(vae).fit(blobs) for vae in vaes]
+    threads = [threading.Thread(target=vae.fit, args=(blobs,)) for vae in vaes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for vae, one in zip(vaes, expected, strict=True):
+        assert_same_bits(vae, one)
+
+
+def torch_default_networks(n_features, latent_dim, n_outputs):
+    """Return networks whose start weights come from torch's global generator."""
+    encoder = torch.nn.Sequential(
+        torch.nn.Linear(n_features, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2 * latent_dim)
+    )
+    return encoder, torch.nn.Linear(latent_dim, n_outputs)
+
+
+def test_global_random_states_and_thread_counts_are_left_as_found(blobs):
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()
+    n_threads = torch.get_num_threads()
+    vae = VAETransformer(**FAST, early_stopping=True).fit(blobs)
+    VAETransformer(**{**FAST, "architecture": torch_default_networks}).fit(blobs)
+    vae.partial_fit(blobs)
+    vae.score(blobs)
+    vae.sample(3)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    for now, before in zip(np.random.get_state(), numpy_state, strict=True):
+        np.testing.assert_array_equal(now, before)
+    assert torch.get_num_threads() == n_threads
+
+
+def test_samples_follow_their_random_state(blobs):
+    vae = VAETransformer(**FAST).fit(blobs)
+    np.testing.assert_array_equal(vae.sample(5, random_state=3), vae.sample(5, random_state=3))
+    assert not np.array_equal(vae.sample(5, random_state=3), vae.sample(5, random_state=4))
+
+
+# ---- Training ------------------------------------------------------------------------
+
+
+def test_history_is_a_table_of_one_row_per_epoch(blobs):
+    vae = VAETransformer(**FAST, early_stopping=True).fit(blobs)
+    table = pd.DataFrame(vae.history_)
+    losses = ["loss", "reconstruction_loss", "kl_loss"]
+    assert list(table) == [*losses, "active_units", *(f"validation_{name}" for name in losses)]
+    assert len(table) == vae.n_iter_ == len(vae.loss_curve_) == 4
+    for prefix in ("", "validation_"):
+        total = table[f"{prefix}reconstruction_loss"] + table[f"{prefix}kl_loss"]
+        np.testing.assert_allclose(table[f"{prefix}loss"], total, rtol=1e-12)
+    assert vae.loss_curve_ == list(table["loss"])
+
+
+def test_history_is_measured_at_beta_1_whatever_beta(blobs):
+    first = {
+        beta: VAETransformer(**FAST, beta=beta, batch_size=90, learning_rate="constant")
+        .fit(blobs)
+        .history_["loss"][0]
+        for beta in (0.5, 1.0, 4.0)
+    }
+    assert len(set(first.values())) == 1  # before the first step, all are the same model
+
+
+def test_a_larger_beta_pays_less_divergence(blobs):
+    params = {**FAST, "max_iter": 60, "batch_size": 16}
+    kl = [
+        VAETransformer(**params, beta=beta).fit(blobs).history_["kl_loss"][-1]
+        for beta in (0.1, 1.0, 10.0)
+    ]
+    assert kl[0] > kl[1] > kl[2]
+
+
+def test_early_stopping_keeps_the_weights_of_the_best_epoch(blobs):
+    params = {**FAST, "max_iter": 300, "learning_rate_init": 0.03, "batch_size": 8}
+    vae = VAETransformer(
+        **params,
+        learning_rate="constant",
+        early_stopping=True,
+        validation_fraction=0.3,
+        n_iter_no_change=5,
+    ).fit(blobs)
+    losses = vae.history_["validation_loss"]
+    assert vae.n_iter_ < 300
+    best = int(np.argmin(losses))
+    # Training for just as many epochs as the best took ends with the same weights.
+    again = clone(vae).set_params(max_iter=best + 1).fit(blobs)
+    assert torch.equal(weights(vae), weights(again))
+
+
+def test_a_plateau_at_a_constant_rate_ends_training(blobs):
+    vae = VAETransformer(
+        **{**FAST, "max_iter": 500},
+        learning_rate="constant",
+        n_iter_no_change=5,
+        tol=0.5,
+    ).fit(blobs)
+    assert 10 <= vae.n_iter_ < 500
+
+
+def test_partial_fit_matches_fit_epoch_for_epoch(blobs):
+    params = {**FAST, "learning_rate": "constant", "batch_size": 16, "tol": 0}
+    whole = VAETransformer(**params).fit(blobs)
+    step_by_step = VAETransformer(**params)
+    for _ in range(params["max_iter"]):
+        step_by_step.partial_fit(blobs)
+    assert_same_bits(whole, step_by_step)
+    assert step_by_step.n_iter_ == whole.n_iter_
+
+
+def test_partial_fit_goes_on_from_fit(blobs):
+    params = {**FAST, "learning_rate": "constant", "batch_size": 16}
+    longer = VAETransformer(**{**params, "max_iter": 5}).fit(blobs)
+    vae = VAETransformer(**params).fit(blobs).partial_fit(blobs)
+    assert_same_bits(vae, longer)
+
+
+def test_partial_fit_after_early_stopping_keeps_a_table(blobs):
+    vae = VAETransformer(**FAST, early_stopping=True).fit(blobs).partial_fit(blobs)
+    table = pd.DataFrame(vae.history_)
+    assert len(table) == vae.n_iter_ == 5
+    assert table["validation_loss"].isna().tolist() == [False] * 4 + [True]
+
+
+def test_warm_start_goes_on_from_the_fitted_weights(blobs):
+    vae = VAETransformer(**{**FAST, "max_iter": 100}, warm_start=True).fit(blobs)
+    reached = vae.history_["loss"][-1]
+    vae.set_params(max_iter=1, learning_rate_init=1e-6).fit(blobs)
+    assert vae.n_iter_ == 1
+    assert vae.history_["loss"][0] == pytest.approx(reached, abs=0.5)
+    assert clone(vae).fit(blobs).history_["loss"][0] > reached + 0.9
+
+
+def test_warm_start_of_another_model_is_an_error(blobs):
+    vae = VAETransformer(**FAST, warm_start=True).fit(blobs)
+    with pytest.raises(ValueError, match=r"latent_dim=3.*warm_start=False"):
+        vae.set_params(latent_dim=3).fit(blobs)
+
+
+def test_training_starts_at_the_columns_marginals():
+    X = load_digits().data / 16
+    vae = VAETransformer(likelihood="bernoulli", max_iter=1, learning_rate_init=1e-12).fit(X)
+    # The cross-entropy of columns that were independent.
+    marginal = X.mean(axis=0)[X.any(axis=0)]
+    entropy = -np.nansum(marginal * np.log(marginal) + (1 - marginal) * np.log(1 - marginal))
+    assert vae.history_["loss"][0] == pytest.approx(entropy, rel=0.01)
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
+def test_every_solver_learns(solver, blobs):
+    vae = VAETransformer(**{**FAST, "max_iter": 100, "solver": solver, "batch_size": 16})
+    vae.fit(blobs)
+    assert vae.history_["loss"][-1] < vae.history_["loss"][0] - 2
+
+
+def test_posterior_collapse_shows_in_the_active_units(blobs):
+    params = {**FAST, "latent_dim": 4, "max_iter": 100, "batch_size": 16}
+    assert VAETransformer(**params).fit(blobs).history_["active_units"][-1] >= 2
+    assert VAETransformer(**params, beta=1000).fit(blobs).history_["active_units"][-1] == 0
+
+
+# ---- Answers -------------------------------------------------------------------------
+
+
+def test_transform_is_the_mean_that_encode_gives(blobs):
+    vae = VAETransformer(**FAST).fit(blobs)
+    mean, std = vae.encode(blobs)
+    np.testing.assert_array_equal(vae.transform(blobs), mean)
+    assert mean.shape == std.shape
+    assert (std > 0).all()
+
+
+def test_reconstruct_is_transform_and_back(blobs):
+    vae = VAETransformer(**FAST).fit(blobs)
+    there_and_back = vae.inverse_transform(vae.transform(blobs))
+    np.testing.assert_allclose(vae.reconstruct(blobs), there_and_back, rtol=1e-9)
+
+
+def test_score_is_the_mean_of_score_samples_and_does_not_depend_on_beta(blobs):
+    vae = VAETransformer(**FAST).fit(blobs)
+    score = vae.score(blobs)
+    assert score == pytest.approx(vae.score_samples(blobs).mean(), rel=1e-12)
+    assert vae.set_params(beta=7, kl_warmup=0.5, batch_size=3).score(blobs) == score
+
+
+def test_prior_std_scales_the_codes_and_nothing_else(blobs):
+    params = {**FAST, "max_iter": 30}
+    unit, wide = (VAETransformer(**params, prior_std=s).fit(blobs) for s in (1.0, 8.0))
+    np.testing.assert_allclose(
+        wide.transform(blobs), 8 * unit.transform(blobs), rtol=1e-4, atol=1e-6
+    )
+    assert wide.score(blobs) == pytest.approx(unit.score(blobs), rel=1e-6)
+
+
+def test_samples_have_the_moments_of_the_data(blobs):
+    vae = VAETransformer(**{**FAST, "max_iter": 300, "batch_size": 16}).fit(blobs)
+    X_new = vae.sample(4000, random_state=0)
+    spread = blobs.std(axis=0)
+    assert (np.abs(X_new.mean(axis=0) - blobs.mean(axis=0)) < 0.25 * spread).all()
+    np.testing.assert_allclose(X_new.std(axis=0), spread, rtol=0.25)
+    means = vae.sample(4000, noise=False, random_state=0)
+    assert (means.std(axis=0) < 1.02 * X_new.std(axis=0)).all()
+    assert (means.std(axis=0) < 0.9 * X_new.std(axis=0)).any()
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "bernoulli"])
+def test_samples_are_of_the_datas_kind(likelihood):
+    X = (
+        np.random.RandomState(0)
+        .poisson(0.5, size=(50, 3))
+        .clip(max=1 if likelihood == "bernoulli" else 99)
+    )
+    X_new = VAETransformer(**FAST, likelihood=likelihood).fit(X).sample(20, random_state=0)
+    np.testing.assert_array_equal(X_new, np.rint(X_new))
+    assert X_new.min() >= 0
+
+
+def test_codes_separate_clusters(blobs):
+    Z = VAETransformer(**{**FAST, "max_iter": 200, "batch_size": 16}).fit_transform(blobs)
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+    from sklearn.preprocessing import StandardScaler
+
+    truth = KMeans(3, n_init=10, random_state=0).fit_predict(StandardScaler().fit_transform(blobs))
+    found = KMeans(3, n_init=10, random_state=0).fit_predict(Z)
+    assert adjusted_rand_score(truth, found) > 0.9
+
+
+def test_gaussian_noise_options_order_by_what_they_can_express():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(300, 4)) * [1, 1, 10, 10]
+    params = {**FAST, "max_iter": 100, "latent_dim": 1}
+    scores = {
+        noise: VAETransformer(**params, likelihood=Gaussian(noise)).fit(X).score(X)
+        for noise in ("feature", "shared", 1.0)
+    }
+    assert scores["feature"] > scores["shared"] > scores[1.0]
