@@ -1,0 +1,47 @@
+"""Sphinx configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import skvae
+
+project = "skvae"
+author = "The skvae developers"
+copyright = author
+release = version = skvae.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+# Names in single backticks in docstrings link to what they name, if it is documented here.
+default_role = "py:obj"
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings tell types
+# The templates list the members.
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skvae {release}"
+html_show_sourcelink = False
+
+
+def skip_scikit_learns(
+    app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out members inherited from scikit-learn: their docstrings link to its own pages."""
+    return True if (getattr(obj, "__module__", None) or "").startswith("sklearn.") else None
+
+
+def setup(app: Any) -> None:
+    """Connect the event handlers."""
+    app.connect("autodoc-skip-member", skip_scikit_learns)
