@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -98,8 +98,8 @@ def _check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]
         raise ValueError(f"{owner}({name}=...) must be one of {list(choices)}; got {value!r}.")
 
 
-def _is_positive(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
+def _is_positive(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and 0 < value < math.inf
 
 
 @dataclass(frozen=True)
