@@ -99,7 +99,7 @@ def _check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]
 
 
 def _is_positive(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and 0 < value < math.inf
+    return not isinstance(value, bool) and isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 @dataclass(frozen=True)
