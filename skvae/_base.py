@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import wraps
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -15,7 +16,6 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
@@ -40,6 +40,25 @@ from ._validation import check_support, validate_rows
 _MOMENTS_CHUNK = 4096
 
 History = dict[str, list[float]]
+
+
+def _nothing_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method that fails take back what validation noted of its X."""
+    names = ("n_features_in_", "feature_names_in_", "_dtype")
+
+    @wraps(method)
+    def restoring(self: BaseVAE, *args: Any, **kwargs: Any) -> Any:
+        state = self.__dict__
+        before = {name: state[name] for name in names if name in state}
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            for name in names:
+                state.pop(name, None)
+            state.update(before)
+            raise
+
+    return restoring
 
 
 class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
@@ -138,6 +157,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
+    @_nothing_on_failure
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X.
 
@@ -159,10 +179,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         ValueError
             If X or a parameter is invalid, or if training diverges.
         """
-        with self._kept_on_failure():
-            return self._fit(X, y)
-
-    def _fit(self, X: Any, y: Any) -> Self:
         resume = self.warm_start and hasattr(self, "module_")
         X_valid = self._validate(X, reset=not resume)
         rng = local_random_state(self.random_state)
@@ -190,6 +206,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @_nothing_on_failure
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X alone.
 
@@ -232,20 +249,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
             raise self._divergence(history) from error
         self.__dict__.update(_fitted_attributes(trainer, history))
         return self
-
-    @contextmanager
-    def _kept_on_failure(self) -> Iterator[None]:
-        """Put back what validation noted of an X that could then not be fitted."""
-        names = ("n_features_in_", "feature_names_in_", "_dtype")
-        state = self.__dict__
-        before = {name: state[name] for name in names if name in state}
-        try:
-            yield
-        except BaseException:
-            for name in names:
-                state.pop(name, None)
-            state.update(before)
-            raise
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return X, checked against the estimator and the likelihood's support."""
@@ -370,8 +373,15 @@ def _place(module: VAE, device: torch.device) -> VAE:
 def _column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     """Return the mean and variance of each column, 0 for one that is constant up to rounding."""
     scaler = StandardScaler()
-    for chunk in gen_batches(len(rows), _MOMENTS_CHUNK):
-        scaler.partial_fit(rows.take(chunk).cpu().numpy())
+    with np.errstate(over="ignore", invalid="ignore"):
+        for chunk in rows.chunks(_MOMENTS_CHUNK):
+            scaler.partial_fit(chunk)
+    overflowing = np.flatnonzero(~np.isfinite(scaler.var_))
+    if len(overflowing):
+        raise ValueError(
+            f"The values in column {overflowing[0]} are too large: their variance overflows. "
+            "Divide the column by a constant."
+        )
     constant = scaler.scale_ != np.sqrt(scaler.var_)
     return torch.from_numpy(scaler.mean_), torch.from_numpy(np.where(constant, 0.0, scaler.var_))
 

@@ -35,6 +35,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.index)
 
+    def chunks(self, size: int) -> Iterator[np.ndarray]:
+        """Yield all rows in order, as arrays."""
+        for start in range(0, len(self), size):
+            yield np.take(self.X, self.index[start : start + size], axis=0)
+
     def take(self, positions: np.ndarray | slice) -> Tensor:
         """Return those rows, (len(positions), n_features), in X's dtype where torch has it."""
         rows = np.take(self.X, self.index[positions], axis=0)

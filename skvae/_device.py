@@ -20,11 +20,9 @@ _GLOBAL_GENERATORS = threading.RLock()
 
 def available_devices() -> list[str]:
     """Return the names of the devices of this machine, the preferred one first."""
-    names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    if torch.cuda.is_available() and names:
-        names.insert(0, "cuda")
-    else:
-        names = []
+    names = []
+    if torch.cuda.is_available():
+        names = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         names.append("mps")
     return [*names, "cpu"]

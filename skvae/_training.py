@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,10 +102,11 @@ class Trainer:
         DivergenceError
             If the loss is not finite during the epoch or after its last step.
         """
-        if not callable(self.module.config.architecture):
-            return self._epoch(rows)
-        seed = int(torch.randint(2**62, (), generator=self._order))
-        with seeded_global_generator(seed, rows.device):
+        with ExitStack() as stack:
+            stack.callback(self.module.eval)
+            if callable(self.module.config.architecture):
+                seed = int(torch.randint(2**62, (), generator=self._order))
+                stack.enter_context(seeded_global_generator(seed, rows.device))
             return self._epoch(rows)
 
     def _epoch(self, rows: Rows) -> Record:
@@ -124,9 +126,9 @@ class Trainer:
             self._optimizer.step()
             totals.add(terms)
         self.n_epochs += 1
-        module.eval()
         record = totals.record()
         # The last step's outcome shows in no loss yet: look at its rows once more.
+        module.eval()
         with torch.inference_mode():
             last = elbo_terms(
                 module, module.standardize(batch), torch.zeros_like(terms.posterior.mean)
