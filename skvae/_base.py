@@ -114,7 +114,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         prior_std: float = 1.0,
         solver: str = "adam",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.005,
+        learning_rate_init: float = 0.003,
         batch_size: Any = "auto",
         max_iter: int = 100,
         early_stopping: bool = False,

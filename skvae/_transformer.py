@@ -55,7 +55,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule. "cosine" rises to `learning_rate_init` over the first twentieth of
         `max_iter` epochs and then falls to zero along a cosine; "constant" stays there.
-    learning_rate_init : float, default=0.005
+    learning_rate_init : float, default=0.003
         Highest learning rate.
     batch_size : int or "auto", default="auto"
         Rows per step. "auto" is a fiftieth of the rows, but 32 to 200.
