@@ -110,12 +110,11 @@ def draw(codes: dict[str, np.ndarray], labels: np.ndarray, table: pd.DataFrame) 
         accuracy = table.loc[name, "5-NN accuracy"]
         ax.set_title(f"{name}: 5-NN accuracy {accuracy:.3f}")
         ax.set(xticks=[], yticks=[])
-    figure.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside right center",
-        markerscale=3,
-        title="digit",
-    )
+    handles, names = axes[0].get_legend_handles_labels()
+    legend = figure.legend(handles, names, loc="outside right center", title="digit")
+    for handle in legend.legend_handles:
+        handle.set_sizes([40])
+    figure.suptitle("Held-out rows")
     return figure
 
 
