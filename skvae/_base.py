@@ -23,8 +23,6 @@ from ._batches import Rows
 from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
 from ._device import (
     available_devices,
-    draw_seed,
-    local_random_state,
     resolve_device,
     seeded_generator,
     training_dtype,
@@ -33,6 +31,7 @@ from ._inference import InferenceMixin, answer_dtype
 from ._likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ._module import VAE, VAEConfig
 from ._networks import ACTIVATIONS
+from ._random_state import draw_seed, local_random_state
 from ._training import DivergenceError, Epoch, Recipe, Record, Trainer, train
 from ._validation import check_support, validate_rows
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
-import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from torch import Generator, nn
 
 # A CPU multiplies a matrix with fewer weights as fast in float32: converting it costs more
@@ -82,19 +79,6 @@ def arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     )
     with reproducible, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         yield
-
-
-def local_random_state(random_state: Any) -> np.random.RandomState:
-    """Return `check_random_state(random_state)`, save that None is fresh entropy.
-
-    scikit-learn takes None to be NumPy's global generator, and so moves it on.
-    """
-    return np.random.RandomState() if random_state is None else check_random_state(random_state)
-
-
-def draw_seed(rng: np.random.RandomState) -> int:
-    """Return the next seed of scikit-learn's kind of generator."""
-    return int(rng.randint(2**31 - 1))
 
 
 @contextmanager

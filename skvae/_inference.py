@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from ._batches import Rows
-from ._device import draw_seed, local_random_state, seeded_generator
+from ._device import seeded_generator
 from ._module import VAE
 from ._objectives import importance_weighted_bound
+from ._random_state import draw_seed, local_random_state
 
 # Numbers worked on at a time, whatever the size of X: 8 MiB in float32, 16 in float64.
 _CHUNK_ELEMENTS = 2**21
