@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--learning-rate-init", type=float, default=0.003)
+    parser.add_argument("--activation", default="gelu")
     arguments = parser.parse_args()
     train, test = load_images("train"), load_images("t10k")
     rows = []
@@ -66,6 +68,8 @@ def main() -> None:
                 batch_size=100,
                 random_state=seed,
                 precision=arguments.precision,
+                learning_rate_init=arguments.learning_rate_init,
+                activation=arguments.activation,
                 verbose=1,
                 **params,
             )
