@@ -1,0 +1,169 @@
+"""The comparison of embeddings."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_array
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
+from sklearn.manifold import TSNE, trustworthiness
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvae import VAETransformer
+from skvae.metrics import METRICS, compare_embeddings
+
+ALWAYS = ["out_of_sample", "fit_seconds", "transform_seconds"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = load_digits(n_class=4, return_X_y=True)
+    return X[:300] / 16, y[:300]
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return VAETransformer(
+        2, hidden_layer_sizes=8, likelihood="bernoulli", max_iter=3, random_state=0
+    )
+
+
+def test_every_number_is_what_its_definition_says(data, vae):
+    X, y = data
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    embedders = {"PCA": PCA(2), "VAE": vae}
+    table = compare_embeddings(
+        embedders, X_train, y_train, X_test=X_test, y_test=y_test, n_neighbors=3
+    )
+    assert list(table.index) == ["PCA", "VAE"]
+    assert list(table.columns) == [*METRICS, *ALWAYS]
+    for name, embedder in (("PCA", PCA(2)), ("VAE", vae)):
+        Z_train = embedder.fit_transform(X_train)
+        Z_test = embedder.transform(X_test)
+        row = table.loc[name]
+        assert row["trustworthiness"] == pytest.approx(
+            trustworthiness(X_test, Z_test, n_neighbors=3)
+        )
+        neighbours = KNeighborsClassifier(3).fit(Z_train, y_train)
+        assert row["knn_accuracy"] == neighbours.score(Z_test, y_test)
+        assert row["silhouette"] == pytest.approx(silhouette_score(Z_test, y_test), abs=1e-6)
+        assert row["reconstruction_error"] == pytest.approx(
+            np.mean((embedder.inverse_transform(Z_test) - X_test) ** 2)
+        )
+        assert row["fit_seconds"] > 0
+        assert row["transform_seconds"] > 0
+    assert np.isnan(table["bound"]["PCA"])
+    assert table["bound"]["VAE"] == vae.score(X_test)
+
+
+def test_embedders_are_left_unfitted(data, vae):
+    pca = PCA(2)
+    compare_embeddings({"PCA": pca, "VAE": vae}, *data, metrics=["knn_accuracy"])
+    assert not hasattr(pca, "components_")
+
+
+def test_a_method_without_transform_sees_all_rows(data):
+    X, y = data
+    table, codes, y_test = compare_embeddings(
+        {"t-SNE": TSNE(random_state=0), "PCA": PCA(2)},
+        X,
+        y,
+        test_size=60,
+        random_state=0,
+        return_codes=True,
+    )
+    assert not table["out_of_sample"]["t-SNE"]
+    assert table["out_of_sample"]["PCA"]
+    missing = ["reconstruction_error", "bound", "transform_seconds"]
+    assert table.loc["t-SNE", missing].isna().all()
+    assert table["knn_accuracy"]["t-SNE"] > 0.9
+    assert table["trustworthiness"]["t-SNE"] > 0.9
+    assert codes["t-SNE"].shape == codes["PCA"].shape == (60, 2)
+    # Held out in proportion to the classes.
+    assert np.all(np.abs(np.bincount(y_test) / 60 - np.bincount(y) / 300) < 1 / 60)
+
+
+def test_the_split_is_that_of_random_state(data):
+    first, second, other = (
+        compare_embeddings({"PCA": PCA(2)}, *data, random_state=seed, return_codes=True)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first[1]["PCA"], second[1]["PCA"])
+    np.testing.assert_array_equal(first[2], second[2])
+    assert not np.array_equal(first[1]["PCA"], other[1]["PCA"])
+
+
+def test_without_classes_what_needs_them_is_missing(data):
+    X, _ = data
+    for held_out in ({}, {"X_test": X[:50]}):
+        table, _, y_test = compare_embeddings(
+            {"PCA": PCA(2)}, X, return_codes=True, random_state=0, **held_out
+        )
+        assert y_test is None
+        assert table[["knn_accuracy", "silhouette"]].isna().all(axis=None)
+        assert table[["trustworthiness", "reconstruction_error"]].notna().all(axis=None)
+
+
+def test_few_rows_are_compared_pair_by_pair(data):
+    X, y = data
+    table = compare_embeddings({"PCA": PCA(2)}, X, y, X_test=X, y_test=y, max_rows=40)
+    whole = compare_embeddings({"PCA": PCA(2)}, X, y, X_test=X, y_test=y)
+    assert table["trustworthiness"]["PCA"] != whole["trustworthiness"]["PCA"]
+    assert table["knn_accuracy"]["PCA"] == whole["knn_accuracy"]["PCA"]
+
+
+def test_metrics_may_be_chosen(data):
+    table = compare_embeddings({"PCA": PCA(2)}, *data, metrics=["silhouette"])
+    assert list(table.columns) == ["silhouette", *ALWAYS]
+
+
+def test_frames_and_pipelines_pass_through(data, vae):
+    X, y = data
+    frame = pd.DataFrame(X).add_prefix("pixel_")
+    frame = frame.loc[:, frame.std() > 0]
+    table = compare_embeddings(
+        {
+            "scaled": make_pipeline(StandardScaler(), PCA(2)).set_output(transform="pandas"),
+            "VAE": vae,
+            "t-SNE": TSNE(random_state=0),
+        },
+        frame,
+        pd.Series(y).map("class {}".format),
+        random_state=0,
+    )
+    assert table["knn_accuracy"].notna().all()
+    assert table["reconstruction_error"].notna().sum() == 2
+
+
+def test_umap_is_like_any_other(data):
+    umap = pytest.importorskip("umap", reason="needs umap-learn")
+    table = compare_embeddings({"UMAP": umap.UMAP(n_epochs=20)}, *data, metrics=["knn_accuracy"])
+    assert table["out_of_sample"]["UMAP"]
+    assert table["knn_accuracy"]["UMAP"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"metrics": ["accuracy"]}, ValueError, r"Unknown metrics \['accuracy'\]; there are"),
+        ({"max_rows": 1}, ValueError, "max_rows == 1"),
+        ({"n_neighbors": 0}, ValueError, "n_neighbors == 0"),
+        ({"y_test": [0]}, ValueError, "y_test is given without X_test"),
+        ({"X_test": np.eye(64)}, ValueError, "give both y and y_test"),
+        ({"X_test": np.eye(64), "y_test": [0]}, ValueError, "inconsistent numbers of samples"),
+        ({"X_test": csr_array(np.eye(64))}, TypeError, "takes dense data"),
+    ],
+)
+def test_bad_arguments_are_named(data, kwargs, error, message):
+    with pytest.raises(error, match=message):
+        compare_embeddings({"PCA": PCA(2)}, *data, **kwargs)
+
+
+def test_what_cannot_embed_is_named(data):
+    with pytest.raises(TypeError, match=r"'line'.* has neither transform nor fit_transform"):
+        compare_embeddings({"line": LinearRegression()}, *data)
