@@ -1,0 +1,240 @@
+"""Codes of rows, coloured by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_array, column_or_1d
+
+from .._random_state import local_random_state
+from ._axes import new_axes
+from ._colors import Classes
+
+_MOST_TSNE_POINTS = 5_000
+
+
+class LatentSpaceDisplay:
+    """Codes in one or two dimensions, coloured by class or value.
+
+    Make one with `from_estimator` or `from_codes`; the constructor takes what is drawn.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, 1) or (n_samples, 2)
+        Points.
+    labels : ndarray of shape (n_samples,), default=None
+        Classes, or real numbers.
+    target_names : sequence of str, default=None
+        Names of the classes 0, 1, ... for integer labels.
+    axis_names : sequence of str, default=None
+        Names of the columns of `codes`.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        The figure around it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skvae import VAETransformer
+    >>> from skvae.displays import LatentSpaceDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> vae = VAETransformer(likelihood="bernoulli", max_iter=5, random_state=0).fit(X / 16)
+    >>> display = LatentSpaceDisplay.from_estimator(vae, X / 16, y)
+    >>> display.ax_.get_xlabel()
+    'z[0]'
+    """
+
+    def __init__(
+        self,
+        *,
+        codes: np.ndarray,
+        labels: np.ndarray | None = None,
+        target_names: Sequence[str] | None = None,
+        axis_names: Sequence[str] | None = None,
+    ) -> None:
+        self.codes = codes
+        self.labels = labels
+        self.target_names = target_names
+        self.axis_names = axis_names
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: Any = None, **options: Any) -> Self:
+        """Draw what an estimator's `transform` makes of X.
+
+        Parameters
+        ----------
+        estimator : fitted transformer
+            A `VAETransformer`, a pipeline that ends in one, or any other.
+        X : array-like of shape (n_samples, n_features)
+            Rows to embed.
+        y : array-like of shape (n_samples,), default=None
+            Their classes, or real numbers.
+        **options : dict
+            As `from_codes` takes them.
+
+        Returns
+        -------
+        display : LatentSpaceDisplay
+        """
+        return cls.from_codes(estimator.transform(X), y, **options)
+
+    @classmethod
+    def from_codes(
+        cls,
+        Z: Any,
+        y: Any = None,
+        *,
+        target_names: Sequence[str] | None = None,
+        projection: Any = "pca",
+        max_points: int | None = None,
+        random_state: Any = 0,
+        ax: Any = None,
+        **plot_options: Any,
+    ) -> Self:
+        """Draw codes; those of more than two dimensions in a projection.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+            Codes.
+        y : array-like of shape (n_samples,), default=None
+            Their classes, or real numbers.
+        target_names : sequence of str, default=None
+            Names of the classes 0, 1, ... for integer `y`.
+        projection : {"pca", "tsne"} or transformer, default="pca"
+            How to draw more than two dimensions: by their first two principal components, by
+            t-SNE, or by whatever the `fit_transform` of an estimator returns.
+        max_points : int, default=None
+            Of more codes than this, so many are drawn at random, before the projection.
+            None is no limit, except 5,000 for t-SNE.
+        random_state : int, RandomState instance or None, default=0
+            Determines which codes, and t-SNE.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+        **plot_options : dict
+            As `plot` takes them.
+
+        Returns
+        -------
+        display : LatentSpaceDisplay
+        """
+        codes = check_array(Z, input_name="Z")
+        labels = None if y is None else column_or_1d(y)
+        check_consistent_length(codes, labels)
+        rng = local_random_state(random_state)
+        projected = codes.shape[1] > 2
+        if max_points is None and projected and projection == "tsne":
+            max_points = _MOST_TSNE_POINTS
+        if max_points is not None and len(codes) > max_points:
+            chosen = rng.choice(len(codes), max_points, replace=False)
+            codes = codes[chosen]
+            labels = None if labels is None else labels[chosen]
+        axis_names = [f"z[{i}]" for i in range(codes.shape[1])]
+        if projected:
+            codes, axis_names = _project(codes, projection, rng)
+        display = cls(codes=codes, labels=labels, target_names=target_names, axis_names=axis_names)
+        return display.plot(ax, **plot_options)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        legend: bool = True,
+        scatter_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
+        """Draw the codes.
+
+        Points are drawn in random order, so that no class hides another, and smaller the
+        more there are. In files of vector graphics they are one picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a new figure.
+        legend : bool, default=True
+            Whether to add a legend of the classes, or a colour bar.
+        scatter_kwargs : dict, default=None
+            For ``ax.scatter``, or ``ax.hist`` in one dimension, over the defaults.
+
+        Returns
+        -------
+        display : LatentSpaceDisplay
+        """
+        ax = new_axes(self, (6.4, 5.2)) if ax is None else ax
+        classes = Classes.of(self.labels, self.target_names)
+        if self.codes.shape[1] == 1:
+            _draw_histograms(ax, self.codes[:, 0], classes, scatter_kwargs or {})
+        else:
+            points = _draw_points(ax, self.codes, self._colors(classes), scatter_kwargs or {})
+            if legend and classes is None and self.labels is not None:
+                ax.figure.colorbar(points, ax=ax)
+        if legend and classes is not None:
+            beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
+            ax.legend(handles=classes.legend_handles(), **beside)
+        for axis, name in zip((ax.xaxis, ax.yaxis), self.axis_names or (), strict=False):
+            axis.set_label_text(name)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _colors(self, classes: Classes | None) -> np.ndarray | None:
+        return self.labels if classes is None else classes.colors[classes.indices]
+
+
+def _draw_points(
+    ax: Any, points: np.ndarray, colors: np.ndarray | None, kwargs: dict[str, Any]
+) -> Any:
+    order = np.random.RandomState(0).permutation(len(points))
+    defaults: dict[str, Any] = {
+        "s": np.clip(20_000 / len(points), 1.0, 20.0),
+        "alpha": 0.5 if len(points) > 10_000 else 0.8,
+        "linewidths": 0,
+        "rasterized": True,
+    }
+    if colors is not None:
+        defaults["c"] = colors[order]
+    ax.set_aspect("equal", adjustable="datalim")
+    return ax.scatter(*points[order].T, **{**defaults, **kwargs})
+
+
+def _draw_histograms(
+    ax: Any, values: np.ndarray, classes: Classes | None, kwargs: dict[str, Any]
+) -> None:
+    defaults = {"bins": np.histogram_bin_edges(values, 60), "histtype": "stepfilled", "alpha": 0.5}
+    if classes is None:
+        ax.hist(values, **{**defaults, **kwargs})
+    else:
+        for index, color in enumerate(classes.colors):
+            ax.hist(values[classes.indices == index], **{**defaults, "color": color, **kwargs})
+    ax.set_ylabel("rows")
+
+
+def _project(
+    codes: np.ndarray, projection: Any, rng: np.random.RandomState
+) -> tuple[np.ndarray, list[str]]:
+    """Return the codes in two dimensions, and names for these."""
+    if projection == "pca":
+        pca = PCA(2)
+        names = [
+            f"principal component {i + 1} of z ({ratio:.0%} of variance)"
+            for i, ratio in enumerate(pca.fit(codes).explained_variance_ratio_)
+        ]
+        return pca.transform(codes), names
+    if projection == "tsne":
+        return TSNE(2, random_state=rng).fit_transform(codes), ["t-SNE 1 of z", "t-SNE 2 of z"]
+    if not hasattr(projection, "fit_transform"):
+        raise ValueError(
+            f"projection must be 'pca', 'tsne' or have fit_transform; got {projection!r}."
+        )
+    name = type(projection).__name__
+    projected = check_array(clone(projection).fit_transform(codes))[:, :2]
+    return projected, [f"{name} {i + 1} of z" for i in range(projected.shape[1])]
