@@ -1,0 +1,229 @@
+"""MNIST and Fashion-MNIST, which differ in their pictures and not in their form."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._common import check_choice, pack
+from ._retrieve import DataFile, open_file, retrieve
+
+# Images and labels in turn.
+_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+_SUBSETS = {"train": slice(0, 2), "test": slice(2, 4), "all": slice(0, 4)}
+
+
+def _files(folder: str, mirrors: list[str], digests: list[str]) -> list[DataFile]:
+    return [
+        DataFile(folder, name, digest, tuple(f"{mirror}{name}.gz" for mirror in mirrors))
+        for name, digest in zip(_NAMES, digests, strict=True)
+    ]
+
+
+FILES = {
+    "mnist": _files(
+        "mnist",
+        mirrors=[
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "http://yann.lecun.com/exdb/mnist/",  # where it all comes from; long unreachable
+        ],
+        digests=[
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ],
+    ),
+    "fashion-mnist": _files(
+        "fashion-mnist",
+        mirrors=[
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ],
+        digests=[
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ],
+    ),
+}
+TARGET_NAMES = {
+    "mnist": [str(digit) for digit in range(10)],
+    "fashion-mnist": [
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ],
+}
+
+
+def fetch_mnist(
+    *,
+    subset: str = "train",
+    raw: bool = False,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    return_X_y: bool = False,
+) -> Any:
+    """Load MNIST, 70,000 images of handwritten digits, and download it if necessary.
+
+    Parameters
+    ----------
+    subset : {"train", "test", "all"}, default="train"
+        The 60,000 images for training, the 10,000 for testing, or all, those for training first.
+        The order is the official one.
+    raw : bool, default=False
+        Whether to return pixels as stored, integers from 0 to 255, instead of numbers in [0, 1].
+    data_home : str or path-like, default=None
+        Folder in which to look first, and to which to download: the files are in its subfolder
+        ``mnist``, compressed or not. See `get_data_home` for where else they may be. A file
+        counts only if its digest is right.
+    download_if_missing : bool, default=True
+        Whether to download what is not on this machine. If False, that is an error.
+    as_frame : bool, default=False
+        Whether to return pandas objects instead of arrays.
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a `Bunch`.
+
+    Returns
+    -------
+    dataset : :class:`~sklearn.utils.Bunch`
+        With these attributes:
+
+        data : ndarray or DataFrame of shape (n_samples, 784)
+            The pixels row by row, float32, or uint8 if `raw`: 0 is the background.
+        target : ndarray or Series of shape (n_samples,)
+            The classes, int64 from 0 to 9.
+        images : ndarray of shape (n_samples, 28, 28)
+            The same pixels as images.
+        feature_names : list of str
+            ``"pixel_0_0"``, ``"pixel_0_1"`` and so on: row, then column.
+        target_names : list of str
+            Names of the classes.
+        frame : DataFrame of shape (n_samples, 785) or None
+            Data and target, if `as_frame`.
+        filename : list of str
+            The files that were read.
+        DESCR : str
+            Source, licence and citation.
+
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    OSError
+        If a file can't be had. The message lists what was tried, and which file to put where.
+
+    Examples
+    --------
+    >>> from skvae.datasets import fetch_mnist
+    >>> mnist = fetch_mnist(subset="test")  # doctest: +SKIP
+    >>> mnist.data.shape, mnist.data.dtype  # doctest: +SKIP
+    ((10000, 784), dtype('float32'))
+    >>> [mnist.target_names[i] for i in mnist.target[:5]]  # doctest: +SKIP
+    ['7', '2', '1', '0', '4']
+    """
+    return _fetch("mnist", subset, raw, data_home, download_if_missing, as_frame, return_X_y)
+
+
+def fetch_fashion_mnist(
+    *,
+    subset: str = "train",
+    raw: bool = False,
+    data_home: str | os.PathLike[str] | None = None,
+    download_if_missing: bool = True,
+    as_frame: bool = False,
+    return_X_y: bool = False,
+) -> Any:
+    """Load Fashion-MNIST, 70,000 images of clothes, and download it if necessary.
+
+    Parameters
+    ----------
+    subset, raw, data_home, download_if_missing, as_frame, return_X_y
+        As in `fetch_mnist`. The files are in the subfolder ``fashion-mnist``.
+
+    Returns
+    -------
+    dataset : :class:`~sklearn.utils.Bunch`
+        As from `fetch_mnist`, with other images and names of classes.
+
+    (data, target) : tuple
+        If `return_X_y`.
+
+    Raises
+    ------
+    OSError
+        As in `fetch_mnist`.
+
+    Examples
+    --------
+    >>> from skvae.datasets import fetch_fashion_mnist
+    >>> fashion = fetch_fashion_mnist(subset="test")  # doctest: +SKIP
+    >>> fashion.images.shape  # doctest: +SKIP
+    (10000, 28, 28)
+    >>> [fashion.target_names[i] for i in fashion.target[:3]]  # doctest: +SKIP
+    ['Ankle boot', 'Pullover', 'Trouser']
+    """
+    return _fetch(
+        "fashion-mnist", subset, raw, data_home, download_if_missing, as_frame, return_X_y
+    )
+
+
+def _fetch(
+    dataset: str,
+    subset: str,
+    raw: bool,
+    data_home: str | os.PathLike[str] | None,
+    download_if_missing: bool,
+    as_frame: bool,
+    return_X_y: bool,
+) -> Any:
+    check_choice("subset", subset, _SUBSETS)
+    paths = [
+        retrieve(file, data_home, download_if_missing) for file in FILES[dataset][_SUBSETS[subset]]
+    ]
+    arrays = [_read_idx(path) for path in paths]
+    images = np.concatenate(arrays[::2])  # (n, height, width)
+    if not raw:
+        images = np.divide(images, 255, dtype=np.float32)
+    n_samples, height, width = images.shape
+    return pack(
+        images.reshape(n_samples, height * width),
+        np.concatenate(arrays[1::2]).astype(np.int64),
+        feature_names=[f"pixel_{i}_{j}" for i in range(height) for j in range(width)],
+        target_names=TARGET_NAMES[dataset],
+        descr=f"{dataset}.rst",
+        paths=paths,
+        as_frame=as_frame,
+        return_X_y=return_X_y,
+        images=images,
+    )
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """Return the bytes of an idx file in the shape that its header gives."""
+    with open_file(path) as stream:
+        content = stream.read()
+    # Two zeros, the type (8: bytes), the number of axes, then the length of each.
+    n_axes = content[3]
+    shape = np.frombuffer(content, ">u4", n_axes, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
