@@ -6,23 +6,20 @@ after 3 epochs of the first network and 151.7 after 14 epochs of a convolutional
 
 Usage::
 
-    SKVAE_DATA=... python benchmarks/mnist.py [--only "mlp, 3 epochs"] [--seeds 3]
+    python benchmarks/mnist.py [--only "mlp, 3 epochs"] [--seeds 3]
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import os
 import time
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from skvae import VAETransformer
 from skvae._batches import Rows
 from skvae._training import evaluate
+from skvae.datasets import fetch_mnist
 
 # Name -> parameters, and the bound to reach.
 RUNS: dict[str, tuple[dict[str, object], float]] = {
@@ -41,14 +38,6 @@ RUNS: dict[str, tuple[dict[str, object], float]] = {
 }
 
 
-def load_images(name: str) -> np.ndarray:
-    """Return images of MNIST as float32 in [0, 1], one per row."""
-    path = Path(os.environ["SKVAE_DATA"]) / "mnist" / f"{name}-images-idx3-ubyte.gz"
-    with gzip.open(path) as file:
-        pixels = np.frombuffer(file.read(), np.uint8, offset=16)
-    return pixels.reshape(-1, 784).astype(np.float32) / 255
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(RUNS), default=list(RUNS))
@@ -57,7 +46,7 @@ def main() -> None:
     parser.add_argument("--learning-rate-init", type=float, default=0.003)
     parser.add_argument("--activation", default="gelu")
     arguments = parser.parse_args()
-    train, test = load_images("train"), load_images("t10k")
+    train, test = fetch_mnist().data, fetch_mnist(subset="test").data
     rows = []
     for name in arguments.only:
         params, target = RUNS[name]

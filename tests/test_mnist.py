@@ -1,13 +1,11 @@
 """Training for real, on MNIST."""
 
-import gzip
-
-import numpy as np
 import pytest
 
 from skvae import VAETransformer
 from skvae._batches import Rows
 from skvae._training import evaluate
+from skvae.datasets import fetch_mnist
 
 pytestmark = pytest.mark.slow
 
@@ -15,12 +13,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def mnist(data_folder):
     """Training and test images, float32 in [0, 1]."""
-    parts = []
-    for name in ("train", "t10k"):
-        with gzip.open(data_folder / "mnist" / f"{name}-images-idx3-ubyte.gz") as file:
-            pixels = np.frombuffer(file.read(), np.uint8, offset=16)
-        parts.append(pixels.reshape(-1, 784).astype(np.float32) / 255)
-    return parts
+    return [fetch_mnist(subset=subset, data_home=data_folder).data for subset in ("train", "test")]
 
 
 def negative_bound(vae, X):
