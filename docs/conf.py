@@ -16,6 +16,7 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
@@ -29,6 +30,26 @@ autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings tell types
 # The templates list the members.
 numpydoc_show_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
+    "ignore_pattern": "compare_embeddings",  # the README's command, not a page
+    # Scripts whose name matches are run. Only those that need no download are by default, so that
+    # the documentation builds without network; tox -e gallery runs all.
+    "filename_pattern": "plot_6_digits",
+    "abort_on_example_error": True,
+    # Tables are printed, figures are shown: what an expression returns is not.
+    "capture_repr": (),
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": "skvae",
+    "min_reported_time": 1_000_000,  # seconds: pages do not change from build to build
+    "write_computation_times": False,
+    "download_all_examples": False,
+    "show_signature": False,
+    "image_srcset": ["2x"],
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skvae {release}"
