@@ -78,7 +78,8 @@ def compare_embeddings(
         - "reconstruction_error": mean squared error of ``inverse_transform(transform(X))``
           on the held-out rows, in squared units of X;
         - "bound": `score` of the held-out rows for estimators of this library: a lower bound
-          on log p(x), in nats per row, constants included, higher is better.
+          on log p(x), in nats per row, constants included, higher is better. In a pipeline it
+          would be in the units of the last step, and is left out.
     n_neighbors : int, default=5
         Number of neighbours.
     max_rows : int, default=5000

@@ -111,6 +111,13 @@ def test_importing_them_does_not_import_matplotlib():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_axes_that_cannot_be_divided_are_refused(vae):
+    ax = plt.figure().add_axes((0, 0, 1, 1))
+    with pytest.raises(ValueError, match=r"must be part of a grid: see plt\.subplots"):
+        LossCurveDisplay.from_estimator(vae, ax=ax)
+    assert LossCurveDisplay.from_estimator(vae, ax=ax, losses=["loss"]).ax_ is ax
+
+
 def test_without_matplotlib_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
@@ -367,8 +374,12 @@ def test_losses_are_drawn_apart_for_training_and_validation(fit):
 def test_losses_may_be_chosen_and_come_from_a_frame(vae):
     history = pd.DataFrame(vae.history_)
     display = LossCurveDisplay.from_history(history, losses=["kl_loss"], line_kwargs={"color": "k"})
-    (line,) = display.axes_[0].lines
+    assert display.axes_[0] is display.ax_
+    (line,) = display.ax_.lines
     assert line.get_color() == "k"
+    assert display.ax_.get_ylabel() == "nats per row"
+    counts = LossCurveDisplay.from_history(history, losses=["active_units"])
+    assert counts.ax_.get_ylabel() == ""
     assert display.axes_[0].get_legend() is None
     with pytest.raises(ValueError, match=r"no \['elbo'\]; it has \['loss', "):
         LossCurveDisplay.from_history(vae.history_, losses=["elbo"])

@@ -14,10 +14,14 @@ def new_axes(display: object, figsize: tuple[float, float]) -> Any:
 
 
 def divide(ax: Any, n_rows: int, n_columns: int, **gridspec: Any) -> np.ndarray:
-    """Return an array of axes in place of `ax`, which is emptied."""
+    """Return an array of axes in place of `ax`, which is emptied; or `ax` alone, if one will do."""
+    if n_rows == n_columns == 1:
+        return np.array([[ax]])
+    spec = ax.get_subplotspec()
+    if spec is None:
+        raise ValueError("Axes that are to be divided must be part of a grid: see plt.subplots.")
     ax.set_axis_off()
-    inner = ax.get_subplotspec().subgridspec(n_rows, n_columns, **gridspec)
-    return inner.subplots(squeeze=False)
+    return spec.subgridspec(n_rows, n_columns, **gridspec).subplots(squeeze=False)
 
 
 def _pyplot(display: object) -> Any:

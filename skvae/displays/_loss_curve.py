@@ -21,7 +21,7 @@ class LossCurveDisplay:
     ----------
     history : dict of lists
         As ``history_`` of an estimator: "loss", "reconstruction_loss" and "kl_loss" of each
-        epoch in nats per row, and any of them after "validation_".
+        epoch in nats per row, and any of them with "validation" before it: "validation_loss".
 
     Attributes
     ----------
@@ -125,7 +125,8 @@ class LossCurveDisplay:
                     panel.plot(range(1, len(values) + 1), values, **style)
             panel.set(title=_LOSSES.get(loss, loss), xlabel="epoch")
             panel.xaxis.get_major_locator().set_params(integer=True)
-        self.axes_[0].set_ylabel("nats per row")
+        if losses[0] in _LOSSES:
+            self.axes_[0].set_ylabel("nats per row")
         if len(self.axes_[0].lines) > 1:
             self.axes_[0].legend()
         self.ax_, self.figure_ = ax, ax.figure
