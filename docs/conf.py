@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "download_all_examples": False,
     "show_signature": False,
+    "remove_config_comments": True,
     "image_srcset": ["2x"],
 }
 

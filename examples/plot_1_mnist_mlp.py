@@ -180,3 +180,4 @@ print(pd.DataFrame.from_dict(rows, orient="index").round(3))
 # this task the raw features are best.
 
 plt.show()
+# sphinx_gallery_thumbnail_path = "images/latent-space-mnist.png"

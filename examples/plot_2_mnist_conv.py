@@ -66,3 +66,4 @@ ManifoldDisplay.from_estimator(vae, n_steps=15)
 ReconstructionDisplay.from_estimator(vae, test.data)
 
 plt.show()
+# sphinx_gallery_thumbnail_path = "images/manifold-mnist.png"

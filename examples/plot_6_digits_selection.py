@@ -103,3 +103,4 @@ for ax, column in zip(axes, ["bound", "5-NN accuracy"], strict=True):
     ax.set(xlabel="beta", title=f"{column} of the test rows")
 
 plt.show()
+# sphinx_gallery_thumbnail_path = "images/beta.png"
