@@ -381,8 +381,9 @@ def test_losses_may_be_chosen_and_come_from_a_frame(vae):
     counts = LossCurveDisplay.from_history(history, losses=["active_units"])
     assert counts.ax_.get_ylabel() == ""
     assert display.axes_[0].get_legend() is None
-    with pytest.raises(ValueError, match=r"no \['elbo'\]; it has \['loss', "):
-        LossCurveDisplay.from_history(vae.history_, losses=["elbo"])
+    for losses in (["elbo"], []):
+        with pytest.raises(ValueError, match=r"must name what the history has, \['loss', "):
+            LossCurveDisplay.from_history(vae.history_, losses=losses)
 
 
 # --- reconstructions ---
@@ -418,6 +419,23 @@ def test_bad_reconstructions_are_errors():
         ReconstructionDisplay.from_rows(np.eye(3), np.eye(2))
     with pytest.raises(ValueError, match="1 feature_names for 3 columns"):
         ReconstructionDisplay.from_rows(np.eye(3), np.eye(3), feature_names=["a"])
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"),
+    [
+        (lambda: LatentSpaceDisplay.from_codes(np.eye(2), max_points=0), "max_points"),
+        (lambda: SampleDisplay.from_rows(np.eye(2), np.eye(2), max_features=0), "max_features"),
+        (
+            lambda: ReconstructionDisplay.from_rows(np.eye(2), np.eye(2), max_features=0),
+            "max_features",
+        ),
+        (lambda: ReconstructionDisplay.from_rows(np.eye(2), np.eye(2), n_images=0), "n_images"),
+    ],
+)
+def test_nothing_to_draw_is_an_error(draw, name):
+    with pytest.raises(ValueError, match=f"{name} == 0, must be >= 1"):
+        draw()
 
 
 # --- samples ---

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils.validation import check_array, column_or_1d
 
 from .._random_state import local_random_state
@@ -135,8 +136,9 @@ class LatentSpaceDisplay:
         projected = codes.shape[1] > 2
         if max_points is None and projected and projection == "tsne":
             max_points = _MOST_TSNE_POINTS
-        if max_points is not None and len(codes) > max_points:
-            chosen = rng.choice(len(codes), max_points, replace=False)
+        if max_points is not None:
+            check_scalar(max_points, "max_points", Integral, min_val=1)
+            chosen = rng.permutation(len(codes))[:max_points]
             codes = codes[chosen]
             labels = None if labels is None else labels[chosen]
         axis_names = [f"z[{i}]" for i in range(codes.shape[1])]

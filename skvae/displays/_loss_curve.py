@@ -110,8 +110,10 @@ class LossCurveDisplay:
         display : LossCurveDisplay
         """
         missing = [loss for loss in losses if loss not in self.history]
-        if missing:
-            raise ValueError(f"The history has no {missing}; it has {list(self.history)}.")
+        if missing or not losses:
+            raise ValueError(
+                f"losses must name what the history has, {list(self.history)}; got {list(losses)}."
+            )
         ax = new_axes(self, (1 + 3.2 * len(losses), 3.0)) if ax is None else ax
         self.axes_ = divide(ax, 1, len(losses))[0]
         for panel, loss in zip(self.axes_, losses, strict=True):

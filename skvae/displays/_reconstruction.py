@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from sklearn.metrics import r2_score
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array
 
 from ._axes import new_axes
 from ._colors import FIRST
 from ._images import draw_images, image_shape_of, to_images
-from ._tables import panels, panels_size, table
+from ._tables import column_names, panels, panels_size, table
 
 
 class ReconstructionDisplay:
@@ -168,6 +170,8 @@ class ReconstructionDisplay:
         -------
         display : ReconstructionDisplay
         """
+        check_scalar(n_images, "n_images", Integral, min_val=1)
+        check_scalar(max_features, "max_features", Integral, min_val=1)
         if self.image_shape is not None:
             pairs = np.stack([self.X[:n_images], self.X_reconstructed[:n_images]])
             images = to_images(pairs, self.image_shape)
@@ -187,7 +191,7 @@ class ReconstructionDisplay:
     def _draw_columns(self, kwargs: dict[str, Any]) -> None:
         defaults = {"color": FIRST, "linewidths": 0, "alpha": 0.5, "rasterized": True}
         defaults["s"] = np.clip(5_000 / len(self.X), 1.0, 15.0)
-        names = self.feature_names or [f"x{i}" for i in range(self.X.shape[1])]
+        names = column_names(self.feature_names, self.X.shape[1])
         for i, panel in enumerate(self.axes_):
             original, reconstructed = self.X[:, i], self.X_reconstructed[:, i]
             panel.scatter(original, reconstructed, **{**defaults, **kwargs})

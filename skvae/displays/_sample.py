@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array
 
 from ._axes import divide, new_axes
 from ._colors import FIRST, SECOND
 from ._estimators import fitted_vae, undo_earlier_steps
 from ._images import draw_images, image_shape_of, to_images
-from ._tables import panels, panels_size, table
+from ._tables import column_names, panels, panels_size, table
 
 _N_IMAGES = 100
 _CORRELATIONS_HEIGHT = 4.0  # inches
@@ -195,6 +197,7 @@ class SampleDisplay:
         -------
         display : SampleDisplay
         """
+        check_scalar(max_features, "max_features", Integral, min_val=1)
         if self.image_shape is not None:
             ax = new_axes(self, (6.0, 6.0)) if ax is None else ax
             draw_images(
@@ -213,7 +216,7 @@ class SampleDisplay:
 
     def _draw_table(self, ax: Any, n_panels: int, hist_kwargs: dict[str, Any]) -> None:
         real, generated = _given(self.X), self.samples
-        names = self.feature_names or [f"x{i}" for i in range(generated.shape[1])]
+        names = column_names(self.feature_names, generated.shape[1])
         _, height = panels_size(n_panels)
         upper, lower = divide(ax, 2, 1, height_ratios=[height, _CORRELATIONS_HEIGHT])[:, 0]
         columns = panels(upper, n_panels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,17 @@ _MOST_COLUMNS = 4
 def table(X: Any, feature_names: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
     """Return numbers and the names of their columns: those given, a frame's own, or x0, x1, ..."""
     numbers = check_array(X)
-    n_features = numbers.shape[1]
     if feature_names is None:
-        columns = getattr(X, "columns", None)
-        names = [f"x{i}" for i in range(n_features)] if columns is None else [*map(str, columns)]
-    else:
-        names = [*map(str, feature_names)]
-    if len(names) != n_features:
-        raise ValueError(f"{len(names)} feature_names for {n_features} columns.")
+        feature_names = getattr(X, "columns", None)
+    names = column_names(feature_names, numbers.shape[1])
+    if len(names) != numbers.shape[1]:
+        raise ValueError(f"{len(names)} feature_names for {numbers.shape[1]} columns.")
     return numbers, names
+
+
+def column_names(names: Iterable[Any] | None, n_columns: int) -> list[str]:
+    """Return the names as strings, or x0, x1, ... if there are none."""
+    return [f"x{i}" for i in range(n_columns)] if names is None else [str(name) for name in names]
 
 
 def panels(ax: Any, n_panels: int) -> np.ndarray:
