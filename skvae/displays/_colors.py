@@ -61,7 +61,7 @@ class Classes:
 
         n_classes = len(self.names)
         if n_classes <= len(_TEN_COLORS):
-            return to_rgba_array(_TEN_COLORS[:n_classes])
+            return to_rgba_array(list(_TEN_COLORS[:n_classes]))
         return colormaps["viridis"](np.linspace(0, 1, n_classes))
 
     def legend_handles(self) -> list[Any]:
