@@ -110,8 +110,7 @@ print(pd.DataFrame.from_dict(rows, orient="index").rename_axis("prior_std").roun
 # %%
 # Exercise 2: more latent dimensions
 # ----------------------------------
-# Samples get sharper, and the bound rises, as long as there is something left to say. Then
-# further dimensions stay unused: `history_` counts those in use.
+# Samples get sharper and the bound rises. ``history_`` counts the dimensions in use: here, all.
 
 dims = (2, 4, 8, 16)
 figure, axes = plt.subplots(1, len(dims), figsize=(14, 4), layout="constrained")

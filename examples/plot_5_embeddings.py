@@ -86,7 +86,7 @@ compare(fashion.data, fashion.target, fashion.target_names)
 # SUSY
 # ----
 # 18 features on different scales, standardised for the methods that do not do it themselves.
-# No method sees two clusters here, and there are none: see the exercise in
+# No method shows two clusters here: for how much codes tell of the classes, see the exercise in
 # :ref:`sphx_glr_gallery_plot_1_mnist_mlp.py`.
 
 susy = fetch_susy(subset="sample")

@@ -63,7 +63,7 @@ SampleDisplay.from_estimator(search, n_samples=64, image_shape=(8, 8), random_st
 # How many dimensions? By a task
 # ------------------------------
 # In a pipeline with a classifier, the same search asks another question: which codes serve the
-# classifier best? More dimensions do no harm there.
+# classifier best? Here more dimensions go on helping.
 
 pipeline = make_pipeline(
     VAETransformer(likelihood="bernoulli", max_iter=30, random_state=0),

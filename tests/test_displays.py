@@ -233,6 +233,8 @@ def test_of_many_points_some_are_drawn():
     display = LatentSpaceDisplay.from_codes(Z, y, max_points=100)
     assert display.codes.shape == (100, 2)
     np.testing.assert_array_equal(display.labels, display.codes[:, 0] > 0)
+    few = LatentSpaceDisplay.from_codes(Z[:50], max_points=100)
+    np.testing.assert_array_equal(few.codes, Z[:50])
     again = LatentSpaceDisplay.from_codes(Z, y, max_points=100)
     np.testing.assert_array_equal(display.codes, again.codes)
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
 
-# Ten colours told apart with each kind of colour blindness and in print: Petroff, "Accessible
-# color sequences for data visualization", arXiv 2107.02270, table 1.
+# Ten colours chosen to be told apart with each kind of colour blindness: Petroff, "Accessible
+# color sequences for data visualization", arXiv 2107.02270.
 _TEN_COLORS = (
     "#3f90da",
     "#ffa90e",

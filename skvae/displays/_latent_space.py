@@ -138,7 +138,8 @@ class LatentSpaceDisplay:
             max_points = _MOST_TSNE_POINTS
         if max_points is not None:
             check_scalar(max_points, "max_points", Integral, min_val=1)
-            chosen = rng.permutation(len(codes))[:max_points]
+            n_points = min(max_points, len(codes))
+            chosen = np.sort(rng.choice(len(codes), n_points, replace=False))
             codes = codes[chosen]
             labels = None if labels is None else labels[chosen]
         axis_names = [f"z[{i}]" for i in range(codes.shape[1])]
