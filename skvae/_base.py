@@ -30,7 +30,7 @@ from ._device import (
 from ._inference import InferenceMixin, answer_dtype
 from ._likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ._module import VAE, VAEConfig
-from ._networks import ACTIVATIONS
+from ._networks import ACTIVATIONS, ARCHITECTURES
 from ._random_state import draw_seed, local_random_state
 from ._training import DivergenceError, Epoch, Recipe, Record, Trainer, train
 from ._validation import check_support, validate_rows
@@ -71,7 +71,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
             StrOptions({"auto"}),
         ],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "architecture": [StrOptions({"mlp", "conv"}), callable],
+        "architecture": [StrOptions(set(ARCHITECTURES)), callable],
         "image_shape": ["array-like", None],
         "likelihood": [StrOptions(set(LIKELIHOODS)), Likelihood],
         "beta": [Interval(Real, 0, None, closed="left")],

@@ -9,11 +9,16 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from ._device import seeded_global_generator
+
+# Of `fourier_mlp`: how many random frequencies, and the standard deviation of a code's phases.
+_N_FREQUENCIES = 64
+FREQUENCY_SCALE = 3.0
 
 Architecture = Callable[[int, int, int], tuple[nn.Module, nn.Module]]
 
@@ -55,6 +60,57 @@ def mlp(
         *_dense(mirror, activation), nn.Linear(mirror[-1], n_outputs, bias=False)
     )
     return encoder, decoder
+
+
+class FourierFeatures(nn.Module):
+    """Codes, (n, k), beside sines and cosines of random projections of them, (n, k + 2 m).
+
+    The phases of a code drawn from the prior have the same spread at any k, a period or so:
+    layers above can tell neighbouring codes apart. Tancik et al., "Fourier features let
+    networks learn high frequency functions in low dimensional domains", NeurIPS 2020,
+    section 4.
+    """
+
+    frequencies: Tensor  # (k, m), drawn once, with the start weights
+
+    def __init__(self, latent_dim: int, n_frequencies: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.zeros(latent_dim, n_frequencies))
+
+    @property
+    def n_features(self) -> int:
+        latent_dim, n_frequencies = self.frequencies.shape
+        return latent_dim + 2 * n_frequencies
+
+    def draw(self, generator: Generator) -> None:
+        """Draw the frequencies anew."""
+        std = FREQUENCY_SCALE / math.sqrt(len(self.frequencies))
+        self.frequencies.normal_(std=std, generator=generator)
+
+    def forward(self, z: Tensor) -> Tensor:
+        # Phases of several periods would be coarse in bfloat16.
+        with torch.autocast(z.device.type, enabled=False):
+            phases = z.to(self.frequencies.dtype) @ self.frequencies
+            return torch.cat([z, phases.sin(), phases.cos()], dim=-1)
+
+
+def fourier_mlp(
+    n_features: int,
+    latent_dim: int,
+    n_outputs: int,
+    *,
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+) -> tuple[nn.Module, nn.Module]:
+    """Return the networks of `mlp` with Fourier features of the code before the decoder.
+
+    Without hidden layers the decoder is linear in these features, not in the code.
+    """
+    features = FourierFeatures(latent_dim, _N_FREQUENCIES)
+    options: Any = {"hidden_layer_sizes": hidden_layer_sizes, "activation": activation}
+    encoder, _ = mlp(n_features, latent_dim, n_outputs, **options)
+    _, decoder = mlp(n_features, features.n_features, n_outputs, **options)
+    return encoder, nn.Sequential(features, *decoder)
 
 
 def conv(
@@ -99,6 +155,13 @@ def conv(
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 
+ARCHITECTURES: dict[str, Callable[..., tuple[nn.Module, nn.Module]]] = {
+    "mlp": mlp,
+    "fourier_mlp": fourier_mlp,
+    "conv": conv,
+}
+
+
 def resolve_architecture(
     architecture: str | Architecture,
     *,
@@ -116,9 +179,10 @@ def resolve_architecture(
     """
     if callable(architecture):
         return architecture
-    if architecture == "mlp":
+    if architecture != "conv":
         sizes = _widths(hidden_layer_sizes, auto=(256, 128))
-        return partial(mlp, hidden_layer_sizes=sizes, activation=activation)
+        network = ARCHITECTURES[architecture]
+        return partial(network, hidden_layer_sizes=sizes, activation=activation)
     shape = _image_shape(image_shape, n_features)
     sizes = _widths(hidden_layer_sizes, auto=(32, 64, 16))
     if len(sizes) < 2:
@@ -173,7 +237,7 @@ def build_networks(
     TypeError, ValueError
         If a callable of the user's returns something else than two modules that fit.
     """
-    if isinstance(architecture, partial) and architecture.func in (mlp, conv):
+    if isinstance(architecture, partial) and architecture.func in ARCHITECTURES.values():
         with torch.device("meta"):
             encoder, decoder = architecture(n_features, latent_dim, n_outputs)
         for network in (encoder, decoder):
@@ -198,6 +262,8 @@ def _draw_weights(network: nn.Module, generator: Generator) -> None:
             bound = layer.weight[0].numel() ** -0.5
             for parameter in layer.parameters(recurse=False):
                 parameter.uniform_(-bound, bound, generator=generator)
+        elif isinstance(layer, FourierFeatures):
+            layer.draw(generator)
 
 
 def _checked(

@@ -30,13 +30,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     activation : str, default="gelu"
         Of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu", "softplus",
         "tanh", "logistic" or "identity".
-    architecture : {"mlp", "conv"} or callable, default="mlp"
-        Networks: a multilayer perceptron; a convolutional network over images of
-        `image_shape`; or a callable ``(n_features, latent_dim, n_outputs) -> (encoder,
-        decoder)`` that returns two `torch.nn.Module`. The encoder must map (n, n_features)
-        to (n, 2 * latent_dim), means and then log-variances; the decoder (n, latent_dim) to
-        (n, n_outputs), where n_outputs is n_features for each parameter that the likelihood
-        takes from the decoder.
+    architecture : {"mlp", "fourier_mlp", "conv"} or callable, default="mlp"
+        Networks: a multilayer perceptron; one whose decoder also sees sines and cosines of
+        the code, which makes finer maps of large data in two or three latent dimensions; a
+        convolutional network over images of `image_shape`; or a callable ``(n_features,
+        latent_dim, n_outputs) -> (encoder, decoder)`` that returns two `torch.nn.Module`.
+        The encoder must map (n, n_features) to (n, 2 * latent_dim), means and then
+        log-variances; the decoder (n, latent_dim) to (n, n_outputs), where n_outputs is
+        n_features for each parameter that the likelihood takes from the decoder.
     image_shape : tuple of int, default=None
         (height, width) or (channels, height, width) of the image in a row of X, for "conv".
     likelihood : str or Likelihood, default="gaussian"

@@ -10,7 +10,13 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from skvae._networks import ACTIVATIONS, build_networks, resolve_architecture
+from skvae._networks import (
+    ACTIVATIONS,
+    FREQUENCY_SCALE,
+    FourierFeatures,
+    build_networks,
+    resolve_architecture,
+)
 
 LATENT_DIM = 3
 
@@ -63,7 +69,7 @@ def assert_maps(encoder, decoder, n_features, n_outputs):
 
 
 def weights(networks):
-    return [p.detach() for network in networks for p in network.parameters()]
+    return [w for network in networks for w in network.state_dict().values()]
 
 
 def equal(first, second):
@@ -78,8 +84,13 @@ CONV = {
 }
 every_architecture = pytest.mark.parametrize(
     "options",
-    [{"architecture": "mlp"}, CONV, {"architecture": linear_pair}],
-    ids=["mlp", "conv", "callable"],
+    [
+        {"architecture": "mlp"},
+        {"architecture": "fourier_mlp"},
+        CONV,
+        {"architecture": linear_pair},
+    ],
+    ids=["mlp", "fourier_mlp", "conv", "callable"],
 )
 
 # ---- mlp -----------------------------------------------------------------------------
@@ -131,7 +142,7 @@ def test_activation_is_the_function_of_its_name(name, at_minus_1):
     assert_allclose(ACTIVATIONS[name]()(torch.tensor(-1.0)), at_minus_1, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+@pytest.mark.parametrize("architecture", ["mlp", "fourier_mlp", "conv"])
 def test_the_decoder_leaves_its_last_bias_to_the_module(architecture):
     _, decoder = build(**CONV | {"architecture": architecture})
     last = [layer for layer in decoder if hasattr(layer, "weight")][-1]
@@ -139,11 +150,64 @@ def test_the_decoder_leaves_its_last_bias_to_the_module(architecture):
 
 
 @pytest.mark.parametrize("sizes", [(0,), (5, 0), (-1,), (2.5,)])
-@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+@pytest.mark.parametrize("architecture", ["mlp", "fourier_mlp", "conv"])
 def test_width_that_is_no_positive_integer_is_an_error(architecture, sizes):
     with pytest.raises(ValueError, match="hidden_layer_sizes must be positive integers") as error:
         build(**CONV | {"architecture": architecture, "hidden_layer_sizes": sizes})
     assert str(sizes) in str(error.value)
+
+
+# ---- fourier_mlp ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [(), (5,), (7, 3), "auto"])
+@pytest.mark.parametrize("n_params", [1, 2])
+def test_fourier_mlp_maps_rows_to_codes_and_codes_to_parameters(sizes, n_params):
+    networks = build("fourier_mlp", hidden_layer_sizes=sizes, n_params=n_params)
+    assert_maps(*networks, 6, 6 * n_params)
+
+
+def test_fourier_mlp_has_the_encoder_of_mlp_and_widths_of_its_decoder():
+    (plain, plain_decoder), (encoder, decoder) = (
+        build(name, hidden_layer_sizes=(7, 4)) for name in ("mlp", "fourier_mlp")
+    )
+    assert str(encoder) == str(plain)
+    features, first, *rest = decoder
+    assert first.in_features == features.n_features == LATENT_DIM + 2 * 64
+    assert str(rest) == str(list(plain_decoder[1:]))
+
+
+def test_fourier_features_are_the_code_and_waves_along_random_directions():
+    features = build("fourier_mlp")[1][0].double()
+    z = torch.randn(5, LATENT_DIM, dtype=torch.float64)
+    code, *waves = features(z).split([LATENT_DIM, 64, 64], dim=1)
+    assert_allclose(code, z)
+    for row in range(5):
+        for wave in (0, 17, 63):
+            phase = float(z[row] @ features.frequencies[:, wave])
+            expected = [torch.tensor(phase).sin(), torch.tensor(phase).cos()]
+            assert_allclose([w[row, wave] for w in waves], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 16])
+def test_phases_of_codes_from_the_prior_vary_alike_in_any_dimension(latent_dim):
+    features, draw = FourierFeatures(latent_dim, 2000), torch.Generator().manual_seed(0)
+    features.draw(draw)
+    phases = torch.randn(2000, latent_dim, generator=draw) @ features.frequencies
+    assert_allclose(phases.var(), FREQUENCY_SCALE**2, rtol=0.1)
+
+
+def test_fourier_features_keep_their_precision_under_autocast():
+    features, z = build("fourier_mlp")[1][0], 3 * torch.ones(1, LATENT_DIM)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = features(z)
+    assert low.dtype == torch.float32
+    assert torch.equal(low, features(z))
+
+
+def test_frequencies_are_not_trained():
+    _, decoder = build("fourier_mlp")
+    assert not any("frequencies" in name for name, _ in decoder.named_parameters())
 
 
 # ---- conv ----------------------------------------------------------------------------
@@ -261,8 +325,8 @@ def slow_pair(n_features, latent_dim, n_outputs):
 
 @pytest.mark.parametrize(
     "options",
-    [{"architecture": "mlp"}, CONV, {"architecture": slow_pair}],
-    ids=["mlp", "conv", "callable"],
+    [{"architecture": "mlp"}, {"architecture": "fourier_mlp"}, CONV, {"architecture": slow_pair}],
+    ids=["mlp", "fourier_mlp", "conv", "callable"],
 )
 def test_threads_that_build_at_once_get_the_weights_of_their_own_seeds(options):
     expected = [build(**options, seed=seed) for seed in range(4)]

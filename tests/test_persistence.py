@@ -49,10 +49,11 @@ def through_copy(vae, tmp_path):
         {},
         {"likelihood": Gaussian("row")},
         {"likelihood": Gaussian(0.5)},
+        {"architecture": "fourier_mlp", "hidden_layer_sizes": (4, 3)},
         {"architecture": "conv", "image_shape": (2, 3), "hidden_layer_sizes": (4, 3)},
         {"architecture": own_networks},
     ],
-    ids=["default", "row noise", "fixed noise", "conv", "own networks"],
+    ids=["default", "row noise", "fixed noise", "fourier", "conv", "own networks"],
 )
 @pytest.mark.parametrize(
     "there_and_back",
