@@ -13,6 +13,10 @@ from torch import Generator, nn
 # than the product saves. Convolutions, whose weights are used many times, gain at any size.
 _MIN_WEIGHTS_FOR_BFLOAT16 = 100_000
 _GLOBAL_GENERATORS = threading.RLock()
+# Rows times weights of a step of perceptrons that one thread does as fast as several. Threads of
+# OpenMP that wait for each other spin: where processes share the cores, as in a search with n_jobs,
+# steps this short take a hundred times as long with two threads.
+_MIN_WORK_FOR_THREADS = 10_000_000
 
 
 def available_devices() -> list[str]:
@@ -79,6 +83,23 @@ def arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     )
     with reproducible, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         yield
+
+
+@contextmanager
+def suitable_threads(module: nn.Module, n_rows: int) -> Iterator[None]:
+    """Let steps of `n_rows` that are too small to share keep to the calling thread."""
+    weights = [p for p in module.parameters() if p.ndim > 1]
+    perceptrons = all(weight.ndim == 2 for weight in weights)
+    work = n_rows * sum(weight.numel() for weight in weights)
+    n_threads = torch.get_num_threads()
+    alone = perceptrons and work < _MIN_WORK_FOR_THREADS and n_threads > 1
+    if alone:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if alone:
+            torch.set_num_threads(n_threads)
 
 
 @contextmanager

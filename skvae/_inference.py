@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from ._batches import Rows
-from ._device import seeded_generator
+from ._device import seeded_generator, suitable_threads
 from ._module import VAE
 from ._objectives import importance_weighted_bound
 from ._random_state import draw_seed, local_random_state
@@ -162,7 +162,8 @@ class InferenceMixin:
         def of_chunk(chunk: slice) -> Tensor:
             return function(module, module.standardize(rows.take(chunk)))
 
-        return in_chunks(of_chunk, len(X), row_size=module.widest * n_draws, dtype=dtype)
+        with suitable_threads(module, len(X) * n_draws):
+            return in_chunks(of_chunk, len(X), row_size=module.widest * n_draws, dtype=dtype)
 
     def _decode(self, Z: Any) -> np.ndarray:
         """Return E[x | z] in the units of X for each row of Z."""
@@ -178,7 +179,8 @@ class InferenceMixin:
         def of_chunk(chunk: slice) -> Tensor:
             return module.mean(codes.take(chunk))
 
-        return in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)
+        with suitable_threads(module, len(Z)):
+            return in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)
 
 
 def answer_dtype(X: np.ndarray) -> str:

@@ -110,7 +110,7 @@ def fourier_mlp(
     options: Any = {"hidden_layer_sizes": hidden_layer_sizes, "activation": activation}
     encoder, _ = mlp(n_features, latent_dim, n_outputs, **options)
     _, decoder = mlp(n_features, features.n_features, n_outputs, **options)
-    return encoder, nn.Sequential(features, *decoder)
+    return encoder, nn.Sequential(features, *decoder.children())
 
 
 def conv(

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from ._batches import Rows
-from ._device import arithmetic, seeded_generator, seeded_global_generator
+from ._device import (
+    arithmetic,
+    seeded_generator,
+    seeded_global_generator,
+    suitable_threads,
+)
 from ._module import VAE
 from ._objectives import ElboTerms, elbo_terms
 
@@ -107,6 +112,7 @@ class Trainer:
         """
         with ExitStack() as stack:
             stack.callback(self.module.eval)
+            stack.enter_context(suitable_threads(self.module, self.recipe.batch_size))
             if callable(self.module.config.architecture):
                 seed = int(torch.randint(2**62, (), generator=self._order))
                 stack.enter_context(seeded_global_generator(seed, rows.device))

@@ -1,5 +1,7 @@
 """Devices, precision and seeds."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from skvae._device import (
     has_fast_bfloat16,
     resolve_device,
     seeded_generator,
+    suitable_threads,
     training_dtype,
 )
 
@@ -149,6 +152,48 @@ def test_cuda_is_fast_in_bfloat16_from_compute_capability_8(monkeypatch, capabil
 
 def test_metal_is_not_taken_to_be_fast_in_bfloat16():
     assert has_fast_bfloat16(torch.device("mps")) is False
+
+
+# ---- Threads -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_threads():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.mark.parametrize(
+    ("module", "n_rows", "expected"),
+    [
+        (SMALL, 1000, 1),
+        (LARGE, 50, 1),
+        (LARGE, 100, 2),
+        (nn.Conv2d(1, 2, 3), 1, 2),
+        (nn.Identity(), 10**9, 1),
+    ],
+    ids=["small", "few rows", "large", "convolution", "no weights"],
+)
+def test_small_steps_keep_to_one_thread(two_threads, module, n_rows, expected):
+    with suitable_threads(module, n_rows):
+        assert torch.get_num_threads() == expected
+    assert torch.get_num_threads() == 2
+
+
+def test_number_of_threads_comes_back_after_an_error(two_threads):
+    with pytest.raises(ZeroDivisionError), suitable_threads(SMALL, 1):
+        _ = 1 / 0
+    assert torch.get_num_threads() == 2
+
+
+def test_other_threads_of_the_program_keep_theirs(two_threads):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 2
+        with suitable_threads(SMALL, 1):
+            assert torch.get_num_threads() == 1
+            assert pool.submit(torch.get_num_threads).result() == 2
 
 
 # ---- The arithmetic context ----------------------------------------------------------
