@@ -35,6 +35,14 @@ RUNS: dict[str, tuple[dict[str, object], float]] = {
         151.3,
     ),
     "deep mlp, 40 epochs": ({"hidden_layer_sizes": (512, 256, 128), "max_iter": 40}, 136.0),
+    "deep fourier mlp, 40 epochs": (
+        {
+            "architecture": "fourier_mlp",
+            "hidden_layer_sizes": (512, 256, 128),
+            "max_iter": 40,
+        },
+        133.0,
+    ),
 }
 
 

@@ -85,7 +85,7 @@ class FourierFeatures(nn.Module):
     def draw(self, generator: Generator) -> None:
         """Draw the frequencies anew."""
         std = FREQUENCY_SCALE / math.sqrt(len(self.frequencies))
-        self.frequencies.normal_(std=std, generator=generator)
+        self.frequencies = torch.empty(self.frequencies.shape).normal_(std=std, generator=generator)
 
     def forward(self, z: Tensor) -> Tensor:
         # Phases of several periods would be coarse in bfloat16.
@@ -241,8 +241,6 @@ def build_networks(
         with torch.device("meta"):
             encoder, decoder = architecture(n_features, latent_dim, n_outputs)
         for network in (encoder, decoder):
-            network.to_empty(device="cpu")
-            network.to(memory_format=torch.channels_last)  # the faster for convolutions
             _draw_weights(network, generator)
         return encoder, decoder
     seed = int(torch.randint(2**62, (), generator=generator))
@@ -253,15 +251,20 @@ def build_networks(
 
 @torch.no_grad()
 def _draw_weights(network: nn.Module, generator: Generator) -> None:
-    """Draw weights and biases from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's own default.
+    """Give layers without data weights from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's default.
 
-    Smaller than He's or Glorot's, it reached a better bound in few epochs.
+    Smaller than He's or Glorot's, it reached a better bound in few epochs. `Module.to_empty`
+    would do the first half, but imports much of torch for it, which takes longer than a fit.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             bound = layer.weight[0].numel() ** -0.5
-            for parameter in layer.parameters(recurse=False):
-                parameter.uniform_(-bound, bound, generator=generator)
+            for name, old in list(layer.named_parameters(recurse=False)):
+                # With channels last, convolutions are faster.
+                order = torch.channels_last if old.ndim == 4 else torch.contiguous_format
+                new = torch.empty(old.shape, memory_format=order)
+                new.uniform_(-bound, bound, generator=generator)
+                layer.register_parameter(name, nn.Parameter(new))
         elif isinstance(layer, FourierFeatures):
             layer.draw(generator)
 

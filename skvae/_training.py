@@ -20,6 +20,7 @@ from ._device import (
 )
 from ._module import VAE
 from ._objectives import ElboTerms, elbo_terms
+from ._optimizer import Optimizer
 
 # One epoch's figures by name: a row of `history_`.
 Record = dict[str, float]
@@ -97,7 +98,12 @@ class Trainer:
         device = module.bias.device
         self._order = seeded_generator(seed)
         self._noise = seeded_generator(seed, device)
-        self._optimizer = _optimizer(module, recipe)
+        free = [p for p in module.free.parameters() if p.requires_grad]
+        networks = [p for name, p in module.named_parameters() if not name.startswith("free.")]
+        # Optimisers, and how fast each learns.
+        self._optimizers = [(Optimizer(recipe.solver, networks), 1.0)]
+        if free:
+            self._optimizers.append((Optimizer(recipe.solver, free), _FREE_RATE_FACTOR))
 
     def epoch(self, rows: Rows) -> Record:
         """Pass over all rows once, in random order, and return the epoch's figures.
@@ -125,15 +131,15 @@ class Trainer:
         for step, batch in enumerate(rows.shuffled(recipe.batch_size, self._order)):
             # Each step uses the schedules' value at its middle.
             progress = (self.n_epochs + (step + 0.5) / n_batches) / recipe.max_iter
-            rate = recipe.rate(progress)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate * group["factor"]
             with arithmetic(batch.device, recipe.dtype):
                 terms = _elbo_terms(module, batch, self._noise)
             loss = recipe.kl_weight(progress) * terms.kl_divergence - terms.log_likelihood
-            self._optimizer.zero_grad()
+            for optimizer, _ in self._optimizers:
+                optimizer.zero_grad()
             loss.mean().backward()
-            self._optimizer.step()
+            rate = recipe.rate(progress)
+            for optimizer, factor in self._optimizers:
+                optimizer.step(factor * rate)
             totals.add(terms)
         self.n_epochs += 1
         record = totals.record()
@@ -288,17 +294,3 @@ def _elbo_terms(module: VAE, batch: Tensor, generator: torch.Generator) -> ElboT
     shape = (len(x), module.latent_dim)
     eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
     return elbo_terms(module, x, eps)
-
-
-def _optimizer(module: VAE, recipe: Recipe) -> torch.optim.Optimizer:
-    free = [p for p in module.free.parameters() if p.requires_grad]
-    networks = [p for name, p in module.named_parameters() if not name.startswith("free.")]
-    parameters = [{"params": networks, "factor": 1.0}]
-    if free:
-        parameters.append({"params": free, "factor": _FREE_RATE_FACTOR})
-    if recipe.solver == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=recipe.learning_rate_init)
-    optimizer = torch.optim.AdamW if recipe.solver == "adamw" else torch.optim.Adam
-    # One kernel for all parameters, where the device has it.
-    fused = module.bias.device.type in ("cpu", "cuda")
-    return optimizer(parameters, lr=recipe.learning_rate_init, fused=fused)

@@ -54,6 +54,16 @@ def test_a_convolutional_network_needs_few_epochs(mnist):
     assert negative_bound(vae, test) < 157
 
 
+def test_fourier_features_make_a_finer_map_in_two_dimensions(mnist):
+    train, test = mnist
+    params = {"hidden_layer_sizes": (256, 128), "max_iter": 3}
+    plain, fourier = (
+        negative_bound(fit(train[:20_000], architecture=name, **params), test)
+        for name in ("mlp", "fourier_mlp")
+    )
+    assert fourier < plain - 1
+
+
 def test_bfloat16_does_not_cost_quality(mnist):
     train, test = mnist
     params = {"hidden_layer_sizes": (256,), "batch_size": 100, "max_iter": 2}

@@ -1,0 +1,74 @@
+"""Optimisers, against the classes of torch whose steps they take."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from skvae._optimizer import Optimizer
+
+CLASSES = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+}
+RATES = [0.1, 0.03, 0.003]
+
+
+def parameters():
+    draw = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(shape, generator=draw)) for shape in [(3, 2), (5,), ()]]
+
+
+def loss(parameters):
+    return sum(((p - 1) ** 4).sum() for p in parameters)
+
+
+@pytest.mark.parametrize("solver", CLASSES)
+def test_steps_are_those_of_torch_at_any_rate(solver):
+    ours, theirs = parameters(), parameters()
+    optimizer, reference = Optimizer(solver, ours), CLASSES[solver](theirs)
+    for rate in RATES:
+        optimizer.zero_grad()
+        loss(ours).backward()
+        optimizer.step(rate)
+        reference.zero_grad()
+        loss(theirs).backward()
+        reference.param_groups[0]["lr"] = rate
+        reference.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("solver", CLASSES)
+def test_parameters_without_a_gradient_stay(solver):
+    moved, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = Optimizer(solver, [unused, moved])
+    (2 * moved).sum().backward()
+    optimizer.step(0.1)
+    assert torch.equal(unused, torch.ones(2))
+    assert not torch.equal(moved, torch.ones(2))
+
+
+def test_gradients_are_forgotten():
+    (parameter,) = many = [nn.Parameter(torch.ones(2))]
+    parameter.sum().backward()
+    Optimizer("adam", many).zero_grad()
+    assert parameter.grad is None
+
+
+def test_a_first_fit_imports_neither_the_compiler_nor_symbolic_mathematics():
+    # That took over a second, of which a program's first fit would be blamed.
+    program = """
+import sys
+import numpy as np
+from skvae import VAETransformer
+VAETransformer(max_iter=1).fit(np.random.default_rng(0).random((20, 3)))
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"
