@@ -1,0 +1,133 @@
+"""How fast skvae is, beside other libraries that train the same networks on the same rows.
+
+Every measurement runs in a process of its own; those of one task take turns, over several
+rounds, so that a machine's moods fall on all alike. Printed are medians over the rounds:
+
+- seconds: within the library's own `fit`, or its equivalent, building and compiling included,
+  imports and data not;
+- ratio: the median of the ratios of each round, to skvae in the same round;
+- negative bound: of the test rows at the end, at one draw per row, in nats (where defined);
+- memory: by how many MB the first epoch raised resident memory above what it was before, at
+  its peak;
+- of the limit: floating point operations of the network's matrix products per second, where
+  they can be counted, as a share of what a product of large float32 matrices reached in the
+  same round.
+
+Usage::
+
+    python benchmarks/speed.py [--tasks mlp conv ...] [--rounds 3] [--output FOLDER]
+
+The folder gets `speed.json`, with every measurement, and `speed.png`: test bound against
+seconds. Libraries that are not installed are left out, and named; `tox -e speed` installs all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from contestants import LIMIT, TASKS
+
+CONTESTANTS = Path(__file__).with_name("contestants.py")
+# Contestant -> the module it needs.
+REQUIRES = {"Keras": "tensorflow", "pythae": "pythae", "PyOD": "pyod", "UMAP": "umap"}
+
+
+def measure(task: str, contestant: str, seed: int) -> list[dict[str, float]]:
+    """Return the laps of one contestant, run in a process of its own."""
+    command = [sys.executable, str(CONTESTANTS), task, contestant, str(seed)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise SystemExit(f"{task}, {contestant} failed:\n{run.stderr}")
+    laps: list[dict[str, float]] = json.loads(run.stdout.splitlines()[-1])
+    return laps
+
+
+def is_there(contestant: str) -> bool:
+    module = REQUIRES.get(contestant)
+    return module is None or importlib.util.find_spec(module) is not None
+
+
+def compete(task: str, rounds: int) -> list[dict[str, Any]]:
+    """Return every lap of a task, a row each."""
+    contestants = [name for name in TASKS[task].contestants if is_there(name)]
+    left_out = set(TASKS[task].contestants) - set(contestants)
+    if left_out:
+        print(f"{task}: not installed, so left out: {', '.join(sorted(left_out))}")
+    rows = []
+    for turn in range(rounds):
+        for contestant in contestants:
+            laps = measure(task, contestant, seed=turn)
+            labels = {"task": task, "contestant": contestant, "round": turn}
+            rows += [labels | {"lap": number} | lap for number, lap in enumerate(laps, 1)]
+            print(f"{task}, round {turn + 1}, {contestant}: {laps[-1]}", flush=True)
+    return rows
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians of each task and contestant over the rounds."""
+    keys = ["task", "contestant"]
+    last = rows.groupby([*keys, "round"], sort=False).last()
+    ours = last["seconds"].groupby(["task", "round"], sort=False).transform("first")
+    last["ratio"] = last["seconds"] / ours
+    if "flops per second" in last:
+        flops = last.index.get_level_values("task").map(lambda task: TASKS[task].flops)
+        limits = last.xs(LIMIT, level="task")["flops per second"].droplevel("contestant")
+        reached = flops.to_numpy() / last["seconds"]
+        last["of the limit"] = reached / limits.reindex(last.index, level="round")
+        last = last.drop(index=LIMIT, columns="flops per second")
+    return last.groupby(keys, sort=False).median().drop(columns="lap")
+
+
+def draw(rows: pd.DataFrame, path: Path) -> None:
+    """Draw the test bound against seconds on MNIST, a curve per library, medians of rounds."""
+    import matplotlib.pyplot as plt
+
+    rows = rows[rows["task"].isin(["mlp", "conv", "curve"])]
+    if rows.empty:
+        return
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    medians = rows.groupby(["task", "contestant", "lap"], sort=False)[["seconds", "loss"]].median()
+    for (task, contestant), points in medians.groupby(["task", "contestant"], sort=False):
+        ours = contestant.startswith("skvae")
+        axes.plot(
+            "seconds",
+            "loss",
+            data=points,
+            marker="o",
+            markersize=4,
+            linewidth=2.5 if ours else 1.2,
+            label=f"{contestant}, {task}" if task != "curve" else contestant,
+        )
+    axes.set(xscale="log", xlabel="Seconds", ylabel="Negative bound on test images (nats)")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="*", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=Path())
+    arguments = parser.parse_args()
+    rows = pd.DataFrame(
+        [row for task in arguments.tasks for row in compete(task, arguments.rounds)]
+    )
+    table = summary(rows)
+    print(table.round(2).to_string())
+    machine = {"processor": platform.processor(), "python": platform.python_version()}
+    results = {"machine": machine, "laps": rows.to_dict("records")}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "speed.json").write_text(json.dumps(results, indent=1))
+    draw(rows, arguments.output / "speed.png")
+
+
+if __name__ == "__main__":
+    main()
