@@ -32,7 +32,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         "tanh", "logistic" or "identity".
     architecture : {"mlp", "fourier_mlp", "conv"} or callable, default="mlp"
         Networks: a multilayer perceptron; one whose decoder also sees sines and cosines of
-        the code, which makes finer maps of large data in two or three latent dimensions; a
+        the code, which learns maps in two or three latent dimensions in fewer steps; a
         convolutional network over images of `image_shape`; or a callable ``(n_features,
         latent_dim, n_outputs) -> (encoder, decoder)`` that returns two `torch.nn.Module`.
         The encoder must map (n, n_features) to (n, 2 * latent_dim), means and then
