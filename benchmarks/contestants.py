@@ -209,6 +209,22 @@ def torch_conv(latent_dim: int = 2) -> tuple[Any, Any]:
     return encoder, decoder
 
 
+def of_arrays(encoder: Any, decoder: Any) -> tuple[Encode, Decode]:
+    """Return the networks as functions of arrays."""
+    import torch
+
+    @torch.inference_mode()
+    def encode(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, log_var = encoder(torch.from_numpy(x)).chunk(2, 1)
+        return mean.numpy(), log_var.numpy()
+
+    @torch.inference_mode()
+    def decode(z: np.ndarray) -> np.ndarray:
+        return decoder(torch.from_numpy(z)).numpy()
+
+    return encode, decode
+
+
 def plain_torch(
     X: np.ndarray,
     clock: Clock,
@@ -230,14 +246,7 @@ def plain_torch(
     optimizer = torch.optim.Adam(parameters, lr=RATE)
     loader = DataLoader(TensorDataset(torch.from_numpy(X)), batch_size, shuffle=True)
 
-    @torch.inference_mode()
-    def encode(x: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(part.numpy() for part in encoder(torch.from_numpy(x)).chunk(2, 1))
-
-    @torch.inference_mode()
-    def decode(z: np.ndarray) -> np.ndarray:
-        return decoder(torch.from_numpy(z)).numpy()
-
+    encode, decode = of_arrays(encoder, decoder)
     for _ in range(epochs):
         for (x,) in loader:
             mean, log_var = encoder(x).chunk(2, 1)
@@ -371,13 +380,7 @@ def pythae_mlp(X: np.ndarray, clock: Clock, seed: int, *, epochs: int, batch_siz
     config = VAEConfig(input_dim=X.shape[1:], latent_dim=2, reconstruction_loss="bce")
     model = VAE(config, Encoder(), Decoder())
 
-    @torch.inference_mode()
-    def encode(x: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(part.numpy() for part in encoder_layers(torch.from_numpy(x)).chunk(2, 1))
-
-    @torch.inference_mode()
-    def decode(z: np.ndarray) -> np.ndarray:
-        return decoder_layers(torch.from_numpy(z)).numpy()
+    encode, decode = of_arrays(encoder_layers, decoder_layers)
 
     class Laps(TrainingCallback):
         def on_epoch_end(self, training_config: Any, **kwargs: Any) -> None:

@@ -44,17 +44,9 @@ RUNS: dict[str, tuple[dict[str, object], float]] = {
             },
             float("nan"),
         )
-        for epochs in (10, 12)
-        for name in ("mlp", "fourier_mlp")
+        for name, lengths in (("mlp", (10, 12)), ("fourier_mlp", (10, 12, 40)))
+        for epochs in lengths
     },
-    "deep fourier_mlp, 40 epochs": (
-        {
-            "architecture": "fourier_mlp",
-            "hidden_layer_sizes": (512, 256, 128),
-            "max_iter": 40,
-        },
-        float("nan"),
-    ),
 }
 
 

@@ -1,7 +1,7 @@
 """Where the time of one training step goes.
 
 Trains a network on MNIST under torch's profiler and prints the operators that took most time of
-their own, in microseconds a step, and the time between them, which Python and the profiler share.
+their own, in microseconds a step, and how long a step takes without the profiler.
 
 Usage::
 

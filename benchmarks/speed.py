@@ -11,7 +11,7 @@ rounds, so that a machine's moods fall on all alike. Printed are medians over th
   its peak;
 - of the limit: floating point operations of the network's matrix products per second, where
   they can be counted, as a share of what a product of large float32 matrices reached in the
-  same round.
+  same run.
 
 Usage::
 

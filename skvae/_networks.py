@@ -95,19 +95,13 @@ class FourierFeatures(nn.Module):
 
 
 def fourier_mlp(
-    n_features: int,
-    latent_dim: int,
-    n_outputs: int,
-    *,
-    hidden_layer_sizes: Sequence[int],
-    activation: str,
+    n_features: int, latent_dim: int, n_outputs: int, **options: Any
 ) -> tuple[nn.Module, nn.Module]:
-    """Return the networks of `mlp` with Fourier features of the code before the decoder.
+    """Return the networks of `mlp`, of the same options, with Fourier features of the code.
 
     Without hidden layers the decoder is linear in these features, not in the code.
     """
     features = FourierFeatures(latent_dim, _N_FREQUENCIES)
-    options: Any = {"hidden_layer_sizes": hidden_layer_sizes, "activation": activation}
     encoder, _ = mlp(n_features, latent_dim, n_outputs, **options)
     _, decoder = mlp(n_features, features.n_features, n_outputs, **options)
     return encoder, nn.Sequential(features, *decoder.children())

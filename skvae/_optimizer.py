@@ -45,8 +45,11 @@ class Optimizer:
 
     def __init__(self, solver: str, parameters: Iterable[Tensor]) -> None:
         self.parameters = list(parameters)
-        self._means = [torch.zeros_like(p) for p in self.parameters]
-        self._squares = [torch.zeros_like(p) for p in self.parameters]
+        # Running means of squared gradients, and for Adam before them those of the gradients.
+        self._averages = [
+            [torch.zeros_like(p) for p in self.parameters]
+            for _ in range(1 if solver == "rmsprop" else 2)
+        ]
         self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
         # One kernel for all parameters, where the device has it.
         fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
@@ -57,7 +60,6 @@ class Optimizer:
             self._update = partial(adamw, fused=fused, weight_decay=0.01, **_ADAM)
         else:
             self._update = partial(adam, fused=fused, weight_decay=0, **_ADAM)
-        self._is_adam = solver != "rmsprop"
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -74,6 +76,7 @@ class Optimizer:
 
         parameters = of_moved(self.parameters)
         gradients = [p.grad for p in parameters]
-        squares, steps = of_moved(self._squares), of_moved(self._steps)
-        state = [of_moved(self._means), squares, []] if self._is_adam else [squares, [], []]
-        self._update(parameters, gradients, *state, steps, lr=learning_rate)
+        averages = [of_moved(tensors) for tensors in self._averages]
+        unused: list[list[Tensor]] = [[] for _ in range(3 - len(averages))]  # of other variants
+        state = [*averages, *unused, of_moved(self._steps)]
+        self._update(parameters, gradients, *state, lr=learning_rate)

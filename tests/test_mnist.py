@@ -54,7 +54,7 @@ def test_a_convolutional_network_needs_few_epochs(mnist):
     assert negative_bound(vae, test) < 157
 
 
-def test_fourier_features_make_a_finer_map_in_two_dimensions(mnist):
+def test_fourier_features_learn_a_map_in_two_dimensions_faster(mnist):
     train, test = mnist
     params = {"hidden_layer_sizes": (256, 128), "max_iter": 3}
     plain, fourier = (
