@@ -50,7 +50,7 @@ class InferenceMixin:
 
         def moments(module: VAE, x: Tensor) -> Tensor:
             posterior = module.encode(x)
-            return torch.cat([posterior.mean, posterior.std], dim=-1)
+            return module.prior_std * torch.cat([posterior.mean, posterior.std], dim=-1)
 
         mean, std = np.split(self._infer(X, moments), 2, axis=1)
         return mean, std
@@ -177,7 +177,7 @@ class InferenceMixin:
         codes = Rows(Z, module.bias.device)
 
         def of_chunk(chunk: slice) -> Tensor:
-            return module.mean(codes.take(chunk))
+            return module.mean(codes.take(chunk) / module.prior_std)
 
         with suitable_threads(module, len(Z)):
             return in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)

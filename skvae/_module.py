@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from ._likelihoods import Likelihood, Marginals, Parameters, resolve_likelihood
 from ._networks import Architecture, build_networks, resolve_architecture
 from ._numerics import soft_bound
 
-# Posterior variances stay within e^-20 and e^20 of the prior's: past single precision.
+# Posterior variances stay within e^-20 and e^20 of the prior's, 1: past single precision.
 _MAX_LOG_VAR = 20.0
 
 
@@ -52,9 +51,9 @@ class VAE(nn.Module):
     The encoder maps (n, n_features) to (n, 2 * latent_dim): means, then log-variances, of
     the posterior. The decoder maps (n, latent_dim) to (n, n_outputs): the likelihood's
     "row" parameters, one block of n_features after the other, as departures from `bias`,
-    which starts at the columns' marginals. Both work in units of the prior's standard
-    deviation, so that any `prior_std` trains alike: it sets the scale of the latent axes
-    and leaves the bound as it was.
+    which starts at the columns' marginals. Codes are in units of the prior's standard
+    deviation throughout: the prior is N(0, I). `prior_std`, what such a unit is in the codes
+    that users see, neither enters training nor the bound.
 
     Parameters
     ----------
@@ -147,17 +146,13 @@ class VAE(nn.Module):
         """Return q(z | x) for standardised rows, (n, n_features)."""
         out = self.encoder(self.likelihood.encoder_input(x)).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
-        unit = 2 * math.log(self.prior_std)
-        return Posterior(self.prior_std * mean, soft_bound(log_var, _MAX_LOG_VAR) + unit)
+        return Posterior(mean, soft_bound(log_var, _MAX_LOG_VAR))
 
     def decode(self, z: Tensor) -> Parameters:
         """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""
-        codes = (z / self.prior_std).reshape(-1, self.latent_dim)
-        out = self.decoder(codes).to(z.dtype)
+        out = self.decoder(z.reshape(-1, self.latent_dim)).to(z.dtype)
         out = out.view(*z.shape[:-1], *self.bias.shape) + self.bias
-        params = dict(zip(self.row_names, out.unbind(-2), strict=True))
-        params.update(self.free.items())
-        return params
+        return {**dict(zip(self.row_names, out.unbind(-2), strict=True)), **self.free}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Return log p(x | z) of standardised rows in nats and in the units of X.
@@ -170,10 +165,9 @@ class VAE(nn.Module):
 
     def sample_prior(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes, (n, latent_dim), from the prior."""
-        eps = torch.randn(
+        return torch.randn(
             n, self.latent_dim, generator=generator, dtype=self.dtype, device=self.bias.device
         )
-        return self.prior_std * eps
 
     def mean(self, z: Tensor) -> Tensor:
         """Return E[x | z] in the units of X, for codes of shape (..., latent_dim)."""

@@ -24,15 +24,14 @@ class ElboTerms(NamedTuple):
         return self.log_likelihood - self.kl_divergence
 
 
-def kl_divergence(posterior: Posterior, prior_std: float) -> Tensor:
-    """Return KL(q(z | x) || N(0, prior_std^2 I)) per row, (n,), in nats.
+def kl_divergence(posterior: Posterior) -> Tensor:
+    """Return KL(q(z | x) || N(0, I)) per row, (n,), in nats.
 
-    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix B, with
-    ``s = prior_std``: ``0.5 * sum((mean^2 + var) / s^2 - log(var / s^2) - 1)``.
+    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix B:
+    ``0.5 * sum(mean^2 + var - log(var) - 1)``.
     """
-    log_ratio = posterior.log_var - 2 * math.log(prior_std)
-    terms = (posterior.mean / prior_std).square() + log_ratio.exp() - log_ratio - 1
-    return 0.5 * terms.sum(-1)
+    excess = posterior.log_var.expm1() - posterior.log_var  # var - 1 - log(var)
+    return 0.5 * torch.addcmul(excess, posterior.mean, posterior.mean).sum(-1)
 
 
 def elbo_terms(module: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
@@ -49,7 +48,7 @@ def elbo_terms(module: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
     """
     posterior = module.encode(x)
     log_likelihood = module.log_likelihood(x, posterior.at(eps))
-    return ElboTerms(log_likelihood, kl_divergence(posterior, module.prior_std), posterior)
+    return ElboTerms(log_likelihood, kl_divergence(posterior), posterior)
 
 
 def importance_weighted_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
@@ -69,7 +68,7 @@ def importance_weighted_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
     eps = eps.unsqueeze(1)  # (K, 1, k)
     z = posterior.at(eps)  # (K, n, k)
     # Both normal densities share their 2 pi, which cancels in the weight.
-    log_prior = -0.5 * (z / module.prior_std).square() - math.log(module.prior_std)
+    log_prior = -0.5 * z.square()
     log_posterior = -0.5 * eps.square() - 0.5 * posterior.log_var
     log_weight = module.log_likelihood(x, z) + (log_prior - log_posterior).sum(-1)  # (K, n)
     return torch.logsumexp(log_weight, 0) - math.log(len(eps))

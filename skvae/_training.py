@@ -25,8 +25,8 @@ from ._optimizer import Optimizer
 # One epoch's figures by name: a row of `history_`.
 Record = dict[str, float]
 
-# A latent unit is active if its posterior mean varies by more than this share of the
-# prior's variance: Burda, Grosse and Salakhutdinov (2016), section 5.2.
+# A latent unit is active if the variance of its posterior mean, in units of the prior's, is
+# above this: Burda, Grosse and Salakhutdinov (2016), section 5.2.
 _ACTIVE_VARIANCE = 0.01
 # Share of training over which the learning rate climbs before its cosine descent.
 _RATE_WARMUP = 0.05
@@ -263,7 +263,6 @@ class _Totals:
 
     def __init__(self, module: VAE) -> None:
         self.latent_dim = module.latent_dim
-        self.prior_var = module.prior_std**2
         self.n = 0
         # Log-likelihood, KL divergence, posterior means and their squares.
         self.sums = module.scale.new_zeros(2 + 2 * module.latent_dim)
@@ -278,8 +277,7 @@ class _Totals:
     def record(self) -> Record:
         log_likelihood, kl, *moments = (self.sums / self.n).tolist()
         means, squares = moments[: self.latent_dim], moments[self.latent_dim :]
-        threshold = _ACTIVE_VARIANCE * self.prior_var
-        active = sum(s - m * m > threshold for m, s in zip(means, squares, strict=True))
+        active = sum(s - m * m > _ACTIVE_VARIANCE for m, s in zip(means, squares, strict=True))
         return {
             "loss": kl - log_likelihood,
             "reconstruction_loss": -log_likelihood,

@@ -146,7 +146,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Z : ndarray of shape (n_samples, latent_dim)
             E[z | x], in float32 if X is float32, else in float64.
         """
-        return self._infer(X, lambda module, x: module.encode(x).mean)
+        return self._infer(X, lambda module, x: module.prior_std * module.encode(x).mean)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Return what the decoder makes of codes.

@@ -231,10 +231,14 @@ def test_score_is_the_mean_of_score_samples_and_does_not_depend_on_beta(blobs):
 def test_prior_std_scales_the_codes_and_nothing_else(blobs):
     params = {**FAST, "max_iter": 30}
     unit, wide = (VAETransformer(**params, prior_std=s).fit(blobs) for s in (1.0, 8.0))
-    np.testing.assert_allclose(
-        wide.transform(blobs), 8 * unit.transform(blobs), rtol=1e-4, atol=1e-6
-    )
-    assert wide.score(blobs) == pytest.approx(unit.score(blobs), rel=1e-6)
+    Z = unit.transform(blobs)
+    np.testing.assert_array_equal(wide.transform(blobs), 8 * Z)
+    for of_wide, of_unit in zip(wide.encode(blobs), unit.encode(blobs), strict=True):
+        np.testing.assert_array_equal(of_wide, 8 * of_unit)
+    np.testing.assert_array_equal(wide.inverse_transform(8 * Z), unit.inverse_transform(Z))
+    np.testing.assert_array_equal(wide.sample(9, random_state=0), unit.sample(9, random_state=0))
+    np.testing.assert_array_equal(wide.reconstruct(blobs), unit.reconstruct(blobs))
+    assert wide.score(blobs) == unit.score(blobs)
 
 
 def test_samples_have_the_moments_of_the_data(blobs):
