@@ -15,11 +15,9 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor
 
-from ._batches import Rows
+from ._batches import Rows, column_moments
 from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
 from ._device import (
     available_devices,
@@ -34,9 +32,6 @@ from ._networks import ACTIVATIONS, ARCHITECTURES
 from ._random_state import draw_seed, local_random_state
 from ._training import DivergenceError, Epoch, Recipe, Record, Trainer, train
 from ._validation import check_support, validate_rows
-
-# Columns' means and variances are gathered from this many rows at a time.
-_MOMENTS_CHUNK = 4096
 
 History = dict[str, list[float]]
 
@@ -276,7 +271,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         config = self._config()
         if not resume:
             module = VAE(config, seeded_generator(weight_seed))
-            module.start_at(len(rows), *_column_moments(rows))
+            module.start_at(len(rows), *column_moments(rows))
         elif config == self.module_.config:
             module = copy.deepcopy(self.module_)
         else:
@@ -367,22 +362,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 def _place(module: VAE, device: torch.device) -> VAE:
     """Move the module to `device`; Metal has no float64, in which the columns' units are."""
     return (module.float() if device.type == "mps" else module).to(device)
-
-
-def _column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
-    """Return the mean and variance of each column, 0 for one that is constant up to rounding."""
-    scaler = StandardScaler()
-    with np.errstate(over="ignore", invalid="ignore"):
-        for chunk in rows.chunks(_MOMENTS_CHUNK):
-            scaler.partial_fit(chunk)
-    overflowing = np.flatnonzero(~np.isfinite(scaler.var_))
-    if len(overflowing):
-        raise ValueError(
-            f"The values in column {overflowing[0]} are too large: their variance overflows. "
-            "Divide the column by a constant."
-        )
-    constant = scaler.scale_ != np.sqrt(scaler.var_)
-    return torch.from_numpy(scaler.mean_), torch.from_numpy(np.where(constant, 0.0, scaler.var_))
 
 
 def _append(history: History, record: Record) -> None:

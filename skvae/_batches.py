@@ -10,6 +10,8 @@ from torch import Generator, Tensor
 
 # What torch computes with. Any other number type is read as float64.
 _TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
+# Columns' moments are gathered from so many numbers at a time: 2 MiB, which caches hold.
+_MOMENTS_ELEMENTS = 2**18
 
 
 class Rows:
@@ -60,3 +62,38 @@ class Rows:
         order = torch.randperm(len(self), generator=generator).numpy()
         for start in range(0, len(self), batch_size):
             yield self.take(order[start : start + batch_size])
+
+
+def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
+    """Return the mean and variance of each column, (d,) in float64 on the CPU.
+
+    Gathered chunk by chunk, and told from rounding errors, as in Chan, Golub and LeVeque,
+    "Algorithms for computing the sample variance: analysis and recommendations", The American
+    Statistician 37, 1983.
+
+    Raises
+    ------
+    ValueError
+        If a variance overflows.
+    """
+    n_features = rows.X.shape[1]
+    mean, squares = torch.zeros(2, n_features, dtype=torch.float64)
+    n = 0
+    for chunk in rows.chunks(max(1, _MOMENTS_ELEMENTS // n_features)):
+        values = torch.from_numpy(chunk.astype(np.float64))
+        step = values.mean(0) - mean
+        share = len(values) / (n + len(values))
+        squares += (values - values.mean(0)).square_().sum(0) + n * share * step.square()
+        mean += share * step
+        n += len(values)
+    var = squares / n
+    overflowing = (~var.isfinite()).nonzero()
+    if len(overflowing):
+        raise ValueError(
+            f"The values in column {int(overflowing[0])} are too large: their variance overflows. "
+            "Divide the column by a constant."
+        )
+    # What rounding alone can make of a constant column.
+    eps = torch.finfo(torch.float64).eps
+    is_constant = var <= n * eps * var + (n * eps * mean).square()
+    return mean, var.masked_fill(is_constant, 0.0)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
+from torch.distributions import constraints
 
 from ._likelihoods import Likelihood
 
@@ -35,10 +36,14 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
 
 def check_support(estimator: Any, X: np.ndarray, likelihood: Likelihood) -> None:
     """Raise `ValueError` at the first value of X that the likelihood cannot explain."""
-    if likelihood.support is torch.distributions.constraints.real:
+    support = likelihood.support
+    if support is constraints.real:
         return  # finite already
     for chunk in gen_batches(len(X), _CHUNK):
-        inside = likelihood.support.check(torch.from_numpy(X[chunk].astype(np.float64)))
+        rows = X[chunk]
+        if isinstance(support, constraints.interval) and _inside(support, _extremes(rows)).all():
+            continue
+        inside = _inside(support, rows)
         if not inside.all():
             row, column = (int(i) for i in (~inside).nonzero()[0])
             value = X[row + chunk.start, column]
@@ -49,6 +54,15 @@ def check_support(estimator: Any, X: np.ndarray, likelihood: Likelihood) -> None
                 f"row {row + chunk.start}, is outside the support of {likelihood}. "
                 f"{likelihood.remedy}"
             )
+
+
+def _inside(support: constraints.Constraint, values: np.ndarray) -> torch.Tensor:
+    inside: torch.Tensor = support.check(torch.from_numpy(values.astype(np.float64)))
+    return inside
+
+
+def _extremes(values: np.ndarray) -> np.ndarray:
+    return np.array([values.min(), values.max()])
 
 
 def _column(index: int, names: Any) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skvae._batches import Rows
+from skvae._batches import Rows, column_moments
 
 CPU = torch.device("cpu")
 
@@ -134,3 +134,45 @@ def test_index_makes_a_view_of_those_rows(index):
 
 def test_all_rows_are_used_without_an_index():
     assert len(Rows(table(), CPU)) == 10
+
+
+# ---- Moments ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("elements", [1, 7, 12, 10**6])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "float16", ">i4"])
+def test_moments_are_those_of_numpy_whatever_the_chunks(monkeypatch, elements, dtype):
+    monkeypatch.setattr("skvae._batches._MOMENTS_ELEMENTS", elements)
+    X = table(dtype)
+    mean, var = column_moments(Rows(X, CPU))
+    np.testing.assert_allclose(mean, X.mean(axis=0, dtype=np.float64), rtol=1e-15)
+    np.testing.assert_allclose(var, X.astype(np.float64).var(axis=0), rtol=1e-14)
+
+
+def test_moments_are_of_the_rows_in_the_index():
+    X, index = table(), np.array([1, 4, 5])
+    mean, var = column_moments(Rows(X, CPU, index))
+    np.testing.assert_allclose(mean, X[index].mean(axis=0), rtol=1e-15)
+    np.testing.assert_allclose(var, X[index].var(axis=0), rtol=1e-14)
+
+
+def test_variance_keeps_its_digits_far_from_zero():
+    noise = np.random.default_rng(0).standard_normal((5000, 2))
+    _, var = column_moments(Rows(noise + 1e8, CPU))
+    np.testing.assert_allclose(var, noise.var(axis=0), rtol=1e-7)
+
+
+def test_constant_column_has_variance_0_though_its_mean_is_rounded(monkeypatch):
+    monkeypatch.setattr("skvae._batches._MOMENTS_ELEMENTS", 14)
+    X = np.full((1000, 2), 0.1)
+    X[:, 1] += np.linspace(0, 1e-9, 1000)
+    _, var = column_moments(Rows(X, CPU))
+    assert var[0] == 0
+    np.testing.assert_allclose(var[1], X[:, 1].var(), rtol=1e-6)
+
+
+def test_variance_that_overflows_is_an_error_that_names_the_column():
+    X = table()
+    X[0, 1] = 1e200
+    with pytest.raises(ValueError, match="column 1 are too large"):
+        column_moments(Rows(X, CPU))
