@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ._device import free_memory
+
 # What torch computes with. Any other number type is read as float64.
 _TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
 # Columns' moments are gathered from so many numbers at a time: 2 MiB, which caches hold.
 _MOMENTS_ELEMENTS = 2**18
+# Training rows move to a device's own memory as a whole if they take at most this share of what
+# is free there.
+_RESIDENT_SHARE = 0.5
+_MOVED_AT_ONCE = 4096
 
 
 class Rows:
-    """A view of some rows of a 2-D array, which is never copied whole.
+    """A view of some rows of a 2-D array, which is never copied whole in the main memory.
 
     Parameters
     ----------
@@ -59,9 +66,26 @@ class Rows:
 
     def shuffled(self, batch_size: int, generator: Generator) -> Iterator[Tensor]:
         """Yield all rows once, in an order drawn from `generator`, a CPU one."""
-        order = torch.randperm(len(self), generator=generator).numpy()
-        for start in range(0, len(self), batch_size):
-            yield self.take(order[start : start + batch_size])
+        order = torch.randperm(len(self), generator=generator)
+        if self._resident is None:
+            for positions in order.split(batch_size):
+                yield self.take(positions.numpy())
+        else:
+            for positions in order.to(self.device).split(batch_size):
+                yield self._resident.index_select(0, positions)
+
+    @cached_property
+    def _resident(self) -> Tensor | None:
+        """All rows on the device, moved there once for all epochs, if it has room for them."""
+        first = self.take(slice(1))
+        if len(self) * first.nbytes > _RESIDENT_SHARE * free_memory(self.device):
+            return None
+        resident = first.new_empty(len(self), *first.shape[1:])
+        for part, batch in zip(
+            resident.split(_MOVED_AT_ONCE), self.batches(_MOVED_AT_ONCE), strict=True
+        ):
+            part.copy_(batch)
+        return resident
 
 
 def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:

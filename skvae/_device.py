@@ -49,6 +49,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes are free in the memory that `device` has to itself."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 matrices faster than float32 ones in hardware."""
     if device.type == "cuda":

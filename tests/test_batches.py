@@ -120,6 +120,48 @@ def test_order_follows_from_the_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("index", [None, np.array([8, 1, 1, 5])])
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16"])
+def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, index, dtype):
+    def batches():
+        rows = Rows(table(dtype), CPU, index)
+        generator = torch.Generator().manual_seed(0)
+        return [b for _ in range(2) for b in rows.shuffled(3, generator)]
+
+    expected = batches()
+    # The CPU stands in for a device with memory of its own.
+    monkeypatch.setattr("skvae._batches.free_memory", lambda device: 10**6)
+    monkeypatch.setattr("skvae._batches._MOVED_AT_ONCE", 3)
+    for actual, batch in zip(batches(), expected, strict=True):
+        assert actual.dtype == batch.dtype
+        assert torch.equal(actual, batch)
+
+
+@pytest.mark.parametrize(("free", "moved"), [(479, False), (480, True)])
+def test_rows_move_as_a_whole_if_they_fill_half_of_the_free_memory_at_most(
+    monkeypatch, free, moved
+):
+    monkeypatch.setattr("skvae._batches.free_memory", lambda device: free)
+    X = table()  # of 240 bytes
+    rows = Rows(X, CPU)
+    first = list(rows.shuffled(10, torch.Generator().manual_seed(0)))
+    X[:] = 0
+    second = list(rows.shuffled(10, torch.Generator().manual_seed(0)))
+    assert torch.equal(first[0], second[0]) is moved
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_rows_on_a_gpu_come_in_the_batches_of_the_cpu():
+    on = {
+        name: list(Rows(table(), torch.device(name)).shuffled(3, torch.Generator().manual_seed(0)))
+        for name in ("cpu", "cuda")
+    }
+    for there, here in zip(on["cuda"], on["cpu"], strict=True):
+        assert there.is_cuda
+        assert torch.equal(there.cpu(), here)
+
+
 @pytest.mark.parametrize("index", [[8, 1, 1, 5], [0], list(range(9, -1, -1))])
 def test_index_makes_a_view_of_those_rows(index):
     X = table()
