@@ -6,6 +6,7 @@ rounds, so that a machine's moods fall on all alike. Printed are medians over th
 - seconds: within the library's own `fit`, or its equivalent, building and compiling included,
   imports and data not;
 - ratio: the median of the ratios of each round, to skvae in the same round;
+- an epoch, ratio of epochs: the same, divided by the number of epochs;
 - negative bound: of the test rows at the end, at one draw per row, in nats (where defined);
 - memory: by how many MB the first epoch raised resident memory above what it was before, at
   its peak;
@@ -81,12 +82,13 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the medians of each task and contestant over the rounds."""
     keys = ["task", "contestant"]
     last = rows.groupby([*keys, "round"], sort=False).last()
-    ours = last["seconds"].groupby(["task", "round"], sort=False).transform("first")
-    last["ratio"] = last["seconds"] / ours
+    last["an epoch"] = last["seconds"] / [TASKS[t].epochs(name) for t, name, _ in last.index]
+    for name, seconds in (("ratio", "seconds"), ("ratio of epochs", "an epoch")):
+        ours = last[seconds].groupby(["task", "round"], sort=False).transform("first")
+        last[name] = last[seconds] / ours
     if "flops per second" in last:
-        flops = [TASKS[task].flops_of(contestant) for task, contestant, _ in last.index]
         limits = last.xs(LIMIT, level="task")["flops per second"].droplevel("contestant")
-        reached = flops / last["seconds"]
+        reached = [TASKS[task].flops for task, _, _ in last.index] / last["an epoch"]
         last["of the limit"] = reached / limits.reindex(last.index, level="round")
         last = last.drop(LIMIT, level="task").drop(columns="flops per second")
     return last.groupby(keys, sort=False).median().drop(columns="lap")
