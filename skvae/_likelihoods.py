@@ -171,7 +171,8 @@ class Gaussian(Likelihood):
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         log_std = self.log_std(params)
         residual = (x - params["mean"]) * torch.exp(-log_std)
-        return -0.5 * residual.square() - log_std - 0.5 * math.log(2 * math.pi)
+        peak = -log_std - 0.5 * math.log(2 * math.pi)
+        return torch.addcmul(peak, residual, residual, value=-0.5)
 
     def mean(self, params: Parameters) -> Tensor:
         return params["mean"]
