@@ -299,8 +299,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         )
 
     def _recipe(self, module: VAE, n_rows: int) -> Recipe:
-        auto = min(max(n_rows // 50, 32), 200)
-        batch_size = auto if self.batch_size == "auto" else self.batch_size
+        batch_size = _auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
         return Recipe(
             solver=self.solver,
             learning_rate=self.learning_rate,
@@ -362,6 +361,11 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 def _place(module: VAE, device: torch.device) -> VAE:
     """Move the module to `device`; Metal has no float64, in which the columns' units are."""
     return (module.float() if device.type == "mps" else module).to(device)
+
+
+def _auto_batch_size(n_rows: int) -> int:
+    """Return a fiftieth of the rows within limits, and a five-hundredth of very many."""
+    return max(64, min(n_rows // 50, 200), min(n_rows // 500, 2000))
 
 
 def _append(history: History, record: Record) -> None:

@@ -133,14 +133,10 @@ class Trainer:
             progress = (self.n_epochs + (step + 0.5) / n_batches) / recipe.max_iter
             with arithmetic(batch.device, recipe.dtype):
                 terms = _elbo_terms(module, batch, self._noise)
+            loss = recipe.kl_weight(progress) * terms.kl_divergence - terms.log_likelihood
             for optimizer, _ in self._optimizers:
                 optimizer.zero_grad()
-            # Of the batch's mean of kl_weight * kl_divergence - log_likelihood.
-            share = torch.full_like(terms.kl_divergence, 1 / len(batch))
-            torch.autograd.backward(
-                (terms.kl_divergence, terms.log_likelihood),
-                (recipe.kl_weight(progress) * share, -share),
-            )
+            loss.mean().backward()
             rate = recipe.rate(progress)
             for optimizer, factor in self._optimizers:
                 optimizer.step(factor * rate)

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skvae import Gaussian, VAETransformer
+from skvae._base import _auto_batch_size
 
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0}
 
@@ -284,3 +285,32 @@ def test_gaussian_noise_options_order_by_what_they_can_express():
         for noise in ("feature", "shared", 1.0)
     }
     assert scores["feature"] > scores["shared"] > scores[1.0]
+
+
+# ---- Automatic parameters --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size"),
+    [
+        (1, 64),
+        (3_200, 64),
+        (5_000, 100),
+        (60_000, 200),
+        (100_000, 200),
+        (250_000, 500),
+        (4_500_000, 2000),
+    ],
+)
+def test_automatic_batches_grow_with_the_data_within_limits(n_rows, batch_size):
+    assert _auto_batch_size(n_rows) == batch_size
+
+
+def test_automatic_batch_size_is_that_of_the_training_rows():
+    X = np.random.RandomState(0).normal(size=(4_500, 2))
+    params = {**FAST, "early_stopping": True, "max_iter": 2}  # leaves 4,050 rows to train on
+    auto, explicit, other = (
+        VAETransformer(**{**params, "batch_size": size}).fit(X).score(X)
+        for size in ("auto", 81, 90)
+    )
+    assert auto == explicit != other
