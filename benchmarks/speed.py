@@ -118,6 +118,7 @@ def milestones(curves: pd.DataFrame) -> pd.DataFrame:
 def draw(curves: pd.DataFrame, path: Path) -> None:
     """Draw the test bound against seconds, medians of rounds."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     medians = curves.groupby(["curve", "point"], sort=False).median()
@@ -131,7 +132,11 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
             linewidth=2.5 if name.startswith("skvae") else 1.2,
             label=name,
         )
-    axes.set(xscale="log", xlabel="Seconds", ylabel="Negative bound on test images (nats)")
+    axes.set(xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="Seconds", ylabel="Negative bound on test images (nats)")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
 
