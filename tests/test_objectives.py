@@ -65,7 +65,7 @@ def test_kl_divergence_is_that_of_torch(size):
     expected = D.kl_divergence(D.Normal(mean, (log_var / 2).exp()), PRIOR).sum(-1)
     actual = kl_divergence(Posterior(mean, log_var))
     assert actual.shape == (6,)
-    # Near the prior the other form cancels: it has lost as many digits as 1 has against it.
+    # Near the prior torch's form cancels, hence the absolute tolerance.
     assert_allclose(actual, expected, rtol=1e-12, atol=1e-15)
 
 
