@@ -34,6 +34,8 @@ _RATE_WARMUP = 0.05
 # way to go where columns are nearly collinear, and Adam moves by steps of a fixed size.
 _FREE_RATE_FACTOR = 5.0
 _EVALUATION_BATCH = 1024
+# Sums of so many steps are made at once: a step of a small network takes hardly longer than one.
+_STEPS_SUMMED_AT_ONCE = 32
 
 
 class Epoch(NamedTuple):
@@ -266,15 +268,24 @@ class _Totals:
         self.n = 0
         # Log-likelihood, KL divergence, posterior means and their squares.
         self.sums = module.scale.new_zeros(2 + 2 * module.latent_dim)
+        self._steps: list[tuple[Tensor, ...]] = []  # not in the sums yet
 
-    @torch.no_grad()
     def add(self, terms: ElboTerms) -> None:
-        mean = terms.posterior.mean
-        columns = (terms.log_likelihood[:, None], terms.kl_divergence[:, None], mean, mean.square())
+        terms_and_mean = (terms.log_likelihood, terms.kl_divergence, terms.posterior.mean)
+        self._steps.append(tuple(tensor.detach() for tensor in terms_and_mean))
+        if len(self._steps) == _STEPS_SUMMED_AT_ONCE:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        log_likelihood, kl, mean = map(torch.cat, zip(*self._steps, strict=True))
+        columns = (log_likelihood[:, None], kl[:, None], mean, mean.square())
         self.sums += torch.cat(columns, dim=1).sum(0)
         self.n += len(mean)
+        self._steps.clear()
 
     def record(self) -> Record:
+        if self._steps:
+            self._sum_up()
         log_likelihood, kl, *moments = (self.sums / self.n).tolist()
         means, squares = moments[: self.latent_dim], moments[self.latent_dim :]
         active = sum(s - m * m > _ACTIVE_VARIANCE for m, s in zip(means, squares, strict=True))
