@@ -12,6 +12,8 @@ from torch import Generator, nn
 # A CPU multiplies a matrix with fewer weights as fast in float32: converting it costs more
 # than the product saves. Convolutions, whose weights are used many times, gain at any size.
 _MIN_WEIGHTS_FOR_BFLOAT16 = 100_000
+# A little less than 32 MiB, beyond which glibc learns nothing.
+_LARGEST_LESSON = 2**25 - 2**16
 _GLOBAL_GENERATORS = threading.RLock()
 # Rows times weights of a step of perceptrons that one thread does as fast as several. Threads of
 # OpenMP that wait for each other spin: where processes share the cores, as in a search with n_jobs,
@@ -52,6 +54,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
 def free_memory(device: torch.device) -> int:
     """Return how many bytes are free in the memory that `device` has to itself."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def keep_freed_memory() -> None:
+    """Let Linux's allocator keep up to 64 MiB that one step frees for the next.
+
+    Else it hands much of it back to the system, page by page, and asks for it again. It keeps
+    twice the size of the largest block freed so far (mallopt(3), M_MMAP_THRESHOLD), of 32 MiB
+    at most: here is one, which takes no memory, since nothing touches it.
+    """
+    torch.empty(_LARGEST_LESSON, dtype=torch.uint8)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

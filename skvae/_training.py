@@ -14,6 +14,7 @@ from torch import Tensor
 from ._batches import Rows
 from ._device import (
     arithmetic,
+    keep_freed_memory,
     seeded_generator,
     seeded_global_generator,
     suitable_threads,
@@ -98,6 +99,7 @@ class Trainer:
         self.seed = seed
         self.n_epochs = 0
         device = module.bias.device
+        keep_freed_memory()
         self._order = seeded_generator(seed)
         self._noise = seeded_generator(seed, device)
         free = [p for p in module.free.parameters() if p.requires_grad]
