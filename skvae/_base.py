@@ -108,7 +108,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         prior_std: float = 1.0,
         solver: str = "adam",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.003,
+        learning_rate_init: float = 0.004,
         batch_size: Any = "auto",
         max_iter: int = 100,
         early_stopping: bool = False,
@@ -365,7 +365,7 @@ def _place(module: VAE, device: torch.device) -> VAE:
 
 def _auto_batch_size(n_rows: int) -> int:
     """Return a fiftieth of the rows within limits, and a five-hundredth of very many."""
-    return max(32, min(n_rows // 50, 200), min(n_rows // 500, 2000))
+    return max(64, min(n_rows // 50, 200), min(n_rows // 500, 2000))
 
 
 def _append(history: History, record: Record) -> None:

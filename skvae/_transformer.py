@@ -56,10 +56,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule. "cosine" rises to `learning_rate_init` over the first twentieth of
         `max_iter` epochs and then falls to zero along a cosine; "constant" stays there.
-    learning_rate_init : float, default=0.003
+    learning_rate_init : float, default=0.004
         Highest learning rate.
     batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is a fiftieth of the rows, but 32 to 200; beyond 100,000 rows it
+        Rows per step. "auto" is a fiftieth of the rows, but 64 to 200; beyond 100,000 rows it
         is a five-hundredth, but at most 2,000.
     max_iter : int, default=100
         Number of epochs.

@@ -293,8 +293,8 @@ def test_gaussian_noise_options_order_by_what_they_can_express():
 @pytest.mark.parametrize(
     ("n_rows", "batch_size"),
     [
-        (1, 32),
-        (1_600, 32),
+        (1, 64),
+        (3_200, 64),
         (5_000, 100),
         (60_000, 200),
         (100_000, 200),
