@@ -15,10 +15,10 @@ _MIN_WEIGHTS_FOR_BFLOAT16 = 100_000
 # A little less than 32 MiB, beyond which glibc learns nothing.
 _LARGEST_LESSON = 2**25 - 2**16
 _GLOBAL_GENERATORS = threading.RLock()
-# Rows times weights of a step of perceptrons that one thread does as fast as several. Threads of
-# OpenMP that wait for each other spin: where processes share the cores, as in a search with n_jobs,
-# steps this short take a hundred times as long with two threads.
-_MIN_WORK_FOR_THREADS = 10_000_000
+# Rows times weights of a step of perceptrons below which two threads gain a third at most. Threads
+# of OpenMP that wait for each other spin: where processes share the cores, as in a search with
+# n_jobs, steps this short take several times as long with two, and the shortest a hundred times.
+_MIN_WORK_FOR_THREADS = 25_000_000
 
 
 def available_devices() -> list[str]:

@@ -169,8 +169,8 @@ def two_threads():
     ("module", "n_rows", "expected"),
     [
         (SMALL, 1000, 1),
-        (LARGE, 50, 1),
-        (LARGE, 100, 2),
+        (LARGE, 100, 1),
+        (LARGE, 300, 2),
         (nn.Conv2d(1, 2, 3), 1, 2),
         (nn.Identity(), 10**9, 1),
     ],
