@@ -107,6 +107,25 @@ def fourier_mlp(
     return encoder, nn.Sequential(features, *decoder.children())
 
 
+class _ImagesToRows(nn.Module):
+    """Images, (n, c, h, w), as rows, (n, h * w * c): in the order in which memory has them."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.permute(0, 2, 3, 1).flatten(1)
+
+
+class _RowsToImages(nn.Module):
+    """The way back from `_ImagesToRows`, for images of `shape` (c, h, w)."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, rows: Tensor) -> Tensor:
+        channels, height, width = self.shape
+        return rows.unflatten(1, (height, width, channels)).permute(0, 3, 1, 2)
+
+
 def conv(
     n_features: int,
     latent_dim: int,
@@ -132,20 +151,20 @@ def conv(
     encoder: list[nn.Module] = [nn.Unflatten(1, image_shape)]
     for n_in, n_out in pairwise([channels, *filters]):
         encoder += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
-    encoder += [nn.Flatten(), *_dense([math.prod(smallest), n_dense], activation)]
+    encoder += [_ImagesToRows(), *_dense([math.prod(smallest), n_dense], activation)]
     encoder += [nn.Linear(n_dense, 2 * latent_dim)]
 
     decoder = _dense([latent_dim, math.prod(smallest)], activation)
-    decoder += [nn.Unflatten(1, smallest)]
+    decoder += [_RowsToImages(smallest)]
     n_last = n_outputs // (height * width)
     stages = zip(pairwise([*reversed(filters), n_last]), pairwise(reversed(sizes)), strict=True)
     for stage, ((n_in, n_out), (small, large)) in enumerate(stages, start=1):
         # Doubling gives 2 * small - 1 rows, or one more where the image had an even number.
         extra = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
-        # The module's own bias, which starts at the data's marginals, is the last layer's.
-        bias = stage < len(filters)
-        decoder += [nn.ConvTranspose2d(n_in, n_out, 3, 2, 1, extra, bias=bias)]
-        decoder += [ACTIVATIONS[activation]() if bias else nn.Flatten()]
+        # No biases: the gradient of one takes half as long as all others of its layer. Pixels of
+        # the last have the module's own bias, which starts at the data's marginals.
+        decoder += [nn.ConvTranspose2d(n_in, n_out, 3, 2, 1, extra, bias=False)]
+        decoder += [ACTIVATIONS[activation]() if stage < len(filters) else nn.Flatten()]
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 
