@@ -23,21 +23,26 @@ Usage::
     python benchmarks/speed.py [--tasks mlp conv ...] [--rounds 3] [--output FOLDER]
 
 The folder gets `speed.json`, with every measurement, and `speed.png`: test bound against
-seconds. Libraries that are not installed are left out, and named; `tox -e speed` installs all.
+seconds. Tasks that are not run keep the measurements they have there from earlier runs. Libraries
+that are not installed are left out, and named; `tox -e speed` installs all.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
+import os
 import platform
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from contestants import CURVE, LIMIT, TASKS
 
 CONTESTANTS = Path(__file__).with_name("contestants.py")
@@ -141,21 +146,38 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def machine() -> dict[str, Any]:
+    """Return what the measurements were made on."""
+    packages = ("torch", "keras", "tensorflow-cpu", "pythae", "pyod", "scikit-learn", "umap-learn")
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {
+        "architecture": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="*", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path())
     arguments = parser.parse_args()
-    rows = pd.DataFrame(
-        [row for task in arguments.tasks for row in compete(task, arguments.rounds)]
-    )
+    path = arguments.output / "speed.json"
+    earlier = json.loads(path.read_text())["laps"] if path.exists() else []
+    laps = [lap for lap in earlier if lap["task"] not in arguments.tasks]
+    for task in arguments.tasks:
+        laps += compete(task, arguments.rounds)
+    rows = pd.DataFrame(laps)
     table = summary(rows)
     print(table.round(2).to_string())
-    machine = {"processor": platform.processor(), "python": platform.python_version()}
-    results = {"machine": machine, "laps": rows.to_dict("records")}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "speed.json").write_text(json.dumps(results, indent=1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": machine(), "laps": laps}, indent=1))
     on_mnist = curves(rows)
     if len(on_mnist):
         print("Seconds until the negative bound on MNIST's test images was below")
