@@ -43,7 +43,8 @@ SETTINGS: dict[str, dict[str, dict[str, object]]] = {
         str(rate): {"learning_rate_init": rate} for rate in (0.001, 0.002, 0.004, 0.006, 0.01)
     },
     "learning_rate": {name: {"learning_rate": name} for name in ("cosine", "constant")},
-    "batch_size": {str(size): {"batch_size": size} for size in ("auto", 32, 64, 128, 200)},
+    "batch_size": {str(size): {"batch_size": size} for size in ("auto", 32, 64, 128, 200)}
+    | {"32, rate 0.003": {"batch_size": 32, "learning_rate_init": 0.003}},
     "max_iter": {str(n): {"max_iter": n} for n in (30, 50, 100, 200)},
     "early_stopping": {str(on): {"early_stopping": on} for on in (False, True)},
     "kl_warmup": {str(share): {"kl_warmup": share} for share in (0.0, 0.1, 0.3)},
