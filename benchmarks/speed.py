@@ -125,7 +125,7 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     medians = curves.groupby(["curve", "point"], sort=False).median()
     for name, points in medians.groupby("curve", sort=False):
         axes.plot(
@@ -142,7 +142,7 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="Seconds", ylabel="Negative bound on test images (nats)")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path, dpi=150)
 
 
