@@ -63,7 +63,7 @@ def keep_freed_memory() -> None:
     twice the size of the largest block freed so far (mallopt(3), M_MMAP_THRESHOLD), of 32 MiB
     at most: here is one, which takes no memory, since nothing touches it.
     """
-    torch.empty(_LARGEST_LESSON, dtype=torch.uint8)
+    torch.empty(_LARGEST_LESSON, dtype=torch.uint8, device="cpu")
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

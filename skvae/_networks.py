@@ -134,7 +134,8 @@ class _Bias(nn.Module):
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(n_channels))
+        # Zeros even where other layers get no data yet.
+        self.bias = nn.Parameter(torch.zeros(n_channels, device="cpu"))
 
     def forward(self, images: Tensor) -> Tensor:
         return images + self.bias.to(images.dtype)[:, None, None]
@@ -294,8 +295,6 @@ def _draw_weights(network: nn.Module, generator: Generator) -> None:
                 layer.register_parameter(name, nn.Parameter(new))
         elif isinstance(layer, FourierFeatures):
             layer.draw(generator)
-        elif isinstance(layer, _Bias):
-            layer.bias = nn.Parameter(torch.zeros(layer.bias.shape))
 
 
 def _checked(
