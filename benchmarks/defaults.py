@@ -40,7 +40,8 @@ SETTINGS: dict[str, dict[str, dict[str, object]]] = {
     },
     "activation": {name: {"activation": name} for name in ("relu", "gelu", "silu", "tanh", "elu")},
     "learning_rate_init": {
-        str(rate): {"learning_rate_init": rate} for rate in (0.001, 0.002, 0.004, 0.006, 0.01)
+        str(rate): {"learning_rate_init": rate}
+        for rate in ("auto", 0.001, 0.002, 0.004, 0.006, 0.008, 0.01)
     },
     "learning_rate": {name: {"learning_rate": name} for name in ("cosine", "constant")},
     "batch_size": {str(size): {"batch_size": size} for size in ("auto", 32, 64, 128, 200)}

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--learning-rate-init", type=float, default=0.004)
+    parser.add_argument("--learning-rate-init", type=float, default="auto")
     parser.add_argument("--activation", default="gelu")
     arguments = parser.parse_args()
     train, test = fetch_mnist().data, fetch_mnist(subset="test").data

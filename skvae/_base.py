@@ -74,7 +74,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         "prior_std": [Interval(Real, 0, None, closed="neither")],
         "solver": [StrOptions({"adam", "adamw", "rmsprop"})],
         "learning_rate": [StrOptions({"cosine", "constant"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -108,7 +108,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         prior_std: float = 1.0,
         solver: str = "adam",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.004,
+        learning_rate_init: Any = "auto",
         batch_size: Any = "auto",
         max_iter: int = 100,
         early_stopping: bool = False,
@@ -195,7 +195,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
                 for epoch in followed:
                     _append(history, epoch.record)
         except DivergenceError as error:
-            raise self._divergence(history) from error
+            raise _divergence(trainer, history) from error
         self.__dict__.update(_fitted_attributes(trainer, history))
         return self
 
@@ -206,7 +206,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 
         The first call on an unfitted estimator builds the model and takes the columns'
         means and scales from this X: it should be representative. The optimiser's state
-        carries over between calls. The learning rate stays at `learning_rate_init`: with
+        carries over between calls. The learning rate stays at `learning_rate_init`; "auto"
+        is the rate that suits `max_iter` calls like this one. With
         ``learning_rate="constant"``, k calls equal a `fit` of k epochs.
 
         Parameters
@@ -240,7 +241,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         except DivergenceError as error:
             trainer.module.load_state_dict(before)
             self._trainer = None  # its moments are no longer finite either
-            raise self._divergence(history) from error
+            raise _divergence(trainer, history) from error
         self.__dict__.update(_fitted_attributes(trainer, history))
         return self
 
@@ -300,22 +301,18 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 
     def _recipe(self, module: VAE, n_rows: int) -> Recipe:
         batch_size = _auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
+        rate = self.learning_rate_init
+        if rate == "auto":
+            rate = _auto_learning_rate(self.max_iter * math.ceil(n_rows / batch_size))
         return Recipe(
             solver=self.solver,
             learning_rate=self.learning_rate,
-            learning_rate_init=self.learning_rate_init,
+            learning_rate_init=rate,
             batch_size=batch_size,
             max_iter=self.max_iter,
             beta=self.beta,
             kl_warmup=self.kl_warmup,
             dtype=training_dtype(self.precision, module.bias.device, module),
-        )
-
-    def _divergence(self, history: History) -> ValueError:
-        epoch = len(history.get("loss", ())) + 1
-        return ValueError(
-            f"Training diverged in epoch {epoch}: the loss is not finite. Lower "
-            f"learning_rate_init, now {self.learning_rate_init}, or look for extreme values in X."
         )
 
     # ---- State -----------------------------------------------------------------------
@@ -366,6 +363,20 @@ def _place(module: VAE, device: torch.device) -> VAE:
 def _auto_batch_size(n_rows: int) -> int:
     """Return a fiftieth of the rows within limits, and a five-hundredth of very many."""
     return max(64, min(n_rows // 50, 200), min(n_rows // 500, 2000))
+
+
+def _auto_learning_rate(n_steps: int) -> float:
+    """Return a rate that suits training of so many steps: a lower one where there are many."""
+    return 0.006 * min(1.0, 2000 / n_steps) ** 0.25
+
+
+def _divergence(trainer: Trainer, history: History) -> ValueError:
+    epoch = len(history.get("loss", ())) + 1
+    return ValueError(
+        f"Training diverged in epoch {epoch}: the loss is not finite. Lower "
+        f"learning_rate_init, here {trainer.recipe.learning_rate_init:.3g}, or look for extreme "
+        "values in X."
+    )
 
 
 def _append(history: History, record: Record) -> None:

@@ -56,8 +56,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule. "cosine" rises to `learning_rate_init` over the first twentieth of
         `max_iter` epochs and then falls to zero along a cosine; "constant" stays there.
-    learning_rate_init : float, default=0.004
-        Highest learning rate.
+    learning_rate_init : float or "auto", default="auto"
+        Highest learning rate. "auto" is 0.006; where training is planned to take more than
+        2,000 steps, it falls with their fourth root, to 0.004 for 10,000.
     batch_size : int or "auto", default="auto"
         Rows per step. "auto" is a fiftieth of the rows, but 64 to 200; beyond 100,000 rows it
         is a five-hundredth, but at most 2,000.

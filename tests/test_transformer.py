@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skvae import Gaussian, VAETransformer
-from skvae._base import _auto_batch_size
+from skvae._base import _auto_batch_size, _auto_learning_rate
 
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0}
 
@@ -314,3 +314,22 @@ def test_automatic_batch_size_is_that_of_the_training_rows():
         for size in ("auto", 81, 90)
     )
     assert auto == explicit != other
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "rate"), [(1, 0.006), (2_000, 0.006), (32_000, 0.003), (162_000, 0.002)]
+)
+def test_automatic_rates_are_lower_for_long_training(n_steps, rate):
+    assert _auto_learning_rate(n_steps) == pytest.approx(rate)
+
+
+def test_automatic_rate_is_that_of_the_planned_steps(blobs):
+    n_steps = 40 * len(blobs)  # of one row each
+    params = {**FAST, "early_stopping": False, "max_iter": 40, "batch_size": 1}
+    auto, explicit, other = (
+        VAETransformer(**{**params, "learning_rate_init": rate}).fit(blobs)
+        for rate in ("auto", _auto_learning_rate(n_steps), _auto_learning_rate(n_steps + 40))
+    )
+    assert n_steps > 2_000
+    assert_same_bits(auto, explicit)
+    assert auto.history_ != other.history_
