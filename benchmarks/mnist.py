@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--learning-rate-init", type=float, default="auto")
+    parser.add_argument("--learning-rate-init", type=float)
     parser.add_argument("--activation", default="gelu")
     arguments = parser.parse_args()
     train, test = fetch_mnist().data, fetch_mnist(subset="test").data
@@ -70,7 +70,7 @@ def main() -> None:
                 batch_size=arguments.batch_size,
                 random_state=seed,
                 precision=arguments.precision,
-                learning_rate_init=arguments.learning_rate_init,
+                learning_rate_init=arguments.learning_rate_init or "auto",
                 activation=arguments.activation,
                 verbose=1,
                 **params,
