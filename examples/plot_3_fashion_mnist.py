@@ -36,7 +36,7 @@ LossCurveDisplay.from_estimator(vae)
 
 # %%
 # The KL divergence rises while the loss falls: the model learns to say more about each image in
-# its code, 6.5 nats or 9.4 bits, because each nat it spends there saves more in the
+# its code, 6.6 nats or 9.5 bits, because each nat it spends there saves more in the
 # reconstruction.
 #
 # Clusters with names
