@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import wraps
 from numbers import Integral, Real
@@ -38,11 +38,10 @@ History = dict[str, list[float]]
 
 def _nothing_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
     """Let a method that fails take back what validation noted of its X."""
-    names = ("n_features_in_", "feature_names_in_", "_dtype")
 
     @wraps(method)
     def restoring(self: BaseVAE, *args: Any, **kwargs: Any) -> Any:
-        state = self.__dict__
+        state, names = self.__dict__, self._noted_by_validation
         before = {name: state[name] for name in names if name in state}
         try:
             return method(self, *args, **kwargs)
@@ -88,6 +87,14 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     }
+
+    # Whether NaN in X stands for entries that are missing.
+    _takes_missing: ClassVar[bool] = False
+    _noted_by_validation: ClassVar[tuple[str, ...]] = (
+        "n_features_in_",
+        "feature_names_in_",
+        "_dtype",
+    )
 
     module_: VAE
     history_: History
@@ -247,12 +254,16 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return X, checked against the estimator and the likelihood's support."""
-        likelihood = resolve_likelihood(self.likelihood) if reset else self.module_.likelihood
-        X = validate_rows(self, X, reset=reset)
+        likelihood = self._likelihood() if reset else self.module_.likelihood
+        X = self._as_array(X, reset=reset)
         check_support(self, X, likelihood)
         if reset:
             self._dtype = answer_dtype(X)
         return X
+
+    def _as_array(self, X: Any, *, reset: bool) -> np.ndarray:
+        """Return X as a 2-D numeric array, with NaN for what is missing if that is allowed."""
+        return validate_rows(self, X, reset=reset)
 
     def _split(self, X: np.ndarray, rng: np.random.RandomState) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and, for early stopping, those to validate on."""
@@ -269,7 +280,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
     def _start(self, rows: Rows, rng: np.random.RandomState, *, resume: bool) -> Trainer:
         """Return a trainer of a new module, or of a copy of the fitted one."""
         weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
-        config = self._config()
+        config = self._config(rows.X.shape[1])
         if not resume:
             module = VAE(config, seeded_generator(weight_seed))
             module.start_at(len(rows), *column_moments(rows))
@@ -283,21 +294,25 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         module = _place(module, rows.device)
         return Trainer(module, self._recipe(module, len(rows)), training_seed)
 
-    def _config(self) -> VAEConfig:
+    def _config(self, n_features: int) -> VAEConfig:
         """Return what the parameters say about the module, in a comparable form."""
         sizes, shape = self.hidden_layer_sizes, self.image_shape
         if not isinstance(sizes, str):
             sizes = tuple(np.ravel(sizes).tolist())
         return VAEConfig(
-            n_features=int(self.n_features_in_),
+            n_features=n_features,
             latent_dim=int(self.latent_dim),
             architecture=self.architecture,
             hidden_layer_sizes=sizes,
             activation=self.activation,
             image_shape=None if shape is None else tuple(np.ravel(shape).tolist()),
-            likelihood=self.likelihood,
+            likelihood=self._likelihood(),
             prior_std=float(self.prior_std),
+            missing=self._takes_missing,
         )
+
+    def _likelihood(self) -> Likelihood:
+        return resolve_likelihood(self.likelihood)
 
     def _recipe(self, module: VAE, n_rows: int) -> Recipe:
         batch_size = _auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
@@ -327,8 +342,9 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        if isinstance(self.likelihood, Likelihood) or self.likelihood in LIKELIHOODS:
-            support = resolve_likelihood(self.likelihood).support
+        tags.input_tags.allow_nan = self._takes_missing
+        with suppress(KeyError, TypeError):  # of parameters that `fit` would refuse
+            support = self._likelihood().support
             tags.input_tags.positive_only = not support.check(torch.tensor(-1.0))
         return tags
 

@@ -91,9 +91,9 @@ class Rows:
 def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     """Return the mean and variance of each column, (d,) in float64 on the CPU.
 
-    Gathered chunk by chunk, and told from rounding errors, as in Chan, Golub and LeVeque,
-    "Algorithms for computing the sample variance: analysis and recommendations", The American
-    Statistician 37, 1983.
+    NaN counts as missing. Gathered chunk by chunk, and told from rounding errors, as in Chan,
+    Golub and LeVeque, "Algorithms for computing the sample variance: analysis and
+    recommendations", The American Statistician 37, 1983.
 
     Raises
     ------
@@ -101,17 +101,17 @@ def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
         If a variance overflows.
     """
     n_features = rows.X.shape[1]
-    mean, squares = torch.zeros(2, n_features, dtype=torch.float64)
-    n = 0
+    mean, squares, n = torch.zeros(3, n_features, dtype=torch.float64)
     for chunk in rows.chunks(max(1, _MOMENTS_ELEMENTS // n_features)):
         values = torch.from_numpy(chunk.astype(np.float64))
-        chunk_mean = values.mean(0)
+        n_chunk = len(values) - values.isnan().sum(0)
+        chunk_mean = torch.where(n_chunk > 0, values.nanmean(0), 0.0)
         step = chunk_mean - mean
-        share = len(values) / (n + len(values))
-        squares += (values - chunk_mean).square_().sum(0) + n * share * step.square()
+        share = n_chunk / (n + n_chunk).clamp_min(1)
+        squares += (values - chunk_mean).square_().nansum(0) + n * share * step.square()
         mean += share * step
-        n += len(values)
-    var = squares / n
+        n += n_chunk
+    var = squares / n.clamp_min(1)
     overflowing = (~var.isfinite()).nonzero()
     if len(overflowing):
         raise ValueError(

@@ -91,12 +91,8 @@ class InferenceMixin:
             Nats, all constants included, in the units of X: higher is better.
         """
         check_is_fitted(self)
-        draws = normal_draws(self.n_importance_samples, self.module_.latent_dim)
-
-        def bound(module: VAE, x: Tensor) -> Tensor:
-            return importance_weighted_bound(module, x, draws.to(x))
-
-        return self._infer(X, bound, n_draws=len(draws))
+        bound = self._with_draws(importance_weighted_bound)
+        return self._infer(X, bound, n_draws=self.n_importance_samples)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples` over the rows of X.
@@ -154,16 +150,33 @@ class InferenceMixin:
     ) -> np.ndarray:
         """Return `function` of the module and the standardised rows of X, chunk by chunk."""
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
+        return self._answer(self._validate(X, reset=False), function, n_draws=n_draws)
+
+    def _answer(
+        self,
+        X: np.ndarray,
+        function: Callable[[VAE, Tensor], Tensor],
+        *,
+        n_draws: int = 1,
+        index: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """As `_infer`, of valid rows, all or those that `index` picks."""
         dtype = answer_dtype(X)
         module = module_in(self.module_, dtype)
-        rows = Rows(X, module.bias.device)
+        rows = Rows(X, module.bias.device, index)
 
         def of_chunk(chunk: slice) -> Tensor:
             return function(module, module.standardize(rows.take(chunk)))
 
-        with suitable_threads(module, len(X) * n_draws):
-            return in_chunks(of_chunk, len(X), row_size=module.widest * n_draws, dtype=dtype)
+        with suitable_threads(module, len(rows) * n_draws):
+            return in_chunks(of_chunk, len(rows), row_size=module.widest * n_draws, dtype=dtype)
+
+    def _with_draws(
+        self, function: Callable[[VAE, Tensor, Tensor], Tensor]
+    ) -> Callable[[VAE, Tensor], Tensor]:
+        """Give `function` standard normal draws, the same for every row, as a third argument."""
+        draws = normal_draws(self.n_importance_samples, self.module_.latent_dim)
+        return lambda module, x: function(module, x, draws.to(x))
 
     def _decode(self, Z: Any) -> np.ndarray:
         """Return E[x | z] in the units of X for each row of Z."""

@@ -113,6 +113,10 @@ class Gaussian(Likelihood):
         analysis does; "shared" learns one for all columns in the units of X, as
         probabilistic PCA does; "row" lets the decoder predict one for each row and
         column; a positive number fixes it, in the units of X.
+    floor : float, default=0.0
+        How small a learned noise may become, in standard deviations of the column, or of all
+        columns where the noise is shared: its variance is that of the floor and a learned one
+        together. A high floor makes a smooth density, which follows broad structure alone.
 
     Notes
     -----
@@ -130,10 +134,11 @@ class Gaussian(Likelihood):
     --------
     >>> from skvae import Gaussian
     >>> Gaussian(noise="shared")
-    Gaussian(noise='shared')
+    Gaussian(noise='shared', floor=0.0)
     """
 
     noise: Literal["feature", "shared", "row"] | float = "feature"
+    floor: float = 0.0
 
     support = constraints.real
     remedy = "Remove or impute it."
@@ -144,6 +149,11 @@ class Gaussian(Likelihood):
         elif not _is_positive(self.noise):
             raise ValueError(
                 f"Gaussian(noise=...) must be a positive finite number; got {self.noise!r}."
+            )
+        if self.floor != 0 and not (_is_positive(self.floor) and isinstance(self.noise, str)):
+            raise ValueError(
+                "Gaussian(floor=...) must be a finite number of at least 0, and 0 if the noise is "
+                f"fixed; got {self!r}."
             )
 
     @property
@@ -156,7 +166,10 @@ class Gaussian(Likelihood):
 
     def start(self, marginals: Marginals) -> Parameters:
         if isinstance(self.noise, str):
-            log_std = torch.zeros_like(marginals.mean)
+            # With the floor, the columns' own.
+            share = max(1 - self.floor**2, 0.01)
+            log_std = torch.full_like(marginals.mean, 0.5 * math.log(share))
+            log_std = soft_bound_inverse(log_std, _MAX_LOG_STD)
             return {
                 "mean": marginals.mean,
                 "log_std": log_std[0] if self.noise == "shared" else log_std,
@@ -165,8 +178,13 @@ class Gaussian(Likelihood):
 
     def log_std(self, params: Parameters) -> Tensor:
         """Return the log of the noise's standard deviation, kept within bounds if learned."""
-        learned = isinstance(self.noise, str)
-        return soft_bound(params["log_std"], _MAX_LOG_STD) if learned else params["log_std"]
+        if not isinstance(self.noise, str):
+            return params["log_std"]
+        log_std = soft_bound(params["log_std"], _MAX_LOG_STD)
+        if not self.floor:
+            return log_std
+        floor = torch.full_like(log_std, math.log(self.floor))
+        return 0.5 * torch.logaddexp(2 * log_std, 2 * floor)
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         log_std = self.log_std(params)

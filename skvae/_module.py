@@ -43,13 +43,16 @@ class VAEConfig:
     image_shape: tuple[int, ...] | None
     likelihood: str | Likelihood
     prior_std: float
+    # Whether rows may have NaN, which stands for what was not observed.
+    missing: bool = False
 
 
 class VAE(nn.Module):
     """Encoder, decoder and likelihood of one variational autoencoder.
 
     The encoder maps (n, n_features) to (n, 2 * latent_dim): means, then log-variances, of
-    the posterior. The decoder maps (n, latent_dim) to (n, n_outputs): the likelihood's
+    the posterior. Entries that are missing it sees at their columns' means, and they count in no
+    likelihood. The decoder maps (n, latent_dim) to (n, n_outputs): the likelihood's
     "row" parameters, one block of n_features after the other, as departures from `bias`,
     which starts at the columns' marginals. Codes are in units of the prior's standard
     deviation throughout: the prior is N(0, I). `prior_std`, what such a unit is in the codes
@@ -69,6 +72,7 @@ class VAE(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    centre: Tensor  # of the columns in the likelihood's units, if entries may be missing
 
     def __init__(self, config: VAEConfig, generator: Generator) -> None:
         super().__init__()
@@ -108,6 +112,8 @@ class VAE(nn.Module):
         )
         self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
+        if config.missing:
+            self.register_buffer("centre", torch.zeros(n_features, dtype=torch.float64))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -122,9 +128,10 @@ class VAE(nn.Module):
             common = var.mean() if scheme == "shared" else var
             self.shift.copy_(mean)
             self.scale.copy_(torch.where(common > 0, common, 1.0).sqrt())
-        marginals = Marginals(
-            n_samples, (mean - self.shift) / self.scale, var / self.scale.square(), self.scale
-        )
+        centre = (mean - self.shift) / self.scale
+        if self.config.missing:
+            self.centre.copy_(centre)
+        marginals = Marginals(n_samples, centre, var / self.scale.square(), self.scale)
         start = self.likelihood.start(marginals)
         for row, name in enumerate(self.row_names):
             self.bias[row] = start[name]
@@ -144,7 +151,8 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x) for standardised rows, (n, n_features)."""
-        out = self.encoder(self.likelihood.encoder_input(x)).to(x.dtype)  # (n, 2k)
+        visible = self.likelihood.encoder_input(self._complete(x))
+        out = self.encoder(visible).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
         return Posterior(mean, soft_bound(log_var, _MAX_LOG_VAR))
 
@@ -160,8 +168,23 @@ class VAE(nn.Module):
         `x` is (n, n_features), `z` (..., n, latent_dim); the result is (..., n). The
         Jacobian of the standardisation is counted in.
         """
+        if self.config.missing:
+            return self.feature_log_likelihood(x, z).sum(-1)
         log_prob = self.likelihood.log_prob(x, self.decode(z)).sum(-1)
         return log_prob - self.scale.log().sum().to(log_prob.dtype)
+
+    def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the terms that `log_likelihood` sums, one for each feature: (..., n, d).
+
+        Those of missing entries are 0.
+        """
+        log_prob = self.likelihood.log_prob(self._complete(x), self.decode(z))
+        log_prob = log_prob - self.scale.log().to(log_prob.dtype)
+        return log_prob.masked_fill(x.isnan(), 0.0) if self.config.missing else log_prob
+
+    def _complete(self, x: Tensor) -> Tensor:
+        """Return rows with the columns' means in place of missing entries."""
+        return torch.where(x.isnan(), self.centre.to(x.dtype), x) if self.config.missing else x
 
     def sample_prior(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes, (n, latent_dim), from the prior."""

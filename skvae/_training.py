@@ -20,7 +20,7 @@ from ._device import (
     suitable_threads,
 )
 from ._module import VAE
-from ._objectives import ElboTerms, elbo_terms
+from ._objectives import ElboTerms, elbo_terms, importance_weighted_terms
 from ._optimizer import Optimizer
 
 # One epoch's figures by name: a row of `history_`.
@@ -62,6 +62,10 @@ class Recipe:
     beta: float
     kl_warmup: float
     dtype: torch.dtype
+    # Share of each step's rows that it leaves out: those of the highest loss.
+    trim: float = 0.0
+    # Draws for each row. With more than one, the loss is the negative importance-weighted bound.
+    n_draws: int = 1
 
     def rate(self, progress: float) -> float:
         """Learning rate when that share of training is done: up, then down a cosine."""
@@ -75,6 +79,13 @@ class Recipe:
     def kl_weight(self, progress: float) -> float:
         """Weight of the KL term when that share of training is done."""
         return self.beta * min(1.0, progress / self.kl_warmup) if self.kl_warmup else self.beta
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """Return the mean of a step's losses, (n,), without those that `trim` leaves out."""
+        if not self.trim:
+            return loss.mean()
+        n_kept = max(1, round(len(loss) * (1 - self.trim)))
+        return loss.topk(n_kept, largest=False, sorted=False).values.mean()
 
     def objective(self, record: Record) -> float:
         """Return what training minimises, once the KL term has its full weight."""
@@ -136,11 +147,10 @@ class Trainer:
             # Each step uses the schedules' value at its middle.
             progress = (self.n_epochs + (step + 0.5) / n_batches) / recipe.max_iter
             with arithmetic(batch.device, recipe.dtype):
-                terms = _elbo_terms(module, batch, self._noise)
-            loss = recipe.kl_weight(progress) * terms.kl_divergence - terms.log_likelihood
+                loss, terms = self._loss(batch, recipe.kl_weight(progress))
             for optimizer, _ in self._optimizers:
                 optimizer.zero_grad()
-            loss.mean().backward()
+            recipe.mean(loss).backward()
             rate = recipe.rate(progress)
             for optimizer, factor in self._optimizers:
                 optimizer.step(factor * rate)
@@ -156,6 +166,16 @@ class Trainer:
         if not (math.isfinite(record["loss"]) and bool(last.elbo.isfinite().all())):
             raise DivergenceError
         return record
+
+    def _loss(self, batch: Tensor, kl_weight: float) -> tuple[Tensor, ElboTerms]:
+        """Return what training minimises, for each row, and the terms of the bound."""
+        if self.recipe.n_draws == 1:
+            terms = _elbo_terms(self.module, batch, self._noise)
+            return kl_weight * terms.kl_divergence - terms.log_likelihood, terms
+        x = self.module.standardize(batch)
+        eps = _draws((self.recipe.n_draws, len(x), self.module.latent_dim), self._noise, like=x)
+        bound, terms = importance_weighted_terms(self.module, x, eps)
+        return -bound, terms
 
     def evaluate(self, rows: Rows) -> Record:
         """Return the figures of rows that are not trained on, with the same draws each time."""
@@ -302,6 +322,8 @@ class _Totals:
 def _elbo_terms(module: VAE, batch: Tensor, generator: torch.Generator) -> ElboTerms:
     """Return the terms of the bound for rows of X, with a draw for each."""
     x = module.standardize(batch)
-    shape = (len(x), module.latent_dim)
-    eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
-    return elbo_terms(module, x, eps)
+    return elbo_terms(module, x, _draws((len(x), module.latent_dim), generator, like=x))
+
+
+def _draws(shape: tuple[int, ...], generator: torch.Generator, *, like: Tensor) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)

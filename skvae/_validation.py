@@ -15,7 +15,7 @@ from ._likelihoods import Likelihood
 _CHUNK = 4096
 
 
-def validate_rows(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nan: bool = False) -> np.ndarray:
     """Return X as a 2-D numeric array, without a copy if it is one already.
 
     Raises
@@ -24,9 +24,15 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
         As scikit-learn's `validate_data`, with the first offending column named.
     """
     try:
-        X_valid = validate_data(estimator, X, reset=reset, dtype="numeric")
+        X_valid = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype="numeric",
+            ensure_all_finite="allow-nan" if allow_nan else True,
+        )
     except ValueError as error:
-        place = _first_bad_column(X)
+        place = _first_bad_column(X, allow_nan)
         if place is None:
             raise
         raise ValueError(f"{error}\nThe first such value is in {place}.") from error
@@ -35,7 +41,10 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
 
 
 def check_support(estimator: Any, X: np.ndarray, likelihood: Likelihood) -> None:
-    """Raise `ValueError` at the first value of X that the likelihood cannot explain."""
+    """Raise `ValueError` at the first value of X that the likelihood cannot explain.
+
+    NaN, where it is allowed, is not a value.
+    """
     support = likelihood.support
     if support is constraints.real:
         return  # finite already
@@ -57,29 +66,31 @@ def check_support(estimator: Any, X: np.ndarray, likelihood: Likelihood) -> None
 
 
 def _inside(support: constraints.Constraint, values: np.ndarray) -> torch.Tensor:
-    inside: torch.Tensor = support.check(torch.from_numpy(values.astype(np.float64)))
+    numbers = torch.from_numpy(values.astype(np.float64))
+    inside: torch.Tensor = support.check(numbers) | numbers.isnan()
     return inside
 
 
 def _extremes(values: np.ndarray) -> np.ndarray:
-    return np.array([values.min(), values.max()])
+    return np.array([np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)])
 
 
 def _column(index: int, names: Any) -> str:
     return f"column {index}" if names is None else f"column {names[index]!r}"
 
 
-def _first_bad_column(X: Any) -> str | None:
+def _first_bad_column(X: Any, allow_nan: bool) -> str | None:
     """Name the first column with a value that is not a finite number, if it can be found."""
+    is_bad = np.isinf if allow_nan else lambda column: ~np.isfinite(column)
     values = np.asarray(X)
     if values.ndim != 2 or np.iscomplexobj(values):
         return None
     names = getattr(X, "columns", None)
     for index in range(values.shape[1]):
         try:
-            finite = np.isfinite(values[:, index].astype(np.float64))
+            bad = is_bad(values[:, index].astype(np.float64))
         except (TypeError, ValueError):
             return _column(index, names)
-        if not finite.all():
-            return f"{_column(index, names)}, row {int(np.argmin(finite))}"
+        if bad.any():
+            return f"{_column(index, names)}, row {int(np.argmax(bad))}"
     return None

@@ -198,6 +198,19 @@ def test_moments_are_of_the_rows_in_the_index():
     np.testing.assert_allclose(var, X[index].var(axis=0), rtol=1e-14)
 
 
+@pytest.mark.parametrize("elements", [1, 20, 10**6])
+def test_moments_pass_over_what_is_missing(monkeypatch, elements):
+    monkeypatch.setattr("skvae._batches._MOMENTS_ELEMENTS", elements)
+    rng = np.random.default_rng(0)
+    X = np.where(rng.uniform(size=(40, 3)) < 0.4, np.nan, rng.standard_normal((40, 3)) + 100)
+    X[:12, 1] = np.nan  # whole chunks
+    X[:, 2] = np.nan
+    mean, var = column_moments(Rows(X, CPU))
+    np.testing.assert_allclose(mean[:2], np.nanmean(X[:, :2], axis=0), rtol=1e-14)
+    np.testing.assert_allclose(var[:2], np.nanvar(X[:, :2], axis=0), rtol=1e-9)
+    assert mean[2] == var[2] == 0
+
+
 def test_variance_keeps_its_digits_far_from_zero():
     noise = np.random.default_rng(0).standard_normal((5000, 2))
     _, var = column_moments(Rows(noise + 1e8, CPU))

@@ -102,6 +102,18 @@ def test_learned_gaussian_log_prob_is_the_normal_density_at_the_bounded_std(nois
     assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("noise", ["feature", "shared", "row"])
+def test_noise_with_a_floor_is_that_of_both_together(noise):
+    likelihood = Gaussian(noise, floor=0.7)
+    params = draw_params(likelihood, 6, 4)
+    x = draw_rows(likelihood, 6, 4)
+    learned = torch.exp(soft_bound(params["log_std"], 7.0))
+    expected = stats.norm.logpdf(x, params["mean"], (learned.square() + 0.49).sqrt())
+    assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-12)
+    lowest = {**params, "log_std": torch.full_like(params["log_std"], -1e30)}
+    assert_allclose(likelihood.log_std(lowest).exp(), np.full(lowest["log_std"].shape, 0.7), 1e-5)
+
+
 @pytest.mark.parametrize("log_std", [-1e30, 1e30])
 def test_learned_gaussian_density_stays_finite_however_far_its_scale_runs_away(log_std):
     params = {"mean": f64(0.0), "log_std": f64(log_std)}
@@ -424,6 +436,13 @@ def test_gaussian_starts_at_one_standard_deviation_of_its_units():
         assert log_std.eq(0).all()
 
 
+def test_gaussian_starts_there_whatever_its_floor_allows():
+    for floor, start in ((0.3, 1.0), (0.9, 1.0), (2.0, math.hypot(2.0, 0.1))):
+        likelihood = Gaussian(floor=floor)
+        params = likelihood.start(marginals([0, 0], [1, 1]))
+        assert_allclose(likelihood.log_std(params).exp(), [start] * 2, rtol=1e-9)
+
+
 def test_fixed_gaussian_starts_at_the_noise_in_the_units_of_the_data():
     params = Gaussian(0.5).start(marginals([0, 0], [1, 1], scale=4.0))
     assert_allclose(params["log_std"].exp() * 4.0, 0.5, rtol=1e-14)
@@ -516,6 +535,14 @@ def test_gaussian_refuses_a_noise_it_does_not_know(noise):
     with pytest.raises(ValueError, match=r"Gaussian\(noise=\.\.\.\) must be") as error:
         Gaussian(noise)
     assert repr(noise) in str(error.value)
+
+
+@pytest.mark.parametrize("floor", [-0.1, math.inf, math.nan, True, "low"])
+def test_gaussian_refuses_a_floor_it_does_not_know(floor):
+    with pytest.raises(ValueError, match=r"Gaussian\(floor=\.\.\.\) must be"):
+        Gaussian(floor=floor)
+    with pytest.raises(ValueError, match="0 if the noise is fixed"):
+        Gaussian(0.5, floor=0.1)
 
 
 @pytest.mark.parametrize("dispersion", ["cell", "", 1.0, None])

@@ -12,7 +12,15 @@ from skvae import Bernoulli, Gaussian, Poisson
 from skvae._likelihoods import Likelihood
 from skvae._module import VAE, Posterior, VAEConfig
 from skvae._numerics import soft_bound_inverse
-from skvae._objectives import ElboTerms, elbo_terms, importance_weighted_bound, kl_divergence
+from skvae._objectives import (
+    ElboTerms,
+    contributions_to_bound,
+    elbo_terms,
+    importance_weighted_bound,
+    importance_weighted_draws,
+    importance_weighted_terms,
+    kl_divergence,
+)
 
 N_FEATURES, LATENT_DIM = 5, 2
 PRIOR = D.Normal(torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64))
@@ -23,7 +31,9 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def build(
-    likelihood: str | Likelihood = "gaussian", hidden_layer_sizes: tuple[int, ...] = (7,)
+    likelihood: str | Likelihood = "gaussian",
+    hidden_layer_sizes: tuple[int, ...] = (7,),
+    missing: bool = False,
 ) -> VAE:
     """Return a small model in double precision, with the same start weights each time."""
     config = VAEConfig(
@@ -35,6 +45,7 @@ def build(
         image_shape=None,
         likelihood=likelihood,
         prior_std=1.0,
+        missing=missing,
     )
     return VAE(config, torch.Generator().manual_seed(0)).double().eval().requires_grad_(False)
 
@@ -215,3 +226,96 @@ def test_any_other_posterior_has_a_lower_elbo_than_the_exact_one():
             module.encoder[0].bias[index] += step
             assert elbo_terms(module, x, eps).elbo.mean() < evidence.logpdf(X[0]) - 1e-4
             module.encoder[0].bias[index] -= step
+
+
+# ---- Contributions to the bound ------------------------------------------------------
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", Gaussian("row"), "bernoulli", "poisson"])
+def test_contributions_add_up_to_the_bound(likelihood):
+    module, x, eps = build(likelihood), rows(likelihood), normal(16, LATENT_DIM, seed=2)
+    contributions = contributions_to_bound(module, x, eps)
+    assert contributions.shape == (len(x), N_FEATURES + 1)
+    assert_allclose(contributions.sum(-1), importance_weighted_bound(module, x, eps), rtol=1e-12)
+
+
+def test_contribution_of_a_feature_is_its_expected_log_likelihood():
+    module, x = build(), rows("gaussian")
+    module.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
+    eps = normal(20_000, LATENT_DIM, seed=2)
+    z = module.encode(x).at(eps.unsqueeze(1))
+    joint, log_posterior = joint_and_posterior(module, x, z)
+    params = module.decode(z)
+    of_features = D.Normal(params["mean"], module.likelihood.log_std(params).exp()).log_prob(x)
+    of_features = of_features - module.scale.log()
+    weights = torch.softmax(joint - log_posterior, 0).unsqueeze(-1)
+    expected = (weights * of_features).sum(0)
+    assert_allclose(contributions_to_bound(module, x, eps)[:, :-1], expected, rtol=1e-9)
+
+
+def test_contribution_of_the_code_is_minus_its_divergence_from_the_prior():
+    # With a decoder that ignores the code the posterior that weights make is the prior.
+    module, x = build(), rows("gaussian")
+    module.decoder[-1].weight.zero_()
+    contributions = contributions_to_bound(module, x, normal(50_000, LATENT_DIM, seed=2))
+    assert_allclose(contributions[:, -1], torch.zeros(len(x)), atol=0.05)
+
+
+# ---- Several draws for each row ------------------------------------------------------
+
+
+def test_terms_of_several_draws_are_the_bound_and_means_of_the_plain_one():
+    module, x, eps = build(), rows("gaussian"), normal(5, 6, LATENT_DIM, seed=2)
+    bound, terms = importance_weighted_terms(module, x, eps)
+    for row in range(len(x)):
+        alone = importance_weighted_bound(module, x[row : row + 1], eps[:, row])
+        assert_allclose(bound[row], alone[0], rtol=1e-12)
+    plain = [elbo_terms(module, x, draw) for draw in eps]
+    expected = torch.stack([terms.log_likelihood for terms in plain]).mean(0)
+    assert_allclose(terms.log_likelihood, expected, rtol=1e-12)
+    assert_allclose(terms.kl_divergence, plain[0].kl_divergence, rtol=1e-12)
+    assert (bound >= terms.elbo - 1).all()
+
+
+def test_weights_of_draws_make_the_exact_posterior_of_a_linear_model():
+    module, x = build(hidden_layer_sizes=()), rows("gaussian")
+    z, weights = importance_weighted_draws(module, x, normal(200_000, 1, LATENT_DIM, seed=2))
+    assert_allclose(weights.sum(0), torch.ones(len(x)), rtol=1e-12)
+    decoder = module.decoder[-1].weight
+    precision = torch.eye(LATENT_DIM, dtype=torch.float64) + decoder.T @ decoder  # noise is 1
+    exact = torch.linalg.solve(precision, decoder.T @ (x - module.bias[0]).T).T
+    assert_allclose((weights.unsqueeze(-1) * z).sum(0), exact, atol=0.02)
+
+
+# ---- Missing entries -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
+def test_missing_entries_count_in_no_likelihood(likelihood):
+    module, x = build(likelihood, missing=True), rows(likelihood)
+    module.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
+    holes = x.clone()
+    holes[:, [1, 3]] = math.nan
+    holes[0] = math.nan
+    z = normal(4, len(x), LATENT_DIM, seed=2)
+    by_feature = module.feature_log_likelihood(x, z)
+    observed = ~holes.isnan()
+    assert_allclose(module.log_likelihood(holes, z), (by_feature * observed).sum(-1), rtol=1e-12)
+    assert_allclose(module.log_likelihood(x, z), by_feature.sum(-1), rtol=1e-12)
+    assert (module.log_likelihood(holes, z)[:, 0] == 0).all()
+
+
+def test_the_encoder_sees_missing_entries_at_their_columns_means():
+    module, x = build(missing=True), rows("gaussian")
+    module.centre.copy_(torch.arange(N_FEATURES))
+    holes, filled = x.clone(), x.clone()
+    holes[:, 2], filled[:, 2] = math.nan, 2.0
+    assert torch.equal(module.encode(holes).mean, module.encode(filled).mean)
+
+
+def test_gradients_of_rows_with_missing_entries_are_finite():
+    module, x = build(missing=True).requires_grad_(True), rows("gaussian")
+    x[:, 1] = math.nan
+    bound, _ = importance_weighted_terms(module, x, normal(3, len(x), LATENT_DIM))
+    bound.sum().backward()
+    assert all(p.grad.isfinite().all() for p in module.parameters() if p.grad is not None)

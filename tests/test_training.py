@@ -87,6 +87,21 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+# ---- Trimming ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trim", "mean"), [(0.0, 22.0), (0.2, 2.5), (0.3, 2.5), (0.35, 2.0), (0.49, 2.0)]
+)
+def test_a_step_leaves_out_its_highest_losses(trim, mean):
+    loss = torch.tensor([3.0, 1.0, 100.0, 4.0, 2.0])
+    assert plan(trim=trim).mean(loss).item() == mean
+
+
+def test_a_step_never_leaves_out_all_rows():
+    assert plan(trim=0.4).mean(torch.tensor([7.0])).item() == 7
+
+
 # ---- Schedules -----------------------------------------------------------------------
 
 
