@@ -8,6 +8,7 @@ from ._likelihoods import (
     NegativeBinomial,
     Poisson,
 )
+from ._outlier_detector import VAEOutlierDetector
 from ._transformer import VAETransformer
 
 __version__ = "0.1.0"
@@ -19,5 +20,6 @@ __all__ = [
     "Likelihood",
     "NegativeBinomial",
     "Poisson",
+    "VAEOutlierDetector",
     "VAETransformer",
 ]

@@ -15,8 +15,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skvae import VAETransformer, displays
+from skvae import VAEOutlierDetector, VAETransformer, displays
 from skvae.displays import (
+    ContributionsDisplay,
     EmbeddingsDisplay,
     LatentSpaceDisplay,
     LossCurveDisplay,
@@ -66,6 +67,12 @@ def table():
 
 
 @pytest.fixture(scope="module")
+def detector(table):
+    params = {"hidden_layer_sizes": 8, "max_iter": 3, "random_state": 0}
+    return VAEOutlierDetector(2, **params).fit(table)
+
+
+@pytest.fixture(scope="module")
 def table_vae(table):
     return VAETransformer(hidden_layer_sizes=8, max_iter=3, random_state=0).fit(table)
 
@@ -78,7 +85,7 @@ def drawn(display):
 # --- all of them ---
 
 
-def test_all_draw_on_axes_that_are_given_and_again(images, vae, table, table_vae):
+def test_all_draw_on_axes_that_are_given_and_again(images, vae, table, table_vae, detector):
     X, y = images
     shape = (8, 8)
     makers = [
@@ -90,6 +97,7 @@ def test_all_draw_on_axes_that_are_given_and_again(images, vae, table, table_vae
         lambda ax: SampleDisplay.from_estimator(vae, n_samples=4, image_shape=shape, ax=ax),
         lambda ax: SampleDisplay.from_estimator(table_vae, table, ax=ax),
         lambda ax: EmbeddingsDisplay.from_estimators({"VAE": vae}, X, y, ax=ax),
+        lambda ax: ContributionsDisplay.from_estimator(detector, table[:2], ax=ax),
     ]
     kinds = set()
     for maker in makers:
@@ -513,3 +521,41 @@ def test_bad_embeddings_are_errors():
         EmbeddingsDisplay.from_codes({"a": np.zeros((3, 2)), "b": np.zeros((3, 3))})
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         EmbeddingsDisplay.from_codes({"a": np.zeros((3, 2)), "b": np.zeros((4, 2))})
+
+
+# --- contributions ---
+
+
+def test_contributions_are_bars_of_the_most_telling_features(detector, table):
+    display = ContributionsDisplay.from_estimator(detector, table[:2], max_features=3)
+    features, code = detector.explain(table[:2])
+    for row, panel in enumerate(display.axes_):
+        values = np.append(features[row], code[row])
+        expected = values[np.abs(values).argsort()[::-1][:3]]
+        assert [bar.get_width() for bar in panel.patches] == expected.tolist()
+        names = [label.get_text().partition(" = ")[0] for label in panel.get_yticklabels()]
+        labels = [*table.columns, "code"]
+        assert names == [labels[i] for i in np.abs(values).argsort()[::-1][:3]]
+        top, bottom = panel.get_ylim()[::-1]
+        assert top < bottom  # the first bar is the uppermost
+
+
+def test_contributions_behind_a_scaler_show_the_values_before_it(table):
+    params = {"hidden_layer_sizes": 8, "max_iter": 3, "random_state": 0}
+    pipeline = make_pipeline(StandardScaler(), VAEOutlierDetector(2, **params)).fit(table)
+    display = ContributionsDisplay.from_estimator(pipeline, table[:1], max_features=20)
+    labels = [label.get_text() for label in display.axes_[0].get_yticklabels()]
+    assert f"alcohol = {table.alcohol[0]:.4g}" in labels
+    assert len(labels) == table.shape[1] + 1
+    assert np.array_equal(display.decision, pipeline.decision_function(table[:1]))
+
+
+def test_contributions_of_other_columns_than_given_are_refused(table):
+    pipeline = make_pipeline(PCA(3), VAEOutlierDetector(2, max_iter=1)).fit(table)
+    with pytest.raises(ValueError, match="make 3 columns of 13"):
+        ContributionsDisplay.from_estimator(pipeline, table[:1])
+
+
+def test_contributions_of_many_rows_are_refused(detector, table):
+    with pytest.raises(ValueError, match="at most 6 rows to explain; got 7"):
+        ContributionsDisplay.from_estimator(detector, table[:7])

@@ -18,7 +18,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 pyplot.show = lambda: None
 
-from skvae import VAETransformer, datasets
+from skvae import datasets
+from skvae._base import BaseVAE
 
 def few_rows(fetch, n_rows=400):
     def fetch_few(**options):
@@ -30,14 +31,14 @@ def few_rows(fetch, n_rows=400):
 for name in ("fetch_mnist", "fetch_fashion_mnist", "fetch_susy"):
     setattr(datasets, name, few_rows(getattr(datasets, name)))
 
-fit = VAETransformer.fit
+fit = BaseVAE.fit
 def fit_one_epoch(self, X, y=None):
     asked = self.max_iter
     try:
         return fit(self.set_params(max_iter=1), X, y)
     finally:
         self.set_params(max_iter=asked)
-VAETransformer.fit = fit_one_epoch
+BaseVAE.fit = fit_one_epoch
 
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -67,7 +68,7 @@ def run_quickly(script, folder, *arguments):
 
 
 def test_there_are_examples():
-    assert len(SCRIPTS) == 6
+    assert len(SCRIPTS) == 7
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ axes of your own if you pass them. Nothing calls ``plt.show``. They need matplot
 comes with ``pip install "skvae[plot]"``.
 """
 
+from ._contributions import ContributionsDisplay
 from ._embeddings import EmbeddingsDisplay
 from ._latent_space import LatentSpaceDisplay
 from ._loss_curve import LossCurveDisplay
@@ -13,6 +14,7 @@ from ._reconstruction import ReconstructionDisplay
 from ._sample import SampleDisplay
 
 __all__ = [
+    "ContributionsDisplay",
     "EmbeddingsDisplay",
     "LatentSpaceDisplay",
     "LossCurveDisplay",

@@ -28,6 +28,14 @@ def fitted_vae(estimator: Any) -> BaseVAE:
     return vae
 
 
+def do_earlier_steps(estimator: Any, X: Any) -> Any:
+    """Return rows in the units of the first step in those of the last."""
+    for outer in _unwrapped(estimator):
+        if isinstance(outer, Pipeline) and len(outer) > 1:
+            X = outer[:-1].transform(X)
+    return X
+
+
 def undo_earlier_steps(estimator: Any, X: Any) -> Any:
     """Return rows in the units of the last step in those of the first."""
     for outer in reversed(list(_unwrapped(estimator))):

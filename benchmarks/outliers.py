@@ -1,0 +1,192 @@
+"""Outlier detectors side by side: areas under the ROC curve on real tables.
+
+Two settings. "normal": half of the normal rows train, and the rest and all outliers are told
+apart. "all": everything trains, and the same rows are told apart. Columns are standardised by
+what trains. The five classic sets of the ODDS collection are read from ``outliers/`` in the
+folder that SKVAE_DATA names. The development sets, on which defaults were chosen, are others:
+scikit-learn's, and parts of MNIST, Fashion-MNIST, Adult and SUSY, whose rare class is thinned.
+
+Usage::
+
+    SKVAE_DATA=... python benchmarks/outliers.py [--sets development] [--seeds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+
+from skvae import VAEOutlierDetector
+from skvae.datasets import fetch_adult, fetch_fashion_mnist, fetch_mnist, fetch_susy
+
+ODDS = ("cardio", "mammography", "pendigits", "satellite", "thyroid")
+
+Table = tuple[np.ndarray, np.ndarray]  # rows, and 1 for each that is an outlier
+
+
+class NeighbourDistance(BaseEstimator):
+    """Minus the distance to the fifth nearest training row, itself left out."""
+
+    def fit(self, X: np.ndarray) -> NeighbourDistance:
+        self.X_ = X
+        self.neighbours_ = NearestNeighbors(n_neighbors=5).fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        distances, _ = self.neighbours_.kneighbors(None if X is self.X_ else X)
+        return -distances[:, -1]
+
+
+class Reconstruction(BaseEstimator):
+    """Minus the squared error of what principal components of 90 % of the variance keep."""
+
+    def fit(self, X: np.ndarray) -> Reconstruction:
+        self.pca_ = PCA(0.9).fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        return -np.square(X - self.pca_.inverse_transform(self.pca_.transform(X))).sum(1)
+
+
+class PyOD(BaseEstimator):
+    """PyOD's VAE at its defaults."""
+
+    def __init__(self, random_state: int) -> None:
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray) -> PyOD:
+        from pyod.models.vae import VAE
+
+        self.model_ = VAE(random_state=self.random_state, verbose=0).fit(X)
+        return self
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        return -self.model_.decision_function(X)
+
+
+DETECTORS: dict[str, Callable[[int], Any]] = {
+    "VAEOutlierDetector": lambda seed: VAEOutlierDetector(random_state=seed),
+    "IsolationForest": lambda seed: IsolationForest(random_state=seed),
+    "OneClassSVM": lambda seed: OneClassSVM(),
+    "LocalOutlierFactor": lambda seed: LocalOutlierFactor(novelty=True),
+    "5th neighbour": lambda seed: NeighbourDistance(),
+    "PCA reconstruction": lambda seed: Reconstruction(),
+    "PyOD's VAE": PyOD,
+}
+
+
+def odds_sets() -> dict[str, Table]:
+    folder = Path(os.environ["SKVAE_DATA"]) / "outliers"
+    tables = {}
+    for name in ODDS:
+        with np.load(folder / f"{name}.npz") as stored:
+            tables[name] = stored["X"].astype(float), stored["y"].astype(int)
+    return tables
+
+
+def development_sets() -> dict[str, Table]:
+    rng = np.random.RandomState(0)
+
+    def thinned(X: Any, is_outlier: Any, share: float, most: int = 6000) -> Table:
+        """Return the normal rows, and as many outliers as make up that share."""
+        normal, outliers = np.flatnonzero(~is_outlier), np.flatnonzero(is_outlier)
+        normal = rng.permutation(normal)[:most]
+        outliers = rng.permutation(outliers)[: round(len(normal) * share / (1 - share))]
+        index = rng.permutation(np.r_[normal, outliers])
+        return np.asarray(X)[index].astype(float), np.asarray(is_outlier)[index].astype(int)
+
+    cancer, wine, digits = load_breast_cancer(), load_wine(), load_digits()
+    mnist, fashion = fetch_mnist(), fetch_fashion_mnist()
+    susy, adult = fetch_susy(subset="sample"), fetch_adult()
+    pair = np.isin(mnist.target, (0, 6))
+    pixels = rng.choice(np.flatnonzero(mnist.data[pair].std(0) > 0), 100, replace=False)
+    clothes = np.isin(fashion.target, (0, 3, 6))
+    components = PCA(20, random_state=0).fit_transform(fashion.data[clothes])
+    return {
+        "malignant": thinned(cancer.data, cancer.target == 0, 0.1),
+        "wine": thinned(wine.data, wine.target == 0, 0.1),
+        "eights": thinned(digits.data, digits.target == 8, 0.05),
+        "not threes": thinned(digits.data, digits.target != 3, 0.1),
+        "SUSY": thinned(susy.data, np.asarray(susy.target) == 1, 0.05),
+        "Adult": thinned(
+            adult.data.select_dtypes("number"), np.asarray(adult.target) == ">50K", 0.05
+        ),
+        "sixes": thinned(mnist.data[pair][:, pixels], mnist.target[pair] == 6, 0.09, 2000),
+        "dresses": thinned(components, fashion.target[clothes] == 3, 0.08, 2400),
+    }
+
+
+def split(table: Table, setting: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return training rows, test rows and which of these are outliers."""
+    X, y = table
+    if setting == "all":
+        X = StandardScaler().fit_transform(X)
+        return X, X, y
+    normal = np.flatnonzero(y == 0)
+    train = normal[: len(normal) // 2]
+    test = np.r_[normal[len(normal) // 2 :], np.flatnonzero(y == 1)]
+    scaler = StandardScaler().fit(X[train])
+    return scaler.transform(X[train]), scaler.transform(X[test]), y[test]
+
+
+def measure(detector: str, table: Table, setting: str, seed: int) -> tuple[float, float]:
+    """Return the area under the ROC curve, and seconds to fit and score."""
+    torch.set_num_threads(1)
+    train, test, is_outlier = split(table, setting)
+    start = time.perf_counter()
+    scores = DETECTORS[detector](seed).fit(train).score_samples(test)
+    return roc_auc_score(is_outlier, -scores), time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", choices=["odds", "development"], default="odds")
+    parser.add_argument("--detectors", nargs="*", choices=list(DETECTORS))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    detectors = arguments.detectors or list(DETECTORS)
+    if importlib.util.find_spec("pyod") is None:
+        print("PyOD is left out: it is not installed.")
+        detectors = [name for name in detectors if name != "PyOD's VAE"]
+    tables = odds_sets() if arguments.sets == "odds" else development_sets()
+    jobs = [
+        (detector, setting, name, seed)
+        for detector in detectors
+        for setting in ("normal", "all")
+        for name in tables
+        for seed in range(arguments.seeds)
+    ]
+    results = joblib.Parallel(arguments.jobs)(
+        joblib.delayed(measure)(detector, tables[name], setting, seed)
+        for detector, setting, name, seed in jobs
+    )
+    frame = pd.DataFrame(jobs, columns=["detector", "setting", "set", "seed"])
+    frame[["AUROC", "seconds"]] = results
+    keys = {"index": ["setting", "detector"], "columns": "set", "sort": False}
+    table = frame.pivot_table(values="AUROC", **keys)
+    table["mean"] = table.mean(axis=1)
+    table["seconds"] = frame.pivot_table(values="seconds", **keys).sum(axis=1)
+    print(table.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
