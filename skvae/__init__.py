@@ -1,5 +1,6 @@
 """Variational autoencoders as scikit-learn estimators."""
 
+from ._imputer import VAEImputer
 from ._likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
@@ -20,6 +21,7 @@ __all__ = [
     "Likelihood",
     "NegativeBinomial",
     "Poisson",
+    "VAEImputer",
     "VAEOutlierDetector",
     "VAETransformer",
 ]

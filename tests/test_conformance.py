@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import Gaussian, VAEOutlierDetector, VAETransformer
+from skvae import Gaussian, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._inference import answer_dtype
 from skvae._validation import validate_rows
 
@@ -37,6 +37,8 @@ ESTIMATORS = [
     VAETransformer(likelihood=Gaussian(0.5), **SMALL),
     VAETransformer(3, hidden_layer_sizes=(), max_iter=5),
     VAETransformer(early_stopping=True, validation_fraction=0.5, **SMALL),
+    VAEImputer(max_iter=5, n_importance_samples=20),
+    VAEImputer(add_indicator=True, keep_empty_features=True, n_training_draws=1, **SMALL),
     VAEOutlierDetector(max_iter=5),
     VAEOutlierDetector(trim=0.0, contamination=0.2, **SMALL),
     SquashingVAE(likelihood="bernoulli", **SMALL),

@@ -68,7 +68,7 @@ def run_quickly(script, folder, *arguments):
 
 
 def test_there_are_examples():
-    assert len(SCRIPTS) == 7
+    assert len(SCRIPTS) == 8
 
 
 @pytest.mark.slow

@@ -1,0 +1,108 @@
+"""Imputers side by side: normalised errors of entries that were hidden from real tables.
+
+Entries are hidden completely at random, or at random given another column: the first column is
+always observed, and the larger its value the more of the rest of the row is missing. The error
+is the root mean squared one of the hidden entries, in standard deviations of their columns.
+
+Usage::
+
+    python benchmarks/imputers.py [--seeds 3] [--data wine diabetes] [--imputers VAEImputer]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import rankdata
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+from sklearn.preprocessing import StandardScaler
+
+from skvae import VAEImputer
+
+IMPUTERS: dict[str, Callable[[int], Any]] = {
+    "VAEImputer": lambda seed: VAEImputer(random_state=seed),
+    "SimpleImputer": lambda seed: SimpleImputer(),
+    "KNNImputer": lambda seed: KNNImputer(),
+    "IterativeImputer, ridge": lambda seed: IterativeImputer(random_state=seed),
+    "IterativeImputer, forest": lambda seed: IterativeImputer(
+        RandomForestRegressor(n_estimators=50, random_state=seed), max_iter=5, random_state=seed
+    ),
+}
+TABLES: dict[str, Callable[[], np.ndarray]] = {
+    "wine": lambda: load_wine().data,
+    "diabetes": lambda: load_diabetes(scaled=False).data,
+    "breast cancer": lambda: load_breast_cancer().data,
+    "digits": lambda: load_digits().data,
+}
+SHARES = (0.1, 0.3, 0.5)
+
+
+def hide(X: np.ndarray, share: float, at_random: str, seed: int) -> np.ndarray:
+    """Return X with that share of its entries NaN."""
+    rng = np.random.RandomState(seed)
+    probability = np.full(X.shape, share)
+    if at_random == "given a column":
+        # Twice the share for the rows with the largest value there, and none for those with the
+        # smallest; entries of that column itself stay.
+        probability *= 2 * rankdata(X[:, 0])[:, None] / len(X)
+        probability[:, 0] = 0
+    return np.where(rng.uniform(size=X.shape) < probability, np.nan, X)
+
+
+def measure(
+    imputer: str, table: str, at_random: str, share: float, seed: int
+) -> tuple[float, float]:
+    """Return the error and the seconds to fit and fill."""
+    torch.set_num_threads(1)
+    X = TABLES[table]()
+    X = StandardScaler().fit_transform(X[:, X.std(axis=0) > 0])
+    holes = hide(X, share, at_random, seed)
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        filled = IMPUTERS[imputer](seed).fit_transform(holes)
+    seconds = time.perf_counter() - start
+    hidden = np.isnan(holes)
+    return float(np.sqrt(np.mean((filled - X)[hidden] ** 2))), seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", nargs="*", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--imputers", nargs="*", choices=list(IMPUTERS), default=list(IMPUTERS))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    jobs = [
+        (imputer, table, at_random, share, seed)
+        for imputer in arguments.imputers
+        for table in arguments.data
+        for at_random in ("completely", "given a column")
+        for share in SHARES
+        for seed in range(arguments.seeds)
+    ]
+    results = joblib.Parallel(arguments.jobs)(joblib.delayed(measure)(*job) for job in jobs)
+    frame = pd.DataFrame(jobs, columns=["imputer", "data", "at random", "share", "seed"])
+    frame[["error", "seconds"]] = results
+    keys = {"index": ["data", "at random", "share"], "columns": "imputer", "sort": False}
+    for figure, digits in (("error", 3), ("seconds", 1)):
+        table = frame.pivot_table(values=figure, **keys)
+        print(f"\n{figure}\n{table.round(digits).to_string()}")
+        print(f"mean:      {table.mean().round(digits).to_dict()}")
+        print(f"mean rank: {table.rank(axis=1).mean().round(2).to_dict()}")
+
+
+if __name__ == "__main__":
+    main()

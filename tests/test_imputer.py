@@ -1,0 +1,281 @@
+"""What the imputer promises beyond scikit-learn's checks."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from skvae import Gaussian, VAEImputer, VAETransformer
+
+FAST = {
+    "latent_dim": 8,
+    "hidden_layer_sizes": (16,),
+    "activation": "gelu",
+    "learning_rate_init": "auto",
+    "max_iter": 3,
+    "n_training_draws": 5,
+    "n_importance_samples": 10,
+    "random_state": 0,
+}
+LINEAR = {
+    "latent_dim": 2,
+    "hidden_layer_sizes": (),
+    "batch_size": 64,
+    "learning_rate_init": 0.02,
+    "n_training_draws": 8,
+    "n_importance_samples": 2_000,
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Rows of five columns that two factors make, on different scales."""
+    rng = np.random.RandomState(0)
+    factors = rng.normal(size=(600, 2))
+    X = factors @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(600, 5))
+    return X * [1, 10, 100, 1e3, 1e-3] + [0, 5, -100, 1e5, 1]
+
+
+@pytest.fixture(scope="module")
+def hidden(whole):
+    return np.random.RandomState(1).uniform(size=whole.shape) < 0.3
+
+
+@pytest.fixture(scope="module")
+def holes(whole, hidden):
+    return np.where(hidden, np.nan, whole)
+
+
+@pytest.fixture(scope="module")
+def imputer(holes):
+    return VAEImputer(**LINEAR, max_iter=60).fit(holes)
+
+
+# ---- What is filled in ---------------------------------------------------------------
+
+
+def conditional_means(imputer, X):
+    """Return the exact conditional means of a linear model, whose rows are normal."""
+    module = imputer.module_
+    weight = module.decoder[-1].weight.detach().double().numpy()  # (d, k)
+    bias = module.bias.detach().double().numpy()[0]
+    noise = np.exp(2 * module.likelihood.log_std(dict(module.free)).detach().double().numpy())
+    shift, scale = module.shift.numpy(), module.scale.numpy()
+    cov = weight @ weight.T + np.diag(noise)
+    means = X.copy()
+    for row in range(len(X)):
+        seen = ~np.isnan(X[row])
+        if seen.all():
+            continue
+        x = (X[row, seen] - shift[seen]) / scale[seen]
+        solved = np.linalg.solve(cov[np.ix_(seen, seen)], x - bias[seen]) if seen.any() else 0
+        mean = bias[~seen] + (cov[np.ix_(~seen, seen)] @ solved if seen.any() else 0)
+        means[row, ~seen] = mean * scale[~seen] + shift[~seen]
+    return means
+
+
+def test_missing_entries_get_their_conditional_means(imputer, holes, whole, hidden):
+    exact = conditional_means(imputer, holes)
+    error = (imputer.transform(holes) - exact) / whole.std(axis=0)
+    assert np.abs(error[hidden]).mean() < 0.02
+    assert np.sqrt(np.mean(error[hidden] ** 2)) < 0.05
+
+
+def test_a_fit_to_some_entries_predicts_the_others(imputer, holes, whole, hidden):
+    def rmse(filled):
+        return np.sqrt(np.mean(((filled - whole) / whole.std(axis=0))[hidden] ** 2))
+
+    by_means = rmse(SimpleImputer().fit_transform(holes))
+    assert rmse(imputer.transform(holes)) < 0.6 * by_means
+
+
+def test_observed_entries_stay_bit_for_bit(imputer, holes, hidden):
+    for dtype in (np.float64, np.float32):
+        X = holes.astype(dtype)
+        filled = imputer.transform(X)
+        assert filled.dtype == dtype
+        assert np.isfinite(filled).all()
+        assert np.array_equal(filled[~hidden], X[~hidden])
+
+
+def test_a_row_is_filled_the_same_alone(imputer, holes):
+    alone = np.vstack([imputer.transform(holes[i : i + 1]) for i in range(20)])
+    assert_allclose(imputer.transform(holes)[:20], alone, rtol=1e-10)
+
+
+def test_whole_rows_are_returned_as_they_are(imputer, whole):
+    assert np.array_equal(imputer.transform(whole), whole)
+
+
+def test_rows_without_any_entry_get_the_models_mean(imputer, whole):
+    filled = imputer.transform(np.full((2, 5), np.nan))
+    assert_allclose(filled[0], filled[1], rtol=1e-12)
+    assert_allclose((filled[0] - whole.mean(axis=0)) / whole.std(axis=0), np.zeros(5), atol=0.2)
+
+
+def test_columns_may_be_missing_at_transform_alone(whole):
+    imputer = VAEImputer(**FAST).fit(whole)
+    X = whole.copy()
+    X[:, 2] = np.nan
+    filled = imputer.transform(X)
+    assert np.isfinite(filled).all()
+    assert np.array_equal(filled[:, [0, 1, 3, 4]], whole[:, [0, 1, 3, 4]])
+
+
+def test_without_missing_entries_it_is_a_transformers_model(whole):
+    params = {**FAST, "latent_dim": 2}
+    imputer = VAEImputer(**{**params, "n_training_draws": 1}).fit(whole)
+    del params["n_training_draws"]
+    vae = VAETransformer(**params).fit(whole)
+    assert imputer.score(whole) == pytest.approx(vae.score(whole), rel=1e-6)
+
+
+def test_score_is_of_observed_entries_alone(imputer, whole):
+    X = whole[:50].copy()
+    X[:, 1:] = np.nan
+    # One column of a linear model is normal.
+    module = imputer.module_
+    weight = module.decoder[-1].weight.detach().double().numpy()[0]
+    noise = module.likelihood.log_std(dict(module.free)).exp()[0].item()
+    std = np.hypot(np.linalg.norm(weight), noise) * module.scale[0].item()
+    mean = module.bias[0, 0].item() * module.scale[0].item() + module.shift[0].item()
+    exact = -0.5 * ((X[:, 0] - mean) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
+    gap = exact - imputer.score_samples(X)
+    assert gap.min() > -0.02
+    assert gap.mean() < 0.2  # the encoder has seen few rows with so little in them
+
+
+# ---- Several imputations -------------------------------------------------------------
+
+
+def test_samples_spread_about_the_conditional_mean(imputer, holes, whole, hidden):
+    samples = imputer.sample(holes, 40, random_state=0)
+    assert samples.shape == (40, *whole.shape)
+    assert (samples[:, ~hidden] == holes[~hidden]).all()
+    std = whole.std(axis=0)
+    gap = (samples.mean(axis=0) - imputer.transform(holes)) / std
+    spread = samples.std(axis=0) / std
+    assert np.sqrt(np.mean(gap[hidden] ** 2)) < 2.5 * spread[hidden].mean() / np.sqrt(40)
+    # The truth lies within them as one more draw would.
+    rank = (samples < whole).mean(axis=0)[hidden]
+    assert 0.85 < np.mean((rank > 0.05) & (rank < 0.95)) < 0.95
+
+
+def test_samples_follow_from_the_random_state(imputer, holes):
+    one, same, other = (imputer.sample(holes[:5], 2, random_state=s) for s in (0, 0, 1))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5])
+def test_number_of_imputations_must_be_positive(imputer, holes, n):
+    with pytest.raises((ValueError, TypeError), match="n_imputations"):
+        imputer.sample(holes, n)
+
+
+# ---- Conventions of scikit-learn's imputers ------------------------------------------
+
+
+def test_another_number_may_stand_for_missing_entries(holes):
+    marked = np.where(np.isnan(holes), -1.0, holes)
+    filled = VAEImputer(**FAST, missing_values=-1).fit_transform(marked)
+    assert np.array_equal(filled, VAEImputer(**FAST).fit_transform(holes))
+    with pytest.raises(ValueError, match="NaN"):
+        VAEImputer(**FAST, missing_values=-1).fit(holes)
+
+
+def test_integers_with_a_mark_become_floats(whole, hidden):
+    X = np.where(hidden, -1, (10 * whole).astype(int) % 100)
+    filled = VAEImputer(**FAST, missing_values=-1).fit_transform(X)
+    assert filled.dtype == np.float64
+    assert np.array_equal(filled[~hidden], X[~hidden])
+
+
+def test_none_and_na_are_missing_too(holes):
+    expected = VAEImputer(**FAST).fit_transform(holes)
+    objects = holes.astype(object)
+    objects[np.isnan(holes)] = None
+    assert np.array_equal(VAEImputer(**FAST, missing_values=None).fit_transform(objects), expected)
+    frame = pd.DataFrame(holes).astype("Float64")
+    assert frame.isna().to_numpy().any()
+    assert np.array_equal(VAEImputer(**FAST, missing_values=pd.NA).fit_transform(frame), expected)
+
+
+def test_empty_features_are_left_out_or_filled_with_0(holes):
+    X = np.insert(holes, 2, np.nan, axis=1)
+    names = [f"x{i}" for i in range(6)]
+    narrow = VAEImputer(**FAST).fit(X)
+    assert narrow.get_feature_names_out().tolist() == [n for n in names if n != "x2"]
+    assert np.array_equal(narrow.transform(X), VAEImputer(**FAST).fit_transform(holes))
+    wide = VAEImputer(**FAST, keep_empty_features=True).fit(X)
+    assert wide.get_feature_names_out().tolist() == names
+    assert np.array_equal(wide.transform(X), np.insert(narrow.transform(X), 2, 0, axis=1))
+    assert wide.sample(X, 3).shape == (3, 600, 6)
+
+
+def test_nothing_but_missing_entries_is_an_error():
+    with pytest.raises(ValueError, match="missing entries only"):
+        VAEImputer(**FAST).fit(np.full((10, 2), np.nan))
+
+
+def test_indicator_appends_columns(holes, hidden):
+    X = holes.copy()
+    X[:, 0] = 1.0
+    imputer = VAEImputer(**FAST, add_indicator=True).set_output(transform="pandas").fit(X)
+    table = imputer.transform(X)
+    expected = [f"x{i}" for i in range(5)] + [f"missingindicator_x{i}" for i in range(1, 5)]
+    assert list(table.columns) == expected
+    assert np.array_equal(table.iloc[:, 5:].to_numpy(), hidden[:, 1:])
+
+
+def test_frames_keep_their_names_and_index(holes):
+    frame = pd.DataFrame(holes, columns=list("abcde"), index=range(100, 700))
+    table = VAEImputer(**FAST).set_output(transform="pandas").fit_transform(frame)
+    assert list(table.columns) == list("abcde")
+    assert list(table.index) == list(frame.index)
+
+
+def test_it_is_a_step_of_a_pipeline(holes, whole):
+    model = make_pipeline(VAEImputer(**FAST), LogisticRegression(max_iter=1000))
+    assert model.fit(holes, whole[:, 0] > 0).predict(holes).shape == (600,)
+
+
+def test_likelihoods_of_counts_and_shares_take_missing_entries(hidden):
+    rng = np.random.RandomState(0)
+    for likelihood, X in (
+        ("poisson", rng.poisson(3.0, hidden.shape)),
+        ("bernoulli", rng.uniform(size=hidden.shape)),
+        (Gaussian("row"), rng.normal(size=hidden.shape)),
+    ):
+        imputer = VAEImputer(**FAST, likelihood=likelihood)
+        filled = imputer.fit_transform(np.where(hidden, np.nan, X))
+        assert np.isfinite(filled).all()
+        assert np.array_equal(filled[~hidden], X[~hidden])
+    with pytest.raises(ValueError, match="outside the support"):
+        VAEImputer(**FAST, likelihood="poisson").fit([[np.nan, 1.0], [2.0, -1.0]])
+
+
+def test_infinity_is_an_error_that_names_its_place(holes):
+    X = holes.copy()
+    X[7, 3] = np.inf
+    with pytest.raises(ValueError, match="column 3, row 7"):
+        VAEImputer(**FAST).fit(X)
+
+
+def test_a_restored_model_fills_the_same(imputer, holes):
+    restored = pickle.loads(pickle.dumps(imputer))
+    assert np.array_equal(restored.transform(holes), imputer.transform(holes))
+
+
+def test_early_stopping_and_partial_fit_are_there(holes):
+    imputer = VAEImputer(**{**FAST, "max_iter": 10}, early_stopping=True).fit(holes)
+    assert np.isfinite(imputer.history_["validation_loss"]).all()
+    filled = VAEImputer(**FAST, add_indicator=True).partial_fit(holes).partial_fit(holes)
+    assert filled.n_iter_ == 2
+    assert filled.transform(holes).shape == (600, 10)
