@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# Names that scripts of the gallery import are looked up, and IterativeImputer is there only then.
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+
 import skvae
 
 project = "skvae"

@@ -303,7 +303,7 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
         Returns
         -------
         names : ndarray of str objects
-            With `add_indicator`, "missingindicator_" and the feature's name for each column of
+            With `add_indicator`, ``missingindicator_`` and the feature's name for each column of
             the indicator.
         """
         check_is_fitted(self)

@@ -9,7 +9,7 @@ import skvae
 def test_importing_the_package_loads_nothing_beyond_torch_and_scikit_learn():
     program = """
 import sys
-import torch, sklearn.model_selection, sklearn.preprocessing
+import torch, sklearn.impute, sklearn.model_selection, sklearn.preprocessing
 before = {name.partition(".")[0] for name in sys.modules}
 import skvae
 after = {name.partition(".")[0] for name in sys.modules}
