@@ -104,11 +104,15 @@ def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     mean, squares, n = torch.zeros(3, n_features, dtype=torch.float64)
     for chunk in rows.chunks(max(1, _MOMENTS_ELEMENTS // n_features)):
         values = torch.from_numpy(chunk.astype(np.float64))
-        n_chunk = len(values) - values.isnan().sum(0)
-        chunk_mean = torch.where(n_chunk > 0, values.nanmean(0), 0.0)
+        n_chunk, chunk_mean = torch.full_like(n, len(values)), values.mean(0)
+        if chunk_mean.isnan().any():  # asking that of all values would take longer than the rest
+            is_missing = values.isnan()
+            n_chunk -= is_missing.sum(0)
+            chunk_mean = torch.where(n_chunk > 0, values.nanmean(0), 0.0)
+            values = torch.where(is_missing, chunk_mean, values)
         step = chunk_mean - mean
         share = n_chunk / (n + n_chunk).clamp_min(1)
-        squares += (values - chunk_mean).square_().nansum(0) + n * share * step.square()
+        squares += (values - chunk_mean).square_().sum(0) + n * share * step.square()
         mean += share * step
         n += n_chunk
     var = squares / n.clamp_min(1)

@@ -274,7 +274,6 @@ def test_terms_of_several_draws_are_the_bound_and_means_of_the_plain_one():
     expected = torch.stack([terms.log_likelihood for terms in plain]).mean(0)
     assert_allclose(terms.log_likelihood, expected, rtol=1e-12)
     assert_allclose(terms.kl_divergence, plain[0].kl_divergence, rtol=1e-12)
-    assert (bound >= terms.elbo - 1).all()
 
 
 def test_weights_of_draws_make_the_exact_posterior_of_a_linear_model():
