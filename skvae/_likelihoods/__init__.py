@@ -1,0 +1,40 @@
+"""Likelihoods p(x | z): what a decoder's outputs say about a row of data.
+
+A likelihood is an immutable value without weights: the module owns every parameter and
+hands it in. So a likelihood can be compared, copied by `sklearn.base.clone`, and listed
+in a grid. Adding one takes one class and its line in `LIKELIHOODS`.
+"""
+
+from __future__ import annotations
+
+from ._base import Likelihood, Marginals, Parameters, Share
+from ._counts import NegativeBinomial, Poisson
+from ._gaussian import Gaussian
+from ._unit_interval import Bernoulli, ContinuousBernoulli
+
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "Gaussian",
+    "Likelihood",
+    "Marginals",
+    "NegativeBinomial",
+    "Parameters",
+    "Poisson",
+    "Share",
+    "resolve_likelihood",
+]
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "gaussian": Gaussian,
+    "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+}
+
+
+def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
+    """Return the likelihood of that name, or the object itself."""
+    return LIKELIHOODS[likelihood]() if isinstance(likelihood, str) else likelihood
