@@ -10,6 +10,7 @@ from ._likelihoods import (
     Poisson,
 )
 from ._outlier_detector import VAEOutlierDetector
+from ._tabular import TabularVAE
 from ._transformer import VAETransformer
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ __all__ = [
     "Likelihood",
     "NegativeBinomial",
     "Poisson",
+    "TabularVAE",
     "VAEImputer",
     "VAEOutlierDetector",
     "VAETransformer",

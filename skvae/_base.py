@@ -88,6 +88,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     }
 
+    _module_class: ClassVar[type[VAE]] = VAE
     # Whether NaN in X stands for entries that are missing.
     _takes_missing: ClassVar[bool] = False
     _noted_by_validation: ClassVar[tuple[str, ...]] = (
@@ -254,9 +255,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return X, checked against the estimator and the likelihood's support."""
-        likelihood = self._likelihood() if reset else self.module_.likelihood
         X = self._as_array(X, reset=reset)
-        check_support(self, X, likelihood)
+        check_support(self, X, self._likelihood() if reset else self.module_.likelihood)
         if reset:
             self._dtype = answer_dtype(X)
         return X
@@ -282,7 +282,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
         config = self._config(rows.X.shape[1])
         if not resume:
-            module = VAE(config, seeded_generator(weight_seed))
+            module = self._module_class(config, seeded_generator(weight_seed))
             module.start_at(len(rows), *column_moments(rows))
         elif config == self.module_.config:
             module = copy.deepcopy(self.module_)
@@ -363,7 +363,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         super().__setstate__(state)
         saved: Any = vars(self).get("module_")
         if isinstance(saved, dict):
-            module = VAE(VAEConfig(**saved["config"]), seeded_generator(0)).eval()
+            config = VAEConfig(**saved["config"])
+            module = self._module_class(config, seeded_generator(0)).eval()
             weights = {name: torch.tensor(w) for name, w in saved["weights"].items()}
             module.load_state_dict(weights)
             name = str(self.device_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ._random_state import draw_seed, local_random_state
 
 # Numbers worked on at a time, whatever the size of X: 8 MiB in float32, 16 in float64.
 _CHUNK_ELEMENTS = 2**21
+Module = TypeVar("Module", bound=VAE)
 _TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -201,7 +202,7 @@ def answer_dtype(X: np.ndarray) -> str:
     return "float32" if X.dtype == np.float32 else "float64"
 
 
-def module_in(module: VAE, dtype: str) -> VAE:
+def module_in(module: Module, dtype: str) -> Module:
     """Return the module with weights in `dtype`; the caller must not train it.
 
     Metal knows no float64: there the module stays as it is.

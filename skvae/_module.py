@@ -45,16 +45,18 @@ class VAEConfig:
     prior_std: float
     # Whether rows may have NaN, which stands for what was not observed.
     missing: bool = False
+    # Whether each column depends on those before it, besides the code.
+    autoregressive: bool = False
 
 
 class VAE(nn.Module):
     """Encoder, decoder and likelihood of one variational autoencoder.
 
     The encoder maps (n, n_features) to (n, 2 * latent_dim): means, then log-variances, of
-    the posterior. Entries that are missing it sees at their columns' means, and they count in no
-    likelihood. The decoder maps (n, latent_dim) to (n, n_outputs): the likelihood's
-    "row" parameters, one block of n_features after the other, as departures from `bias`,
-    which starts at the columns' marginals. Codes are in units of the prior's standard
+    the posterior. Missing entries it sees at placeholders, their columns' means or what the
+    likelihood says instead, and they count in no likelihood. The decoder maps (n, latent_dim)
+    to (n, n_outputs): the likelihood's "row" parameters, one block after the other, as departures
+    from `bias`, which starts at the columns' marginals. Codes are in units of the prior's standard
     deviation throughout: the prior is N(0, I). `prior_std`, what such a unit is in the codes
     that users see, neither enters training nor the bound.
 
@@ -72,7 +74,7 @@ class VAE(nn.Module):
 
     shift: Tensor
     scale: Tensor
-    centre: Tensor  # of the columns in the likelihood's units, if entries may be missing
+    placeholder: Tensor  # what stands for missing entries, if there may be any
 
     def __init__(self, config: VAEConfig, generator: Generator) -> None:
         super().__init__()
@@ -81,23 +83,25 @@ class VAE(nn.Module):
         self.latent_dim = config.latent_dim
         self.prior_std = config.prior_std
         n_features = config.n_features
+        n_inputs = self.likelihood.encoder_width(n_features)
+        n_outputs = self.likelihood.decoder_width(n_features)
         shares = self.likelihood.parameters
         self.row_names = [name for name, share in shares.items() if share == "row"]
         architecture = resolve_architecture(
             config.architecture,
-            n_features=n_features,
+            n_features=n_inputs,
             image_shape=config.image_shape,
             hidden_layer_sizes=config.hidden_layer_sizes,
             activation=config.activation,
         )
         self.encoder, self.decoder = build_networks(
             architecture,
-            n_features=n_features,
+            n_features=n_inputs,
             latent_dim=config.latent_dim,
-            n_outputs=n_features * len(self.row_names),
+            n_outputs=n_outputs * len(self.row_names),
             generator=generator,
         )
-        self.bias = nn.Parameter(torch.zeros(len(self.row_names), n_features))
+        self.bias = nn.Parameter(torch.zeros(len(self.row_names), n_outputs))
         # The likelihood's parameters that do not come from the decoder.
         self.free = nn.ParameterDict()
         for name, share in shares.items():
@@ -106,14 +110,24 @@ class VAE(nn.Module):
                 self.free[name] = nn.Parameter(torch.zeros(shape), requires_grad=share != "fixed")
         # The most numbers that one row becomes on its way through, for bounding memory.
         self.widest = max(
-            n_features * len(self.row_names),
-            _widest_output(self.encoder, n_features),
+            n_inputs,
+            n_outputs * len(self.row_names),
+            _widest_output(self.encoder, n_inputs),
             _widest_output(self.decoder, config.latent_dim),
         )
+        constants = self.likelihood.constants()
+        self._constant_names = list(constants)
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
         self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
         if config.missing:
-            self.register_buffer("centre", torch.zeros(n_features, dtype=torch.float64))
+            self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
+
+    @property
+    def constants(self) -> Parameters:
+        """What the likelihood needs that never changes."""
+        return {name: self.get_buffer(name) for name in self._constant_names}
 
     @property
     def dtype(self) -> torch.dtype:
@@ -129,9 +143,9 @@ class VAE(nn.Module):
             self.shift.copy_(mean)
             self.scale.copy_(torch.where(common > 0, common, 1.0).sqrt())
         centre = (mean - self.shift) / self.scale
-        if self.config.missing:
-            self.centre.copy_(centre)
         marginals = Marginals(n_samples, centre, var / self.scale.square(), self.scale)
+        if self.config.missing:
+            self.placeholder.copy_(self.likelihood.placeholder(marginals))
         start = self.likelihood.start(marginals)
         for row, name in enumerate(self.row_names):
             self.bias[row] = start[name]
@@ -151,7 +165,7 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x) for standardised rows, (n, n_features)."""
-        visible = self.likelihood.encoder_input(self._complete(x))
+        visible = self.likelihood.encoder_input(self._complete(x), self.constants)
         out = self.encoder(visible).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
         return Posterior(mean, soft_bound(log_var, _MAX_LOG_VAR))
@@ -160,7 +174,8 @@ class VAE(nn.Module):
         """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""
         out = self.decoder(z.reshape(-1, self.latent_dim)).to(z.dtype)
         out = out.view(*z.shape[:-1], *self.bias.shape) + self.bias
-        return {**dict(zip(self.row_names, out.unbind(-2), strict=True)), **self.free}
+        row = dict(zip(self.row_names, out.unbind(-2), strict=True))
+        return {**row, **self.free, **self.constants}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Return log p(x | z) of standardised rows in nats and in the units of X.
@@ -178,13 +193,18 @@ class VAE(nn.Module):
 
         Those of missing entries are 0.
         """
-        log_prob = self.likelihood.log_prob(self._complete(x), self.decode(z))
+        return self._feature_log_prob(x, self.decode(z))
+
+    def _feature_log_prob(self, x: Tensor, params: Parameters) -> Tensor:
+        log_prob = self.likelihood.log_prob(self._complete(x), params)
         log_prob = log_prob - self.scale.log().to(log_prob.dtype)
         return log_prob.masked_fill(x.isnan(), 0.0) if self.config.missing else log_prob
 
     def _complete(self, x: Tensor) -> Tensor:
-        """Return rows with the columns' means in place of missing entries."""
-        return torch.where(x.isnan(), self.centre.to(x.dtype), x) if self.config.missing else x
+        """Return rows with placeholders for missing entries."""
+        if not self.config.missing:
+            return x
+        return torch.where(x.isnan(), self.placeholder.to(x.dtype), x)
 
     def sample_prior(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes, (n, latent_dim), from the prior."""

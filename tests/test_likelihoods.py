@@ -524,7 +524,7 @@ def test_encoder_sees_counts_on_a_log_scale_and_all_else_as_it_is():
     for likelihood in ALL:
         counts = isinstance(likelihood, Poisson | NegativeBinomial)
         expected = torch.log1p(x) if counts else x
-        assert_allclose(likelihood.encoder_input(x), expected, rtol=1e-15)
+        assert_allclose(likelihood.encoder_input(x, {}), expected, rtol=1e-15)
 
 
 # ---- Likelihoods as values -----------------------------------------------------------

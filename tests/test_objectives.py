@@ -306,7 +306,7 @@ def test_missing_entries_count_in_no_likelihood(likelihood):
 
 def test_the_encoder_sees_missing_entries_at_their_columns_means():
     module, x = build(missing=True), rows("gaussian")
-    module.centre.copy_(torch.arange(N_FEATURES))
+    module.placeholder.copy_(torch.arange(N_FEATURES))
     holes, filled = x.clone(), x.clone()
     holes[:, 2], filled[:, 2] = math.nan, 2.0
     assert torch.equal(module.encode(holes).mean, module.encode(filled).mean)

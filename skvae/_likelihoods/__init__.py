@@ -10,13 +10,16 @@ from __future__ import annotations
 from ._base import Likelihood, Marginals, Parameters, Share
 from ._counts import NegativeBinomial, Poisson
 from ._gaussian import Gaussian
+from ._histogram import Cells, Histogram
 from ._unit_interval import Bernoulli, ContinuousBernoulli
 
 __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
+    "Cells",
     "ContinuousBernoulli",
     "Gaussian",
+    "Histogram",
     "Likelihood",
     "Marginals",
     "NegativeBinomial",

@@ -53,9 +53,25 @@ class Likelihood(ABC):
         """Whether to standardise columns before use: each, by one common scale, or not."""
         return None
 
-    def encoder_input(self, x: Tensor) -> Tensor:
+    def constants(self) -> Parameters:
+        """Return tensors that never change: the module keeps them and adds them to `params`."""
+        return {}
+
+    def encoder_width(self, n_features: int) -> int:
+        """Return how many numbers `encoder_input` makes of a row."""
+        return n_features
+
+    def decoder_width(self, n_features: int) -> int:
+        """Return how many numbers each "row" parameter is for a row."""
+        return n_features
+
+    def encoder_input(self, x: Tensor, constants: Parameters) -> Tensor:
         """Return what the encoder sees of `x`, at a size that suits a network."""
         return x
+
+    def placeholder(self, marginals: Marginals) -> Tensor:
+        """Return what `encoder_input` gets for missing entries of each column, (d,)."""
+        return marginals.mean
 
     @abstractmethod
     def start(self, marginals: Marginals) -> Parameters:

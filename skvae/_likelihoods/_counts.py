@@ -23,7 +23,7 @@ class _Count(Likelihood):
     support = constraints.nonnegative_integer
     remedy = "Counts must be the integers 0, 1, 2, ...; for other data use likelihood='gaussian'."
 
-    def encoder_input(self, x: Tensor) -> Tensor:
+    def encoder_input(self, x: Tensor, constants: Parameters) -> Tensor:
         return torch.log1p(x)
 
 

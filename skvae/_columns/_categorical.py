@@ -1,0 +1,103 @@
+"""Columns of categories, ordered or not, strings and truth values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._base import CellsBuilder, ColumnCoder
+
+# Categories with fewer training rows share a level, and so do those beyond the most frequent.
+_ROWS_OF_CATEGORY = 10
+_MOST_LEVELS = 200
+# What a category without any counts as.
+_ROWS_OF_UNSEEN = 1.0
+
+
+class CategoricalColumn(ColumnCoder):
+    """Categories, each a cell; rare ones share a level.
+
+    A last cell is for categories that `fit` did not see. It belongs to the rare ones' level, with
+    the probability that one row more would have, and is not drawn from.
+
+    Parameters
+    ----------
+    values : Series
+        Training data.
+    is_ordered : bool
+        Whether categories are in order: then each has a level for itself.
+    """
+
+    def __init__(self, values: Any, *, is_ordered: bool) -> None:
+        self.dtype = values.dtype
+        counts = _counts(values)
+        if not is_ordered:
+            counts = counts.sort_values(ascending=False, kind="stable")
+        elif not isinstance(values.dtype, pd.CategoricalDtype):
+            counts = counts.sort_index()
+        self._index = pd.Index(counts.index)
+        n_rows = counts.to_numpy(dtype=float)
+        is_frequent = (n_rows >= _ROWS_OF_CATEGORY) & (np.arange(len(n_rows)) < _MOST_LEVELS)
+        n_alone = len(n_rows) if is_ordered else int(is_frequent.sum())
+        levels = [[n] for n in n_rows[:n_alone]]
+        if n_alone < len(n_rows) or not levels:
+            levels.append([*n_rows[n_alone:]])
+        levels[-1].append(0.0)  # for what was not seen
+        builder = CellsBuilder()
+        for level in levels:
+            builder.add_level(
+                counts=[n or _ROWS_OF_UNSEEN for n in level],
+                log_widths=[0.0] * len(level),
+                drawable=[n > 0 for n in level],
+            )
+        is_missing = values.isna().to_numpy()
+        self.has_missing = bool(is_missing.any())
+        n_ordered = builder.n_levels if is_ordered else 0
+        builder.add_missing(int(is_missing.sum()))
+        self.cells = builder.cells(n_ordered=n_ordered)
+
+    def encode(self, values: Any) -> np.ndarray:
+        is_missing = pd.isna(values).to_numpy()
+        cell = self._index.get_indexer(pd.Index(values[~is_missing], dtype=self._index.dtype))
+        return self._with_missing(np.where(cell < 0, len(self._index), cell), is_missing)
+
+    def decode(self, cell: np.ndarray, position: np.ndarray) -> Any:
+        is_missing = cell >= len(self._index)
+        values = pd.Series(self._index.take(np.where(is_missing, 0, cell)))
+        return values.astype(object).mask(is_missing).astype(self.dtype)
+
+    def parts(self, condition: Any) -> np.ndarray:
+        choices = pd.Series(_choices(condition), dtype=object)
+        parts = np.zeros((len(self.cells.level), 2))
+        known = self._index.get_indexer(choices.dropna())
+        parts[known[known >= 0]] = [0, 1]
+        if choices.isna().any() and self.has_missing:
+            parts[-1] = [0, 1]
+        return parts
+
+    def satisfies(self, values: Any, condition: Any) -> np.ndarray:
+        choices = pd.Series(_choices(condition), dtype=object)
+        satisfied = values.isin(choices.dropna()).to_numpy(dtype=bool)
+        return satisfied | (values.isna().to_numpy() & choices.isna().any())
+
+
+def _choices(condition: Any) -> list[Any]:
+    return list(condition) if pd.api.types.is_list_like(condition) else [condition]
+
+
+def _counts(values: Any) -> Any:
+    """Return how many rows each category has, in the order of categories, or as they come.
+
+    Raises
+    ------
+    TypeError
+        If a value can't be a category.
+    """
+    try:
+        return values.value_counts(sort=False)
+    except TypeError as error:
+        raise TypeError(
+            "it has a value that can't be a category; the argument must be a string or a number"
+        ) from error

@@ -1,0 +1,163 @@
+"""Frames as arrays of cells' numbers, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_array
+
+from .._likelihoods import Histogram
+from ._base import ColumnCoder
+from ._categorical import CategoricalColumn
+from ._numeric import NumericColumn
+from ._units import Numbers, Times
+
+KINDS = ("numeric", "categorical", "ordinal")
+
+
+def as_frame(X: Any, estimator: Any) -> Any:
+    """Return X as a frame: X itself if it is one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X is not two-dimensional, is empty, or has a column's name twice.
+    """
+    if not isinstance(X, pd.DataFrame):
+        return pd.DataFrame(
+            check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator)
+        )
+    if 0 in X.shape:
+        raise ValueError(f"X has shape {X.shape}, but at least one row and one column is required.")
+    if not X.columns.is_unique:
+        raise ValueError(f"Names of columns must differ; got {list(X.columns)}.")
+    return X
+
+
+class FrameCoder:
+    """A coder for each column of a frame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Training data.
+    kinds : mapping
+        Kinds of columns, by name, of which the dtype says something else.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a column can't be read as what it should be.
+    """
+
+    def __init__(self, frame: Any, kinds: Mapping[Any, str]) -> None:
+        unknown = [name for name in kinds if name not in frame.columns]
+        if unknown:
+            raise ValueError(f"column_types names {unknown}, which X does not have.")
+        self.names = frame.columns
+        self.coders: list[ColumnCoder] = [
+            _named(name, _coder, frame.iloc[:, j], kinds.get(name))
+            for j, name in enumerate(frame.columns)
+        ]
+
+    @property
+    def likelihood(self) -> Histogram:
+        return Histogram(tuple(coder.cells for coder in self.coders))
+
+    def encode(self, frame: Any) -> np.ndarray:
+        """Return the number of each value's cell, (n, n_columns), or NaN: not observed."""
+        cells = np.empty(frame.shape)
+        for j, (name, coder) in enumerate(zip(self.names, self.coders, strict=True)):
+            cells[:, j] = _named(name, coder.encode, frame.iloc[:, j])
+        return cells
+
+    def decode(self, cells: np.ndarray, positions: np.ndarray | None = None) -> Any:
+        """Return values as a frame, from the middle of cells or at positions in [0, 1)."""
+        if positions is None:
+            positions = np.full(cells.shape, 0.5)
+        columns = [
+            coder.decode(cells[:, j].astype(np.int64), positions[:, j])
+            for j, coder in enumerate(self.coders)
+        ]
+        frame = pd.concat(columns, axis=1)
+        frame.columns = self.names
+        return frame
+
+    def parts(self, conditions: Mapping[Any, Any]) -> dict[int, np.ndarray]:
+        """Return between which positions cells may satisfy conditions, for columns' numbers.
+
+        Raises
+        ------
+        ValueError
+            If a column is unknown, or if none of its values that were seen satisfies a condition.
+        """
+        parts = {}
+        for name, condition in conditions.items():
+            j = self._number(name)
+            part = _named(name, self.coders[j].parts, condition)
+            part[~np.array(self.coders[j].cells.drawable)] = 0
+            if not (part[:, 1] > part[:, 0]).any():
+                raise ValueError(
+                    f"No value that column {name!r} had in training satisfies {condition!r}. A "
+                    "number that is not rounded needs an interval."
+                )
+            parts[j] = part
+        return parts
+
+    def positions(
+        self, cells: np.ndarray, parts: Mapping[int, np.ndarray], rng: np.random.RandomState
+    ) -> np.ndarray:
+        """Draw positions within cells, (n, n_columns), within the parts that are given."""
+        positions = rng.uniform(size=cells.shape)
+        for j, part in parts.items():
+            start, stop = part[cells[:, j].astype(np.int64)].T
+            positions[:, j] = start + positions[:, j] * (stop - start)
+        return positions
+
+    def satisfy(self, frame: Any, conditions: Mapping[Any, Any]) -> np.ndarray:
+        """Return which rows satisfy all conditions, (n,)."""
+        satisfied = np.ones(len(frame), dtype=bool)
+        for name, condition in conditions.items():
+            satisfied &= self.coders[self._number(name)].satisfies(frame[name], condition)
+        return satisfied
+
+    def _number(self, name: Any) -> int:
+        if name not in self.names:
+            raise ValueError(f"There is no column {name!r}: X has {list(self.names)}.")
+        return int(self.names.get_loc(name))
+
+
+def _coder(values: Any, kind: str | None) -> ColumnCoder:
+    """Return the coder of a column, of the kind that was given or that its dtype says."""
+    if values.dtype == object:
+        values = values.infer_objects()
+    is_category = isinstance(values.dtype, pd.CategoricalDtype)
+    if kind is None:
+        if is_category:
+            kind = "ordinal" if values.dtype.ordered else "categorical"
+        elif pd.api.types.is_bool_dtype(values.dtype):
+            kind = "categorical"
+        elif pd.api.types.is_numeric_dtype(values.dtype):
+            kind = "numeric"
+        else:
+            is_time = pd.api.types.is_datetime64_any_dtype(values.dtype)
+            is_time |= pd.api.types.is_timedelta64_dtype(values.dtype)
+            kind = "numeric" if is_time else "categorical"
+    if kind != "numeric":
+        return CategoricalColumn(values, is_ordered=kind == "ordinal")
+    if values.dtype.kind in "mM":
+        units: Any = Times(values.dtype, values)
+    else:
+        units = Numbers(values.dtype)
+    return NumericColumn(units, units.numbers(values))
+
+
+def _named(name: Any, function: Callable[..., Any], *args: Any) -> Any:
+    """Call the function, and let its errors name the column."""
+    try:
+        return function(*args)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"Column {name!r} of X can't be used: {error}.") from error
