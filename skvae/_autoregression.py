@@ -12,7 +12,8 @@ from torch import Generator, Tensor, nn
 from ._likelihoods import Histogram
 from ._module import VAE, VAEConfig
 
-_CONTEXT_WIDTH = 64
+# Units that sum up the columns before. More of them fit the training rows alone.
+_CONTEXT_WIDTH = 16
 
 
 class AutoregressiveVAE(VAE):
@@ -39,33 +40,37 @@ class AutoregressiveVAE(VAE):
         super().__init__(config, generator)
         if not config.autoregressive:
             return
-        n_columns, n_levels = config.n_features, sum(self.likelihood.sizes)
-
-        def normal(*shape: int, scale: float) -> nn.Parameter:
-            return nn.Parameter(scale * torch.randn(shape, generator=generator))
-
-        k, width = config.latent_dim, _CONTEXT_WIDTH
-        self.of_code = normal(k, width, scale=1 / math.sqrt(k))
-        self.of_level = normal(n_levels, width, scale=1 / math.sqrt(n_columns))
-        self.of_column = nn.Parameter(torch.zeros(n_columns, width))
-        self.to_logits = nn.Parameter(torch.zeros(n_levels, width))
-        self.widest = max(self.widest, n_columns * width)
+        likelihood, d, k, width = (
+            self.likelihood,
+            config.n_features,
+            config.latent_dim,
+            _CONTEXT_WIDTH,
+        )
+        n_levels = sum(column.n_levels for column in likelihood.columns)
+        self.of_code = nn.Parameter(torch.randn(k, width, generator=generator) / math.sqrt(k))
+        self.of_level = nn.Parameter(
+            torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
+        )
+        self.of_column = nn.Parameter(torch.zeros(d, width))
+        self.to_coefficients = nn.Parameter(torch.zeros(likelihood.decoder_width(d), width))
+        self.widest = max(self.widest, d * width)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         params = self.decode(z)
         if not self.config.autoregressive:
             return self._feature_log_prob(x, params)
-        logits = params["logits"].detach() + self._departures(x, z.detach())
-        refined = self._feature_log_prob(x, {**params, "logits": logits})
+        plain = params["coefficients"]
+        refined = plain.detach() + self._departures(x, z.detach())
         if not torch.is_grad_enabled():
-            return refined
-        # Its value is the refined one, and encoder and decoder learn from the plain one.
-        plain = self._feature_log_prob(x, params)
-        return refined + (plain - plain.detach())
+            return self._feature_log_prob(x, {**params, "coefficients": refined})
+        both = torch.stack([plain, refined])
+        log_p_plain, log_p = self._feature_log_prob(x, {**params, "coefficients": both})
+        # The value is the refined one. Encoder and decoder learn from the plain one.
+        return log_p + (log_p_plain - log_p_plain.detach())
 
     def mean(self, z: Tensor) -> Tensor:
         """Return the middle cell of each column, (..., n_features), given those before it."""
-        return self._in_turn(z, self.likelihood.middle)
+        return self._in_turn(z, lambda j, c: self.likelihood.middle(j, c, self.constants))
 
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draw a cell of each column, (..., n_features), given those before it."""
@@ -74,7 +79,7 @@ class AutoregressiveVAE(VAE):
     def sample_where(
         self, z: Tensor, allowed: Mapping[int, Tensor], generator: Generator
     ) -> tuple[Tensor, Tensor]:
-        """Draw cells, some columns' from those allowed, and tell how probable that was.
+        """Draw cells, some columns' from those allowed, and tell how probable those were.
 
         Parameters
         ----------
@@ -87,41 +92,42 @@ class AutoregressiveVAE(VAE):
         -------
         cells : Tensor of shape (..., n_features)
         log_p : Tensor of shape (...)
-            Sum over those columns of the log-probability of what is allowed, given the code and
-            the columns before.
+            Of what is allowed given the code and the columns before, summed over those columns.
         """
         log_p = z.new_zeros(z.shape[:-1])
 
-        def draw(j: int, logits: Tensor) -> Tensor:
+        def draw(j: int, coefficients: Tensor) -> Tensor:
             nonlocal log_p
+            p = self.likelihood.drawn_p(j, coefficients, self.constants)
             if j in allowed:
-                p = self.likelihood.cell_probabilities(j, logits)
-                log_p = log_p + ((p * allowed[j].to(p)).sum(-1) / p.sum(-1)).log()
-            return self.likelihood.draw(j, logits, generator, allowed.get(j))
+                of_allowed = p * allowed[j].to(p)
+                log_p = log_p + (of_allowed.sum(-1) / p.sum(-1)).log()
+                p = of_allowed
+            return self.likelihood.draw(p, generator)
 
         return self._in_turn(z, draw), log_p
 
     def _in_turn(self, z: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """Return cells, (..., n_features), each chosen by the column's number and logits."""
-        logits = self.decode(z)["logits"].split(self.likelihood.sizes, -1)
+        """Return cells, (..., n_features), each chosen by its column's number and coefficients."""
+        per_column = self.likelihood.split(self.decode(z)["coefficients"])
         if not self.config.autoregressive:
-            return torch.stack([choose(j, part) for j, part in enumerate(logits)], -1).to(z.dtype)
+            return torch.stack([choose(j, c) for j, c in enumerate(per_column)], -1)
         first_cell, level = self.constants["first_cell"], self.constants["level"]
-        context = z @ self.of_code
+        before = z @ self.of_code
         cells = []
-        for j, to_logits in enumerate(self.to_logits.split(self.likelihood.sizes)):
-            departure = F.gelu(context + self.of_column[j]) @ to_logits.T
-            cell = choose(j, logits[j] + departure).long()
-            context = context + self.of_level[level[cell + first_cell[j]]]
+        weights = self.likelihood.split(self.to_coefficients, 0)
+        for j, (coefficients, weight) in enumerate(zip(per_column, weights, strict=True)):
+            context = F.gelu(before + self.of_column[j])
+            cell = choose(j, coefficients + context @ weight.T)
+            before = before + self.of_level[level[cell.long() + first_cell[j]]]
             cells.append(cell)
-        return torch.stack(cells, -1).to(z.dtype)
+        return torch.stack(cells, -1)
 
     def _departures(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return how far logits are from the decoder's, (..., n, n_levels), for rows x."""
+        """Return what the columns before add to each coefficient, (..., n, n_coefficients)."""
         level, is_known = self.likelihood.levels(self._complete(x), self.constants)
         of_levels = F.embedding(level, self.of_level) * is_known.unsqueeze(-1)  # (n, d, width)
         before = of_levels.cumsum(-2) - of_levels + self.of_column
         context = F.gelu((z @ self.of_code).unsqueeze(-2) + before)  # (..., n, d, width)
-        per_column = self.to_logits.split(self.likelihood.sizes)
-        departures = [context[..., j, :] @ part.T for j, part in enumerate(per_column)]
-        return torch.cat(departures, -1)
+        weights = self.likelihood.split(self.to_coefficients, 0)
+        return torch.cat([context[..., j, :] @ w.T for j, w in enumerate(weights)], -1)

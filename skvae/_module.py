@@ -115,10 +115,9 @@ class VAE(nn.Module):
             _widest_output(self.encoder, n_inputs),
             _widest_output(self.decoder, config.latent_dim),
         )
-        constants = self.likelihood.constants()
-        self._constant_names = list(constants)
-        for name, constant in constants.items():
-            self.register_buffer(name, constant, persistent=False)
+        self.tables = nn.Module()
+        for name, constant in self.likelihood.constants().items():
+            self.tables.register_buffer(name, constant, persistent=False)
         self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
         if config.missing:
@@ -127,7 +126,7 @@ class VAE(nn.Module):
     @property
     def constants(self) -> Parameters:
         """What the likelihood needs that never changes."""
-        return {name: self.get_buffer(name) for name in self._constant_names}
+        return dict(self.tables.named_buffers())
 
     @property
     def dtype(self) -> torch.dtype:

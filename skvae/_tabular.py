@@ -55,7 +55,7 @@ class TabularVAE(VAETransformer):
         Whether each column depends on the columns before it, besides the code. Encoder and decoder
         learn the same in either case. If not, columns are independent given the code, and synthetic
         rows agree less well in themselves.
-    max_iter : int, default=60
+    max_iter : int, default=40
         Number of epochs.
     hidden_layer_sizes, activation, beta, kl_warmup, prior_std, solver, learning_rate, \
 learning_rate_init, batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, \
@@ -135,7 +135,7 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
         learning_rate: str = "cosine",
         learning_rate_init: Any = "auto",
         batch_size: Any = "auto",
-        max_iter: int = 60,
+        max_iter: int = 40,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -284,9 +284,9 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return the numbers of cells, (n, n_features)."""
-        validate_data(self, X, reset=reset, skip_check_array=True)
         columns = _columns()
         frame = columns.as_frame(X, self)
+        validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
             self._coder = columns.FrameCoder(frame, self.column_types or {})
             self._gives_frames = frame is X

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import Gaussian, VAEImputer, VAEOutlierDetector, VAETransformer
+from skvae import Gaussian, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._inference import answer_dtype
 from skvae._validation import validate_rows
 
@@ -31,6 +32,8 @@ class SquashingVAE(VAETransformer):
 
 
 ESTIMATORS = [
+    TabularVAE(max_iter=5),
+    TabularVAE(3, autoregressive=False, **SMALL),
     VAETransformer(max_iter=5),
     VAETransformer(likelihood=Gaussian("shared"), **SMALL),
     VAETransformer(likelihood=Gaussian("row"), **SMALL),
@@ -71,5 +74,6 @@ def test_estimator_passes_scikit_learns_checks(estimator, check):
     ],
     ids=lambda check: check.__name__,
 )
-def test_estimator_passes_the_checks_that_the_suite_leaves_out(check):
-    check("VAETransformer", VAETransformer(**SMALL))
+@pytest.mark.parametrize("estimator", [VAETransformer(**SMALL), TabularVAE(**SMALL)], ids=repr)
+def test_estimator_passes_the_checks_that_the_suite_leaves_out(estimator, check):
+    check(type(estimator).__name__, clone(estimator))

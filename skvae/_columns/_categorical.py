@@ -96,8 +96,8 @@ def _counts(values: Any) -> Any:
         If a value can't be a category.
     """
     try:
+        if values.dtype == object:
+            set(values)
         return values.value_counts(sort=False)
     except TypeError as error:
-        raise TypeError(
-            "it has a value that can't be a category; the argument must be a string or a number"
-        ) from error
+        raise TypeError(f"{error}: the argument must be a string or a number") from error

@@ -101,8 +101,8 @@ class FrameCoder:
             part[~np.array(self.coders[j].cells.drawable)] = 0
             if not (part[:, 1] > part[:, 0]).any():
                 raise ValueError(
-                    f"No value that column {name!r} had in training satisfies {condition!r}. A "
-                    "number that is not rounded needs an interval."
+                    f"No value that column {name!r} had in training satisfies {condition!r}. Where "
+                    "numbers are not rounded, ask for an interval."
                 )
             parts[j] = part
         return parts

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import ClassVar
 
 import torch
@@ -13,13 +13,16 @@ from torch.distributions import constraints
 
 from ._base import Likelihood, Marginals, Parameters, Share
 
+# With fewer ordered levels than these, order is left for the networks to learn.
+_FEWEST_SMOOTHED = 4
+
 
 @dataclass(frozen=True)
 class Cells:
-    """How one column is cut: into cells, a few of which make a level.
+    """How one column is cut: into levels, and those into cells.
 
-    The decoder says how probable each level is. Where in its level a value lies is the same for
-    every code: `share`. So a level may hold many values, and be told from others by data enough.
+    The decoder says how probable levels are. Where in its level a value lies does not depend on
+    the code.
 
     Parameters
     ----------
@@ -28,16 +31,16 @@ class Cells:
     log_share : tuple of float
         Of each cell, log p(cell | level).
     log_width : tuple of float
-        Of each cell, log of its width in units of X; 0 for one that is a single value, whose
+        Of each cell, the log of its width in units of X; 0 for one that is a single value, whose
         probability is a mass.
     drawable : tuple of bool
-        Whether the training data had values in the cell: no other is sampled.
+        Of each cell, whether the training data had values there: no other is sampled.
     counts : tuple of float
         Of each level, how many training rows it had.
     middle : tuple of int
         Of each level, the cell that stands for it.
     n_ordered : int
-        The first so many levels are in order: their middle is the median, not the most frequent.
+        So many levels, the first ones, are in order.
     """
 
     level: tuple[int, ...]
@@ -50,14 +53,53 @@ class Cells:
 
     @property
     def n_levels(self) -> int:
+        """Number of levels."""
         return len(self.counts)
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of functions of the level whose sum is its logit."""
+        return self.n_levels + (self.n_ordered >= _FEWEST_SMOOTHED)
+
+    def log_marginal(self) -> Tensor:
+        """Return the log of each level's share of the training rows, (n_levels,)."""
+        # Half a row more for each (Jeffreys) keeps levels without any finite.
+        return torch.log_softmax((torch.tensor(self.counts, dtype=torch.float64) + 0.5).log(), 0)
+
+    def ranks(self) -> Tensor:
+        """Return each ordered level's middle rank in (0, 1), (n_ordered,)."""
+        counts = torch.tensor(self.counts[: self.n_ordered], dtype=torch.float64) + 0.5
+        return (counts.cumsum(0) - 0.5 * counts) / counts.sum()
+
+    def scores(self) -> Tensor:
+        """Return the normal quantile of each ordered level's rank, 0 for others, (n_levels,)."""
+        scores = torch.zeros(self.n_levels, dtype=torch.float64)
+        scores[: self.n_ordered] = torch.special.ndtri(self.ranks())
+        return scores
+
+    def basis(self) -> Tensor:
+        """Return functions of the level, (n_coefficients, n_levels).
+
+        For levels in order, those that tilt a normal distribution, and then cosines of the rank.
+        The quicker one oscillates, the smaller it is: what is rough takes long to be learned, for
+        it takes much data to tell from chance. For others, indicators of the levels.
+        """
+        n = self.n_ordered
+        if n < _FEWEST_SMOOTHED:
+            return torch.eye(self.n_levels, dtype=torch.float64)
+        score, rank = self.scores()[:n], self.ranks()
+        frequency = torch.arange(1, n, dtype=torch.float64)[:, None]
+        cosines = math.sqrt(2) * torch.cos(math.pi * frequency * rank) / frequency.square()
+        tilts = torch.stack([score, (score.square() - 1) / math.sqrt(2)])
+        indicators = torch.eye(self.n_levels - n, dtype=torch.float64)
+        return torch.block_diag(torch.cat([tilts, cosines]), indicators)
 
 
 @dataclass(frozen=True)
 class Histogram(Likelihood):
-    """Histograms, one for each column, whose bars' heights depend on the code.
+    """Histograms, one for each column, whose heights depend on the code.
 
-    Values are numbers of cells, 0 for a column's first one.
+    A value is the number of a cell in its column, from 0.
 
     Parameters
     ----------
@@ -71,117 +113,117 @@ class Histogram(Likelihood):
 
     @property
     def parameters(self) -> dict[str, Share]:
-        return {"logits": "row"}
-
-    @cached_property
-    def sizes(self) -> list[int]:
-        """Number of levels of each column."""
-        return [column.n_levels for column in self.columns]
+        return {"coefficients": "row"}
 
     def constants(self) -> Parameters:
-        """Return tables over the cells, or the levels, of all columns put together."""
+        """Return tables of all columns' cells, or levels, one column after the other.
+
+        They are "level", among those of all columns, and "log_density" of each cell, "first_cell"
+        of each column, and "score" of each level; and "log_marginal_j", "basis_j" and
+        "drawn_share_j" of column j: the last is p(cell | level) where the cell may be drawn.
+        """
         n_cells = [len(column.level) for column in self.columns]
-        first_level = accumulate(self.sizes[:-1], initial=0)
-        pairs = zip(first_level, self.columns, strict=True)
-        level = chain.from_iterable((first + k for k in column.level) for first, column in pairs)
-        share, width = (
-            torch.tensor([*chain.from_iterable(values)], dtype=torch.float64)
-            for values in (
-                (column.log_share for column in self.columns),
-                (column.log_width for column in self.columns),
-            )
-        )
-        return {
+        n_levels = [column.n_levels for column in self.columns]
+        level = [torch.tensor(column.level) for column in self.columns]
+        first_level = accumulate(n_levels[:-1], initial=0)
+        share = [torch.tensor(column.log_share, dtype=torch.float64) for column in self.columns]
+        width = [torch.tensor(column.log_width, dtype=torch.float64) for column in self.columns]
+        tables = {
             "first_cell": torch.tensor([*accumulate(n_cells[:-1], initial=0)]),
-            "level": torch.tensor([*level]),
-            "log_share": share,
-            "log_density": share - width,
-            "score": torch.cat([_normal_scores(column) for column in self.columns]),
+            "level": torch.cat([k + first for k, first in zip(level, first_level, strict=True)]),
+            "log_density": torch.cat(share) - torch.cat(width),
+            "score": torch.cat([column.scores() for column in self.columns]),
         }
+        for j, column in enumerate(self.columns):
+            tables[f"log_marginal_{j}"] = column.log_marginal()
+            tables[f"basis_{j}"] = column.basis()
+            tables[f"drawn_share_{j}"] = share[j].exp() * torch.tensor(column.drawable)
+        return tables
 
     def encoder_width(self, n_features: int) -> int:
-        return sum(self.sizes) + n_features
+        return sum(column.n_levels for column in self.columns) + n_features
 
     def decoder_width(self, n_features: int) -> int:
-        return sum(self.sizes)
+        return sum(column.n_coefficients for column in self.columns)
 
     def placeholder(self, marginals: Marginals) -> Tensor:
         return torch.full_like(marginals.mean, -1.0)
 
     def encoder_input(self, x: Tensor, constants: Parameters) -> Tensor:
-        """Return each level's indicator, (n, n_levels), and each column's normal score."""
+        """Return each level's indicator and each column's normal score, side by side."""
         level, is_known = self.levels(x, constants)
-        indicators = x.new_zeros(len(x), sum(self.sizes)).scatter_(-1, level, is_known)
+        n_levels = sum(column.n_levels for column in self.columns)
+        indicators = x.new_zeros(len(x), n_levels).scatter_(-1, level, is_known)
         scores = constants["score"].to(x.dtype)[level] * is_known
         return torch.cat([indicators, scores], -1)
+
+    def start(self, marginals: Marginals) -> Parameters:
+        return {"coefficients": marginals.mean.new_zeros(self.decoder_width(len(marginals.mean)))}
+
+    def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
+        level, _ = self.levels(x, params)
+        per_column = self.split(params["coefficients"])
+        log_p = torch.cat([self.log_p(j, c, params) for j, c in enumerate(per_column)], -1)
+        log_density = params["log_density"].to(log_p.dtype)[self._cell(x, params)]
+        return log_p.gather(-1, level.expand(*log_p.shape[:-1], -1)) + log_density
+
+    def mean(self, params: Parameters) -> Tensor:
+        """Return the middle cells: see `middle`."""
+        per_column = self.split(params["coefficients"])
+        return torch.stack([self.middle(j, c, params) for j, c in enumerate(per_column)], -1)
+
+    def sample(self, params: Parameters, generator: Generator) -> Tensor:
+        per_column = self.split(params["coefficients"])
+        draws = [self.draw(self.drawn_p(j, c, params), generator) for j, c in enumerate(per_column)]
+        return torch.stack(draws, -1)
+
+    # ---- One column's levels and cells -----------------------------------------------
+
+    def split(self, coefficients: Tensor, dim: int = -1) -> tuple[Tensor, ...]:
+        """Return each column's own."""
+        return coefficients.split([column.n_coefficients for column in self.columns], dim)
 
     def levels(self, x: Tensor, constants: Parameters) -> tuple[Tensor, Tensor]:
         """Return levels' numbers among those of all columns, and which are known: 1 or 0."""
         return constants["level"][self._cell(x, constants)], (x >= 0).to(x.dtype)
 
-    def start(self, marginals: Marginals) -> Parameters:
-        counts = torch.tensor([*chain.from_iterable(column.counts for column in self.columns)])
-        # Half a row more for each level (Jeffreys) keeps those without any finite.
-        return {"logits": self._normalised((counts + 0.5).double().log())}
+    def log_p(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
+        """Return the log-probability of each level of column j, (..., n_levels)."""
+        basis = constants[f"basis_{j}"].to(coefficients.dtype)
+        log_marginal = constants[f"log_marginal_{j}"].to(coefficients.dtype)
+        return torch.log_softmax(log_marginal + coefficients @ basis, -1)
 
-    def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
-        cell = self._cell(x, params)
-        log_p = self._normalised(params["logits"])
-        level = params["level"][cell].expand(*log_p.shape[:-1], -1)
-        return log_p.gather(-1, level) + params["log_density"].to(log_p.dtype)[cell]
+    def middle(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
+        """Return the cell in the middle of column j, (...).
 
-    def mean(self, params: Parameters) -> Tensor:
-        """Return the middle: the median of ordered columns, else the most probable cell."""
-        log_p = params["logits"].split(self.sizes, -1)
-        return torch.stack([self.middle(j, part) for j, part in enumerate(log_p)], -1)
-
-    def sample(self, params: Parameters, generator: Generator) -> Tensor:
-        parts = params["logits"].split(self.sizes, -1)
-        draws = [self.draw(j, part, generator) for j, part in enumerate(parts)]
-        return torch.stack(draws, -1).to(params["logits"].dtype)
-
-    def middle(self, j: int, logits: Tensor) -> Tensor:
-        """Return the middle cell of column j from its levels' logits, (..., n_levels)."""
+        That of the median if column j is in order, unless the value is more probably missing;
+        else that of the most probable level.
+        """
         column = self.columns[j]
-        p = logits.softmax(-1)
+        p = self.log_p(j, coefficients, constants).exp()
         level = p.argmax(-1)
         if column.n_ordered:
             ordered = p[..., : column.n_ordered]
-            total = ordered.sum(-1, keepdim=True)
-            median = (ordered.cumsum(-1) < 0.5 * total).sum(-1).clamp_max(column.n_ordered - 1)
-            level = torch.where(total.squeeze(-1) >= 0.5, median, level)
+            total = ordered.sum(-1)
+            below = ordered.cumsum(-1) < 0.5 * total.unsqueeze(-1)
+            median = below.sum(-1).clamp_max(column.n_ordered - 1)
+            level = torch.where(total >= 0.5, median, level)
         return torch.tensor(column.middle, device=p.device)[level].to(p.dtype)
 
-    def draw(
-        self, j: int, logits: Tensor, generator: Generator, allowed: Tensor | None = None
-    ) -> Tensor:
-        """Draw a cell of column j from its levels' logits, (..., n_levels)."""
-        p = self.cell_probabilities(j, logits, allowed).clamp_min(1e-30)
+    def drawn_p(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
+        """Return the probability to draw each cell of column j, (..., n_cells), up to a factor."""
+        p = self.log_p(j, coefficients, constants).exp()
+        of_cell = torch.tensor(self.columns[j].level, device=p.device)
+        return p[..., of_cell] * constants[f"drawn_share_{j}"].to(p.dtype)
+
+    @staticmethod
+    def draw(p: Tensor, generator: Generator) -> Tensor:
+        """Draw cells, (...), from their probabilities up to a factor, (..., n_cells)."""
+        p = p.clamp_min(0) + torch.finfo(p.dtype).tiny * (p.sum(-1, keepdim=True) == 0)
         flat = p.reshape(-1, p.shape[-1])
-        return torch.multinomial(flat, 1, generator=generator).view(p.shape[:-1])
+        return torch.multinomial(flat, 1, generator=generator).view(p.shape[:-1]).to(p.dtype)
 
-    def cell_probabilities(self, j: int, logits: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Return p of each drawable cell of column j, (..., n_cells), times `allowed`."""
-        column = self.columns[j]
-        share = torch.tensor(column.log_share, dtype=logits.dtype).exp()
-        share = (share * torch.tensor(column.drawable)).to(logits.device)
-        if allowed is not None:
-            share = share * allowed
-        return logits.softmax(-1)[..., list(column.level)] * share
-
-    def _cell(self, x: Tensor, constants: Parameters) -> Tensor:
-        """Return numbers of cells among those of all columns; of missing ones, the first."""
+    @staticmethod
+    def _cell(x: Tensor, constants: Parameters) -> Tensor:
+        """Return cells' numbers among those of all columns; for those not known, the first."""
         return x.long().clamp_min(0) + constants["first_cell"]
-
-    def _normalised(self, logits: Tensor) -> Tensor:
-        return torch.cat([part.log_softmax(-1) for part in logits.split(self.sizes, -1)], -1)
-
-
-def _normal_scores(column: Cells) -> Tensor:
-    """Return the normal quantile of each ordered level's middle rank, and 0 for other levels."""
-    counts = torch.tensor(column.counts, dtype=torch.float64)
-    scores = torch.zeros_like(counts)
-    ordered = counts[: column.n_ordered] + 0.5
-    rank = (ordered.cumsum(0) - 0.5 * ordered) / ordered.sum()
-    scores[: column.n_ordered] = torch.special.ndtri(rank)
-    return scores
