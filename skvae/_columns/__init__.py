@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ._frame import FrameCoder, as_frame
+from ._units import units_of
 
-__all__ = ["FrameCoder", "as_frame"]
+__all__ = ["FrameCoder", "as_frame", "units_of"]

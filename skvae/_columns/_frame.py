@@ -13,7 +13,7 @@ from .._likelihoods import Histogram
 from ._base import ColumnCoder
 from ._categorical import CategoricalColumn
 from ._numeric import NumericColumn
-from ._units import Numbers, Times
+from ._units import units_of
 
 KINDS = ("numeric", "categorical", "ordinal")
 
@@ -148,10 +148,7 @@ def _coder(values: Any, kind: str | None) -> ColumnCoder:
             kind = "numeric" if is_time else "categorical"
     if kind != "numeric":
         return CategoricalColumn(values, is_ordered=kind == "ordinal")
-    if values.dtype.kind in "mM":
-        units: Any = Times(values.dtype, values)
-    else:
-        units = Numbers(values.dtype)
+    units = units_of(values)
     return NumericColumn(units, units.numbers(values))
 
 

@@ -104,3 +104,9 @@ class Times(Units):
         if getattr(self.dtype, "tz", None) is not None:
             stamps = stamps.dt.tz_localize("UTC")
         return stamps.astype(self.dtype).mask(is_missing)
+
+
+def units_of(values: Any) -> Units:
+    """Return the units of a column's values."""
+    is_time = values.dtype.kind in "mM"
+    return Times(values.dtype, values) if is_time else Numbers(values.dtype)

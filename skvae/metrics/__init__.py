@@ -1,5 +1,6 @@
 """What embeddings, and synthetic tables, are compared by."""
 
 from ._embeddings import compare_embeddings
+from ._tables import associations, column_distances, compare_tables
 
-__all__ = ["compare_embeddings"]
+__all__ = ["associations", "column_distances", "compare_embeddings", "compare_tables"]
