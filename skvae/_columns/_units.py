@@ -13,7 +13,15 @@ _TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 
 
 class Units(ABC):
-    """Values of a column to float64, NaN where they are missing, and back to its dtype."""
+    """Values of a column to float64, NaN where they are missing, and back to its dtype.
+
+    Attributes
+    ----------
+    size : int
+        Of a unit: 1 for numbers, and in microseconds for times.
+    """
+
+    size: int = 1
 
     @abstractmethod
     def numbers(self, values: Any) -> np.ndarray:
@@ -78,7 +86,7 @@ class Times(Units):
         self.dtype = dtype
         self.is_duration = pd.api.types.is_timedelta64_dtype(dtype)
         micros = self._microseconds(values)[~values.isna().to_numpy()]
-        self.unit = next(unit for unit in _TIME_UNITS if not (micros % unit).any())
+        self.size = next(unit for unit in _TIME_UNITS if not (micros % unit).any())
 
     def _microseconds(self, values: Any) -> np.ndarray:
         """Return integers; those of missing values mean nothing."""
@@ -92,12 +100,12 @@ class Times(Units):
         return stamps.astype(np.int64)
 
     def numbers(self, values: Any) -> np.ndarray:
-        numbers = self._microseconds(values) / self.unit
+        numbers = self._microseconds(values) / self.size
         return np.where(pd.isna(values), np.nan, numbers)
 
     def values(self, numbers: np.ndarray) -> Any:
         is_missing = np.isnan(numbers)
-        micros = (np.where(is_missing, 0, np.rint(numbers)) * self.unit).astype(np.int64)
+        micros = (np.where(is_missing, 0, np.rint(numbers)) * self.size).astype(np.int64)
         stamps = pd.Series(
             micros.astype("timedelta64[us]" if self.is_duration else "datetime64[us]")
         )

@@ -12,6 +12,7 @@ from ._loss_curve import LossCurveDisplay
 from ._manifold import ManifoldDisplay
 from ._reconstruction import ReconstructionDisplay
 from ._sample import SampleDisplay
+from ._synthetic_table import SyntheticTableDisplay
 
 __all__ = [
     "ContributionsDisplay",
@@ -21,4 +22,5 @@ __all__ = [
     "ManifoldDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
+    "SyntheticTableDisplay",
 ]
