@@ -25,10 +25,11 @@ def few_rows(fetch, n_rows=400):
     def fetch_few(**options):
         bunch = fetch(**options)
         bunch.data, bunch.target = bunch.data[:n_rows], bunch.target[:n_rows]
+        bunch.frame = None if bunch.frame is None else bunch.frame[:n_rows]
         return bunch
     return fetch_few
 
-for name in ("fetch_mnist", "fetch_fashion_mnist", "fetch_susy"):
+for name in ("fetch_mnist", "fetch_fashion_mnist", "fetch_susy", "fetch_adult"):
     setattr(datasets, name, few_rows(getattr(datasets, name)))
 
 fit = BaseVAE.fit
@@ -68,7 +69,7 @@ def run_quickly(script, folder, *arguments):
 
 
 def test_there_are_examples():
-    assert len(SCRIPTS) == 8
+    assert len(SCRIPTS) == 9
 
 
 @pytest.mark.slow

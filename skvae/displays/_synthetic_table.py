@@ -133,7 +133,7 @@ class SyntheticTableDisplay:
         ax: Any = None,
         *,
         bar_kwargs: dict[str, Any] | None = None,
-        image_kwargs: dict[str, Any] | None = None,
+        imshow_kwargs: dict[str, Any] | None = None,
     ) -> Self:
         """Draw a panel for each column, and three for the associations.
 
@@ -143,7 +143,7 @@ class SyntheticTableDisplay:
             Where to draw: divided. None makes a new figure.
         bar_kwargs : dict, default=None
             For ``ax.bar`` and ``ax.stairs``, over the defaults.
-        image_kwargs : dict, default=None
+        imshow_kwargs : dict, default=None
             For ``ax.imshow``, over the defaults.
 
         Returns
@@ -173,7 +173,7 @@ class SyntheticTableDisplay:
             (pictures[1], "synthetic", self.synthetic_associations, sizes),
             (pictures[2], "difference", difference, signs),
         ):
-            image = panel.imshow(matrix.to_numpy(), **{**options, **(image_kwargs or {})})
+            image = panel.imshow(matrix.to_numpy(), **{**options, **(imshow_kwargs or {})})
             panel.set_title(title, fontsize=9)
             panel.set_xticks(range(n_names), map(str, matrix.columns), rotation=90, fontsize=6)
             panel.set_yticks(range(n_names), map(str, matrix.index), fontsize=6)
