@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -12,14 +13,14 @@ import torch
 from sklearn.base import TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval, MissingValues
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 from torch import Tensor
 
 from ._base import BaseVAE
 from ._device import seeded_generator
-from ._inference import answer_dtype
-from ._likelihoods import Likelihood
+from ._filling import ColumnsFilling, NumbersFilling, columns_package, incomplete
+from ._likelihoods import LIKELIHOODS, Histogram, Likelihood
 from ._module import VAE
 from ._objectives import importance_weighted_draws
 from ._random_state import draw_seed, local_random_state
@@ -63,7 +64,11 @@ class VAEImputer(TransformerMixin, BaseVAE):
         As for `VAETransformer`.
     max_iter : int, default=200
         Number of epochs.
-    architecture, image_shape, likelihood, solver, learning_rate, batch_size, early_stopping, \
+    likelihood : str or Likelihood, default="gaussian"
+        As for `VAETransformer`, or "mixed": for data frames with columns of any type, which are
+        read as by `TabularVAE` and keep their dtypes. Numbers are filled with their conditional
+        means, rounded as the column's values are, and categories with the most probable one.
+    architecture, image_shape, solver, learning_rate, batch_size, early_stopping, \
 validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, device, precision
         As for `VAETransformer`.
 
@@ -102,12 +107,14 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
         "missing_values": [MissingValues(numeric_only=True), None],
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
+        "likelihood": [StrOptions({"mixed", *LIKELIHOODS}), Likelihood],
         "n_training_draws": [Interval(Integral, 1, None, closed="left")],
     }
     _takes_missing: ClassVar[bool] = True
-    _noted_by_validation = (*BaseVAE._noted_by_validation, "_is_observed")
+    _noted_by_validation = (*BaseVAE._noted_by_validation, "_is_observed", "_filling")
 
     indicator_: MissingIndicator
+    _filling: Any  # NumbersFilling or ColumnsFilling
     _is_observed: np.ndarray  # (n_features_in_,): whether the feature had any entry in `fit`
 
     def __init__(
@@ -216,7 +223,7 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
         super().partial_fit(X)
         return self._fit_indicator(X) if is_first else self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Any:
         """Fill missing entries with their conditional means.
 
         The mean of p(x_missing | x_observed), by self-normalised importance sampling from the
@@ -231,27 +238,23 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
 
         Returns
         -------
-        X_filled : ndarray of shape (n_samples, n_features_out)
+        X_filled : ndarray of shape (n_samples, n_features_out), or frame if X is mixed
             Observed entries are those of X, bit for bit.
         """
         check_is_fitted(self)
 
-        def conditional_mean(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
+        def estimate(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
             z, weights = importance_weighted_draws(module, x, eps.unsqueeze(1))
-            return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.mean(z))
+            return self._filling.estimate(module, z, weights)
 
         rows = self._validate(X, reset=False)
-        means = self._answer(
-            rows,
-            self._with_draws(conditional_mean),
-            n_draws=self.n_importance_samples,
-            index=_incomplete(rows),
-        )
-        return self._finished(X, _filled(rows, means))
+        shape = (rows.shape[1],)
+        estimates = self._of_incomplete(rows, self._with_draws(estimate), shape)
+        return self._finished(X, self._filling.with_estimates(X, rows, estimates))
 
     def sample(  # type: ignore[override]
         self, X: Any, n_imputations: int = 1, *, random_state: Any = None
-    ) -> np.ndarray:
+    ) -> Any:
         """Fill missing entries with draws from their conditional distribution, several times.
 
         For multiple imputation: analyse each filled table, and pool the results by Rubin's rules
@@ -269,13 +272,13 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
 
         Returns
         -------
-        X_filled : ndarray of shape (n_imputations, n_samples, n_features_out)
-            Observed entries are those of X, bit for bit.
+        X_filled : ndarray of shape (n_imputations, n_samples, n_features_out), or list of frames
+            Observed entries are those of X, bit for bit. Mixed tables make a list.
         """
         check_is_fitted(self)
         check_scalar(n_imputations, "n_imputations", Integral, min_val=1)
-        seed = draw_seed(local_random_state(random_state))
-        generator = seeded_generator(seed, self.module_.bias.device)
+        rng = local_random_state(random_state)
+        generator = seeded_generator(draw_seed(rng), self.module_.bias.device)
 
         def draws(module: VAE, x: Tensor) -> Tensor:
             shape = (self.n_importance_samples, len(x), module.latent_dim)
@@ -286,11 +289,22 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
             return module.sample(z.transpose(0, 1).gather(1, chosen), generator)
 
         rows = self._validate(X, reset=False)
-        n_draws = self.n_importance_samples + n_imputations
-        drawn = self._answer(rows, draws, n_draws=n_draws, index=_incomplete(rows))
-        return np.stack(
-            [self._finished(X, _filled(rows, drawn[:, i])) for i in range(n_imputations)]
-        )
+        drawn = self._of_incomplete(rows, draws, (n_imputations, rows.shape[1]))
+        tables = [
+            self._finished(X, self._filling.with_draws(X, rows, drawn[:, i], rng))
+            for i in range(n_imputations)
+        ]
+        return np.stack(tables) if isinstance(tables[0], np.ndarray) else tables
+
+    def _of_incomplete(
+        self, rows: np.ndarray, function: Callable[[VAE, Tensor], Tensor], shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """Return `function` of the rows with missing entries, one array of `shape` for each."""
+        index = incomplete(rows)
+        if not len(index):
+            return np.empty((0, *shape))
+        n_draws = self.n_importance_samples + math.prod(shape[:-1])
+        return self._answer(rows, function, n_draws=n_draws, index=index)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns that `transform` returns.
@@ -316,6 +330,7 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.categorical = self.likelihood == "mixed"
         return tags
 
     def _recipe(self, module: VAE, n_rows: int) -> Recipe:
@@ -331,11 +346,44 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
         return X if self._is_observed.all() else X[:, self._is_observed]
 
     def _as_array(self, X: Any, *, reset: bool) -> np.ndarray:
+        if self.likelihood == "mixed":
+            return self._as_cells(X, reset=reset)
+        if reset:
+            self._filling = NumbersFilling()
         mark = self.missing_values
         if not isinstance(mark, Real) or math.isnan(mark):
             return validate_rows(self, X, reset=reset, allow_nan=True)
         rows = validate_rows(self, X, reset=reset)
         return np.where(rows == mark, np.nan, rows)
+
+    def _as_cells(self, X: Any, *, reset: bool) -> np.ndarray:
+        """Return the numbers of cells of a frame, NaN where entries are missing."""
+        if not hasattr(X, "iloc"):
+            raise TypeError(
+                f"likelihood='mixed' is for data frames of pandas; got {type(X).__name__}."
+            )
+        if isinstance(self.missing_values, Real) and not math.isnan(self.missing_values):
+            raise ValueError(
+                "With likelihood='mixed', missing entries are NaN, None or pandas.NA; got "
+                f"missing_values={self.missing_values!r}."
+            )
+        columns = columns_package()
+        frame = columns.as_frame(X, self)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        if reset:
+            seen = frame.loc[:, frame.notna().any()]
+            coder = columns.FrameCoder(seen, {}, missing_is_level=False)
+            self._filling = ColumnsFilling(coder)
+        cells = np.full(frame.shape, np.nan)
+        coder = self._filling.coder
+        cells[:, frame.columns.isin(coder.names)] = coder.encode(frame[coder.names])
+        return cells
+
+    def _likelihood(self) -> Likelihood:
+        if self.likelihood != "mixed":
+            return super()._likelihood()
+        filling = getattr(self, "_filling", None)
+        return filling.coder.likelihood if filling else Histogram(())
 
     def _fit_indicator(self, X: Any) -> Self:
         if self.add_indicator:
@@ -343,8 +391,10 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
             self.indicator_ = MissingIndicator(error_on_new=False).fit(rows)
         return self
 
-    def _finished(self, X: Any, filled: np.ndarray) -> np.ndarray:
+    def _finished(self, X: Any, filled: Any) -> Any:
         """Add features that are empty, and the indicator's, as parameters say."""
+        if not isinstance(filled, np.ndarray):
+            return self._finished_frame(X, filled)
         if self.keep_empty_features and not self._is_observed.all():
             narrow, filled = filled, np.zeros((len(filled), self.n_features_in_), filled.dtype)
             filled[:, self._is_observed] = narrow
@@ -353,16 +403,11 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
             filled = np.hstack([filled, is_missing.astype(filled.dtype)])
         return filled
 
-
-def _incomplete(rows: np.ndarray) -> np.ndarray:
-    """Return which rows have missing entries."""
-    return np.flatnonzero(np.isnan(rows).any(axis=1))
-
-
-def _filled(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return rows with `values`, one row for each that is incomplete, where entries are missing."""
-    filled = rows.astype(answer_dtype(rows))
-    index = _incomplete(rows)
-    if len(index):
-        filled[index] = np.where(np.isnan(rows[index]), values, filled[index])
-    return filled
+    def _finished_frame(self, X: Any, filled: Any) -> Any:
+        if self.keep_empty_features:
+            filled = X.copy().assign(**dict(filled.items()))
+        if self.add_indicator:
+            is_missing = self.indicator_.transform(self._as_array(X, reset=False)).astype(int)
+            names = self.get_feature_names_out()[-is_missing.shape[1] :]
+            filled = filled.assign(**dict(zip(names, is_missing.T, strict=True)))
+        return filled

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ._autoregression import AutoregressiveVAE
 from ._device import seeded_generator
+from ._filling import columns_package
 from ._inference import in_chunks, module_in
 from ._likelihoods import Histogram, Likelihood
 from ._module import VAEConfig
@@ -284,7 +285,7 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return the numbers of cells, (n, n_features)."""
-        columns = _columns()
+        columns = columns_package()
         frame = columns.as_frame(X, self)
         validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
@@ -302,15 +303,5 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64"]
-        tags.input_tags.positive_only = False
         tags.input_tags.categorical = True
         return tags
-
-
-def _columns() -> Any:
-    """Return the package that reads columns, which needs pandas."""
-    try:
-        from . import _columns
-    except ImportError as error:
-        raise ImportError("TabularVAE needs pandas: pip install 'skvae[data]'.") from error
-    return _columns

@@ -279,3 +279,119 @@ def test_early_stopping_and_partial_fit_are_there(holes):
     filled = VAEImputer(**FAST, add_indicator=True).partial_fit(holes).partial_fit(holes)
     assert filled.n_iter_ == 2
     assert filled.transform(holes).shape == (600, 10)
+
+
+def test_rows_without_missing_entries_come_back_as_they_are(imputer, whole):
+    assert np.array_equal(imputer.transform(whole), whole)
+    assert np.array_equal(imputer.sample(whole, 2), [whole, whole])
+
+
+# ---- Mixed tables ---------------------------------------------------------------------
+
+MIXED = {"likelihood": "mixed", "max_iter": 60, "n_importance_samples": 50, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Return rows in which each column tells most of the others, and the same with holes."""
+    rng = np.random.RandomState(0)
+    n = 300
+    size = rng.choice(["S", "M", "L"], n)
+    number = np.select([size == "S", size == "M"], [10, 20], 30) + rng.randint(-2, 3, n)
+    whole = pd.DataFrame(
+        {
+            "size": pd.Categorical(size, ["S", "M", "L", "XL"], ordered=True),
+            "number": pd.array(number, dtype="Int64"),
+            "weight": (number / 10 + 0.1 * rng.normal(size=n)).round(2),
+            "big": pd.array(number > 15, dtype="boolean"),
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(number, unit="D"),
+            "name": pd.array(np.where(size == "L", "large", "other"), dtype="string"),
+        }
+    )
+    hidden = rng.uniform(size=whole.shape) < 0.25
+    hidden[hidden.all(axis=1)] = False
+    return whole, whole.mask(hidden), hidden
+
+
+@pytest.fixture(scope="module")
+def mixed_imputer(mixed):
+    return VAEImputer(**MIXED).fit(mixed[1])
+
+
+def assert_observed_stay(filled, holes, hidden):
+    assert filled.dtypes.equals(holes.dtypes)
+    assert filled.index.equals(holes.index)
+    assert not filled.isna().any(axis=None)
+    for j, name in enumerate(holes.columns):
+        rows = ~hidden[:, j]
+        assert (filled[name][rows] == holes[name][rows]).all()
+
+
+def test_mixed_tables_keep_their_dtypes_and_what_was_observed(mixed, mixed_imputer):
+    _, holes, hidden = mixed
+    assert_observed_stay(mixed_imputer.transform(holes), holes, hidden)
+    first, second = mixed_imputer.sample(holes, 2, random_state=0)
+    assert_observed_stay(first, holes, hidden)
+    assert_observed_stay(second, holes, hidden)
+    assert not first.equals(second)
+    again = mixed_imputer.sample(holes, 2, random_state=0)
+    assert again[0].equals(first)
+    assert again[1].equals(second)
+
+
+def test_mixed_tables_are_filled_by_what_columns_have_to_do_with_each_other(mixed, mixed_imputer):
+    whole, holes, hidden = mixed
+    filled = mixed_imputer.transform(holes)
+    for name, least in {"size": 0.9, "big": 0.9, "name": 0.9}.items():
+        rows = hidden[:, list(whole).index(name)]
+        assert (filled[name] == whole[name])[rows].mean() > least
+    for name in ("number", "weight"):
+        rows = hidden[:, list(whole).index(name)]
+        error = (filled[name].astype(float) - whole[name].astype(float))[rows]
+        assert np.sqrt(np.mean(error**2)) < 0.35 * whole[name].astype(float).std()
+    assert (filled["weight"].round(2) == filled["weight"]).all()
+    assert filled["day"].between(whole["day"].min(), whole["day"].max()).all()
+    assert (filled["day"].dt.normalize() == filled["day"]).all()
+
+
+def test_mixed_rows_are_filled_alike_whatever_stands_beside_them(mixed, mixed_imputer):
+    holes = mixed[1].set_axis(range(1000, 1000 + len(mixed[1])))
+    filled = mixed_imputer.transform(holes)
+    some = mixed_imputer.transform(holes[40:60])
+    pd.testing.assert_frame_equal(some, filled[40:60])
+    whole = mixed_imputer.transform(mixed[0])
+    pd.testing.assert_frame_equal(whole, mixed[0])
+    pd.testing.assert_frame_equal(mixed_imputer.sample(mixed[0])[0], mixed[0])
+
+
+def test_mixed_tables_with_empty_columns_and_an_indicator(mixed):
+    holes = mixed[1].assign(nothing=None)
+    params = {**MIXED, "max_iter": 2, "add_indicator": True}
+    narrow = VAEImputer(**params).fit(holes)
+    filled = narrow.transform(holes)
+    assert list(filled) == list(narrow.get_feature_names_out())
+    assert "nothing" not in filled
+    assert (filled["missingindicator_size"] == mixed[2][:, 0]).all()
+    wide = VAEImputer(**params, keep_empty_features=True).fit(holes)
+    filled = wide.transform(holes)
+    assert list(filled) == list(wide.get_feature_names_out())
+    assert filled["nothing"].isna().all()
+
+
+def test_mixed_imputers_survive_pickling_and_searches_know_their_score(mixed, mixed_imputer):
+    _, holes, _ = mixed
+    restored = pickle.loads(pickle.dumps(mixed_imputer))
+    pd.testing.assert_frame_equal(restored.transform(holes), mixed_imputer.transform(holes))
+    assert np.isfinite(mixed_imputer.score(holes))
+    unseen = holes.assign(name=pd.array(["unheard of"] * len(holes), dtype="string"))
+    assert (mixed_imputer.transform(unseen)["name"] == "unheard of").all()
+    assert mixed_imputer.score(unseen) < mixed_imputer.score(holes)
+
+
+def test_mixed_tables_are_frames_with_holes_that_pandas_knows(mixed):
+    with pytest.raises(TypeError, match="data frames of pandas; got ndarray"):
+        VAEImputer(**MIXED).fit(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="got missing_values=-1"):
+        VAEImputer(**MIXED, missing_values=-1).fit(mixed[1])
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        VAEImputer(**MIXED).fit(mixed[1].mask(np.ones(mixed[1].shape, dtype=bool)))

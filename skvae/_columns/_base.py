@@ -13,8 +13,8 @@ from .._likelihoods import Cells
 class ColumnCoder(ABC):
     """Values of one column to numbers of cells, and back.
 
-    If there were missing values in `fit`, they have the last cell, a level by itself. If there
-    were none, a missing value has no cell: it is NaN, which stands for what was not observed.
+    If training had missing values that count as a level, they have the last cell. Otherwise a
+    missing value has no cell: it is NaN, which stands for what was not observed.
     """
 
     cells: Cells
@@ -27,6 +27,14 @@ class ColumnCoder(ABC):
     @abstractmethod
     def decode(self, cell: np.ndarray, position: np.ndarray) -> Any:
         """Return the values, (n,), at positions in [0, 1) within cells."""
+
+    @abstractmethod
+    def from_estimates(self, estimates: np.ndarray) -> Any:
+        """Return the values nearest to numbers, (n,), or those of categories' cells."""
+
+    @abstractmethod
+    def level_numbers(self) -> np.ndarray | None:
+        """Return what number each level is on average, (n_levels,), or None for categories."""
 
     @abstractmethod
     def parts(self, condition: Any) -> np.ndarray:
@@ -82,9 +90,8 @@ class CellsBuilder:
         self._counts.append(float(seen.sum()))
 
     def add_missing(self, n_missing: int) -> None:
-        """Add the level of missing values, if there were any."""
-        if n_missing:
-            self.add_level([n_missing], [0.0], [True])
+        """Add the level of missing values."""
+        self.add_level([n_missing], [0.0], [True])
 
     def cells(self, *, n_ordered: int) -> Cells:
         """Return what was built."""

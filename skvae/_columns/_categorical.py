@@ -28,9 +28,10 @@ class CategoricalColumn(ColumnCoder):
         Training data.
     is_ordered : bool
         Whether categories are in order: then each has a level for itself.
+    missing_is_level : bool
     """
 
-    def __init__(self, values: Any, *, is_ordered: bool) -> None:
+    def __init__(self, values: Any, *, is_ordered: bool, missing_is_level: bool) -> None:
         self.dtype = values.dtype
         counts = _counts(values)
         if not is_ordered:
@@ -53,9 +54,10 @@ class CategoricalColumn(ColumnCoder):
                 drawable=[n > 0 for n in level],
             )
         is_missing = values.isna().to_numpy()
-        self.has_missing = bool(is_missing.any())
+        self.has_missing = missing_is_level and bool(is_missing.any())
         n_ordered = builder.n_levels if is_ordered else 0
-        builder.add_missing(int(is_missing.sum()))
+        if self.has_missing:
+            builder.add_missing(int(is_missing.sum()))
         self.cells = builder.cells(n_ordered=n_ordered)
 
     def encode(self, values: Any) -> np.ndarray:
@@ -67,6 +69,12 @@ class CategoricalColumn(ColumnCoder):
         is_missing = cell >= len(self._index)
         values = pd.Series(self._index.take(np.where(is_missing, 0, cell)))
         return values.astype(object).mask(is_missing).astype(self.dtype)
+
+    def from_estimates(self, estimates: np.ndarray) -> Any:
+        return self.decode(estimates.astype(np.int64), np.zeros(len(estimates)))
+
+    def level_numbers(self) -> None:
+        return None
 
     def parts(self, condition: Any) -> np.ndarray:
         choices = pd.Series(_choices(condition), dtype=object)

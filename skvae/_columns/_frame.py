@@ -46,6 +46,8 @@ class FrameCoder:
         Training data.
     kinds : mapping
         Kinds of columns, by name, of which the dtype says something else.
+    missing_is_level : bool, default=True
+        Whether missing values are values like others, or stand for what was not observed.
 
     Raises
     ------
@@ -53,13 +55,15 @@ class FrameCoder:
         If a column can't be read as what it should be.
     """
 
-    def __init__(self, frame: Any, kinds: Mapping[Any, str]) -> None:
+    def __init__(
+        self, frame: Any, kinds: Mapping[Any, str], *, missing_is_level: bool = True
+    ) -> None:
         unknown = [name for name in kinds if name not in frame.columns]
         if unknown:
             raise ValueError(f"column_types names {unknown}, which X does not have.")
         self.names = frame.columns
         self.coders: list[ColumnCoder] = [
-            _named(name, _coder, frame.iloc[:, j], kinds.get(name))
+            _named(name, _coder, frame.iloc[:, j], kinds.get(name), missing_is_level)
             for j, name in enumerate(frame.columns)
         ]
 
@@ -82,9 +86,32 @@ class FrameCoder:
             coder.decode(cells[:, j].astype(np.int64), positions[:, j])
             for j, coder in enumerate(self.coders)
         ]
-        frame = pd.concat(columns, axis=1)
-        frame.columns = self.names
-        return frame
+        return pd.concat(columns, axis=1).set_axis(self.names, axis=1)
+
+    def from_estimates(self, estimates: np.ndarray) -> Any:
+        """Return values as a frame, from numbers, and from cells of categories, (n, n_columns)."""
+        columns = [coder.from_estimates(estimates[:, j]) for j, coder in enumerate(self.coders)]
+        return pd.concat(columns, axis=1).set_axis(self.names, axis=1)
+
+    def fill(self, frame: Any, is_missing: np.ndarray, values: Any) -> Any:
+        """Return a copy of the frame with values where entries are missing.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n, n_columns)
+        is_missing : ndarray of shape (n, n_columns)
+        values : DataFrame of shape (n_incomplete, n_columns)
+            Its index tells the positions of the rows.
+        """
+        filled = frame.copy()
+        for j in np.flatnonzero(is_missing.any(axis=0)):
+            rows = np.flatnonzero(is_missing[:, j])
+            column, new = filled.iloc[:, j].copy(), values.iloc[:, j].loc[rows]
+            if column.dtype != new.dtype:
+                column, new = column.astype(object), new.astype(object)
+            column.iloc[rows] = new.array
+            filled.isetitem(j, column)
+        return filled
 
     def parts(self, conditions: Mapping[Any, Any]) -> dict[int, np.ndarray]:
         """Return between which positions cells may satisfy conditions, for columns' numbers.
@@ -130,7 +157,7 @@ class FrameCoder:
         return int(self.names.get_loc(name))
 
 
-def _coder(values: Any, kind: str | None) -> ColumnCoder:
+def _coder(values: Any, kind: str | None, missing_is_level: bool) -> ColumnCoder:
     """Return the coder of a column, of the kind that was given or that its dtype says."""
     if values.dtype == object:
         values = values.infer_objects()
@@ -147,9 +174,10 @@ def _coder(values: Any, kind: str | None) -> ColumnCoder:
             is_time |= pd.api.types.is_timedelta64_dtype(values.dtype)
             kind = "numeric" if is_time else "categorical"
     if kind != "numeric":
-        return CategoricalColumn(values, is_ordered=kind == "ordinal")
+        is_ordered = kind == "ordinal"
+        return CategoricalColumn(values, is_ordered=is_ordered, missing_is_level=missing_is_level)
     units = units_of(values)
-    return NumericColumn(units, units.numbers(values))
+    return NumericColumn(units, units.numbers(values), missing_is_level=missing_is_level)
 
 
 def _named(name: Any, function: Callable[..., Any], *args: Any) -> Any:

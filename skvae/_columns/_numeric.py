@@ -51,17 +51,19 @@ class NumericColumn(ColumnCoder):
     units : Units
     numbers : ndarray of shape (n,)
         Training values, NaN for missing ones.
+    missing_is_level : bool
     """
 
-    def __init__(self, units: Units, numbers: np.ndarray) -> None:
+    def __init__(self, units: Units, numbers: np.ndarray, *, missing_is_level: bool) -> None:
         self.units = units
         known = numbers[~np.isnan(numbers)]
-        self.has_missing = len(known) < len(numbers)
+        self.has_missing = missing_is_level and len(known) < len(numbers)
         self._per_unit = _points_per_unit(known)  # 0 if numbers are not rounded
         builder = CellsBuilder()
         self._left, self._right = self._cut(self._counted(known), builder)
         n_ordered = builder.n_levels
-        builder.add_missing(len(numbers) - len(known))
+        if self.has_missing:
+            builder.add_missing(len(numbers) - len(known))
         self.cells = builder.cells(n_ordered=n_ordered)
 
     def encode(self, values: Any) -> np.ndarray:
@@ -80,6 +82,17 @@ class NumericColumn(ColumnCoder):
         if self._per_unit:
             numbers = np.floor(numbers) / self._per_unit
         return self.units.values(np.where(is_missing, np.nan, numbers))
+
+    def from_estimates(self, estimates: np.ndarray) -> Any:
+        return self.units.values(self._counted(estimates) / (self._per_unit or 1.0))
+
+    def level_numbers(self) -> np.ndarray:
+        middle = (self._left + self._right) / 2
+        if self._per_unit:
+            middle = (self._left + self._right - 1) / 2 / self._per_unit
+        level = np.array(self.cells.level)
+        rows = np.where(self.cells.drawable, np.exp(self.cells.log_share), 0.0)
+        return np.bincount(level, np.where(rows > 0, middle, 0.0) * rows) / np.bincount(level, rows)
 
     def parts(self, condition: Any) -> np.ndarray:
         parts = np.zeros((len(self.cells.level), 2))

@@ -108,7 +108,7 @@ class Histogram(Likelihood):
 
     columns: tuple[Cells, ...]
 
-    support: ClassVar[constraints.Constraint] = constraints.nonnegative_integer
+    support: ClassVar[constraints.Constraint] = constraints.real
     remedy: ClassVar[str] = "Cells are numbered from 0."
 
     @property
