@@ -38,6 +38,11 @@ def tabular_vae(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     return TabularVAE(random_state=seed).fit(train).sample(len(train), random_state=seed)
 
 
+def few_epochs(train: pd.DataFrame, seed: int) -> pd.DataFrame:
+    model = TabularVAE(max_iter=4, random_state=seed)
+    return model.fit(train).sample(len(train), random_state=seed)
+
+
 def independent_columns(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     model = TabularVAE(autoregressive=False, random_state=seed)
     return model.fit(train).sample(len(train), random_state=seed)
@@ -69,6 +74,7 @@ def gaussian_copula(train: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 GENERATORS: dict[str, Generator] = {
     "TabularVAE": tabular_vae,
+    "TabularVAE, 4 epochs": few_epochs,
     "TabularVAE, independent": independent_columns,
     "TVAE": tvae,
     "Gaussian copula": gaussian_copula,
