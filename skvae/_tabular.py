@@ -203,7 +203,7 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
             As `inverse_transform` of `transform`, with the index of X.
         """
         table = self._table(super().reconstruct(X))
-        return table.set_axis(X.index) if self._gives_frames and hasattr(X, "index") else table
+        return table.set_axis(X.index) if self._gives_frames and hasattr(X, "iloc") else table
 
     def sample(  # type: ignore[override]
         self,
@@ -239,6 +239,8 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
             if all conditions together are too rare.
         """
         check_is_fitted(self)
+        if not isinstance(conditions, Mapping | None):
+            raise TypeError(f"conditions must map names of columns to values; got {conditions!r}.")
         rng = local_random_state(random_state)
         if not conditions:
             cells = super().sample(n_samples, random_state=rng)
@@ -265,6 +267,8 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
             drawn = in_chunks(draw, n_drawn, row_size=module.widest, dtype=self._dtype)
             cells, log_p = drawn[:, :-1], drawn[:, -1]
             bound = max(bound, log_p.max())
+            if bound == -math.inf:
+                continue
             cells = cells[np.log(rng.uniform(size=n_drawn)) < log_p - bound]
             positions = self._coder.positions(cells, parts, rng)
             satisfied = self._coder.satisfy(self._coder.decode(cells, positions), conditions)

@@ -162,7 +162,10 @@ def naive_levels(column, coefficients):
 
 def naive_drawn(column, levels):
     """Return the probability to draw each cell, from the levels' probabilities."""
-    p = levels[list(column.level)] * np.exp(column.log_share) * column.drawable
+    level = np.array(column.level)
+    share = np.exp(column.log_share) * column.drawable
+    share /= np.maximum(np.bincount(level, share), 1e-300)[level]
+    p = levels[level] * share
     return p / p.sum()
 
 

@@ -551,7 +551,6 @@ def test_an_error_in_training_names_the_column(bad):
         ("days", [1]),
         ("durations", "word"),
         ("durations", pd.Timestamp("2024-01-01")),
-        ("boolean", "word"),
         ("unordered", [1]),
     ],
 )

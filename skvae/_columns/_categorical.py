@@ -12,7 +12,7 @@ from ._base import CellsBuilder, ColumnCoder
 # Categories with fewer training rows share a level, and so do those beyond the most frequent.
 _ROWS_OF_CATEGORY = 10
 _MOST_LEVELS = 200
-# What a category without any counts as.
+# What a level's categories without any count as together.
 _ROWS_OF_UNSEEN = 1.0
 
 
@@ -38,7 +38,7 @@ class CategoricalColumn(ColumnCoder):
             counts = counts.sort_values(ascending=False, kind="stable")
         elif not isinstance(values.dtype, pd.CategoricalDtype):
             counts = counts.sort_index()
-        self._index = pd.Index(counts.index)
+        self._index = pd.Index(counts.index.astype(object))
         n_rows = counts.to_numpy(dtype=float)
         is_frequent = (n_rows >= _ROWS_OF_CATEGORY) & (np.arange(len(n_rows)) < _MOST_LEVELS)
         n_alone = len(n_rows) if is_ordered else int(is_frequent.sum())
@@ -49,7 +49,7 @@ class CategoricalColumn(ColumnCoder):
         builder = CellsBuilder()
         for level in levels:
             builder.add_level(
-                counts=[n or _ROWS_OF_UNSEEN for n in level],
+                counts=[n or _ROWS_OF_UNSEEN / level.count(0.0) for n in level],
                 log_widths=[0.0] * len(level),
                 drawable=[n > 0 for n in level],
             )
@@ -62,13 +62,15 @@ class CategoricalColumn(ColumnCoder):
 
     def encode(self, values: Any) -> np.ndarray:
         is_missing = pd.isna(values).to_numpy()
-        cell = self._index.get_indexer(pd.Index(values[~is_missing], dtype=self._index.dtype))
+        cell = self._index.get_indexer(pd.Index(values[~is_missing].astype(object)))
         return self._with_missing(np.where(cell < 0, len(self._index), cell), is_missing)
 
     def decode(self, cell: np.ndarray, position: np.ndarray) -> Any:
         is_missing = cell >= len(self._index)
-        values = pd.Series(self._index.take(np.where(is_missing, 0, cell)))
-        return values.astype(object).mask(is_missing).astype(self.dtype)
+        if is_missing.all():
+            return pd.Series([None] * len(cell), dtype=object).astype(self.dtype)
+        values = pd.Series(self._index.take(np.where(is_missing, 0, cell)), dtype=object)
+        return values.mask(is_missing).astype(self.dtype)
 
     def from_estimates(self, estimates: np.ndarray) -> Any:
         return self.decode(estimates.astype(np.int64), np.zeros(len(estimates)))

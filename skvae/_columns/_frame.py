@@ -15,6 +15,7 @@ from ._categorical import CategoricalColumn
 from ._numeric import NumericColumn
 from ._units import units_of
 
+_INTEGERS_OF_FLOAT64 = 2.0**53
 KINDS = ("numeric", "categorical", "ordinal")
 
 
@@ -27,9 +28,9 @@ def as_frame(X: Any, estimator: Any) -> Any:
         If X is not two-dimensional, is empty, or has a column's name twice.
     """
     if not isinstance(X, pd.DataFrame):
-        return pd.DataFrame(
-            check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator)
-        )
+        names = getattr(X, "columns", None)
+        values = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator)
+        return pd.DataFrame(values, columns=None if names is None else list(names))
     if 0 in X.shape:
         raise ValueError(f"X has shape {X.shape}, but at least one row and one column is required.")
     if not X.columns.is_unique:
@@ -61,7 +62,11 @@ class FrameCoder:
         unknown = [name for name in kinds if name not in frame.columns]
         if unknown:
             raise ValueError(f"column_types names {unknown}, which X does not have.")
+        for name, kind in kinds.items():
+            if kind not in KINDS:
+                raise ValueError(f"column_types[{name!r}] must be one of {KINDS}; got {kind!r}.")
         self.names = frame.columns
+        self._dtypes = list(frame.dtypes)
         self.coders: list[ColumnCoder] = [
             _named(name, _coder, frame.iloc[:, j], kinds.get(name), missing_is_level)
             for j, name in enumerate(frame.columns)
@@ -86,11 +91,20 @@ class FrameCoder:
             coder.decode(cells[:, j].astype(np.int64), positions[:, j])
             for j, coder in enumerate(self.coders)
         ]
-        return pd.concat(columns, axis=1).set_axis(self.names, axis=1)
+        return self._table(columns)
 
     def from_estimates(self, estimates: np.ndarray) -> Any:
         """Return values as a frame, from numbers, and from cells of categories, (n, n_columns)."""
         columns = [coder.from_estimates(estimates[:, j]) for j, coder in enumerate(self.coders)]
+        return self._table(columns)
+
+    def _table(self, columns: list[Any]) -> Any:
+        """Return columns as a frame of the dtypes of the training data."""
+        for j, dtype in enumerate(self._dtypes):
+            if pd.api.types.is_object_dtype(
+                dtype
+            ):  # for which coders took the dtype that suits the values
+                columns[j] = columns[j].astype(object)
         return pd.concat(columns, axis=1).set_axis(self.names, axis=1)
 
     def fill(self, frame: Any, is_missing: np.ndarray, values: Any) -> Any:
@@ -161,6 +175,8 @@ def _coder(values: Any, kind: str | None, missing_is_level: bool) -> ColumnCoder
     """Return the coder of a column, of the kind that was given or that its dtype says."""
     if values.dtype == object:
         values = values.infer_objects()
+    if values.dtype.kind == "c":
+        raise ValueError("complex data not supported")
     is_category = isinstance(values.dtype, pd.CategoricalDtype)
     if kind is None:
         if is_category:
@@ -177,7 +193,14 @@ def _coder(values: Any, kind: str | None, missing_is_level: bool) -> ColumnCoder
         is_ordered = kind == "ordinal"
         return CategoricalColumn(values, is_ordered=is_ordered, missing_is_level=missing_is_level)
     units = units_of(values)
-    return NumericColumn(units, units.numbers(values), missing_is_level=missing_is_level)
+    numbers = units.numbers(values)
+    is_integer = pd.api.types.is_integer_dtype(values.dtype)
+    if is_integer and (np.abs(numbers) >= _INTEGERS_OF_FLOAT64).any():
+        raise ValueError(
+            "it has integers beyond 2**53, which floating point can't tell apart: make them "
+            "categorical, or drop them if they are identifiers"
+        )
+    return NumericColumn(units, numbers, missing_is_level=missing_is_level)
 
 
 def _named(name: Any, function: Callable[..., Any], *args: Any) -> Any:

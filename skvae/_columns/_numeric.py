@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._base import CellsBuilder, ColumnCoder
-from ._units import Units
+from ._units import Interval, Units
 
 # A value that this share of the rows has, and at least so many, is a level by itself.
 _SHARE_OF_VALUE = 1 / 1000
@@ -26,6 +26,8 @@ _REACH = 10.0 ** np.array([0, 1, 2, 4, 8, 16, 32, 64, 128])
 _MOST_LEVELS = 50
 _MOST_DECIMALS = 4
 _LARGEST = 1e300
+# So much may numbers be off what they are meant to be.
+_NEARLY = 1e-6
 _INTEGERS_OF_FLOAT64 = 2.0**53
 
 
@@ -58,7 +60,7 @@ class NumericColumn(ColumnCoder):
         self.units = units
         known = numbers[~np.isnan(numbers)]
         self.has_missing = missing_is_level and len(known) < len(numbers)
-        self._per_unit = _points_per_unit(known)  # 0 if numbers are not rounded
+        self._per_unit = _points_per_unit(known, units.precision)  # 0 if they are not rounded
         builder = CellsBuilder()
         self._left, self._right = self._cut(self._counted(known), builder)
         n_ordered = builder.n_levels
@@ -80,7 +82,9 @@ class NumericColumn(ColumnCoder):
         left, right = left[cell], right[cell]
         numbers = left + position * (right - left)
         if self._per_unit:
-            numbers = np.floor(numbers) / self._per_unit
+            numbers = np.minimum(np.floor(numbers), right - 1) / self._per_unit
+        else:  # rounding may have moved it to the next cell
+            numbers = np.where(right > left, np.minimum(numbers, np.nextafter(right, left)), left)
         return self.units.values(np.where(is_missing, np.nan, numbers))
 
     def from_estimates(self, estimates: np.ndarray) -> Any:
@@ -97,29 +101,44 @@ class NumericColumn(ColumnCoder):
     def parts(self, condition: Any) -> np.ndarray:
         parts = np.zeros((len(self.cells.level), 2))
         of_numbers = parts[: len(self._left)]
-        for low, high in self.units.bounds(condition):
-            if np.isnan(low):
+        width = self._right - self._left
+        is_value = width == 0
+        for interval in self._intervals(condition):
+            if math.isnan(interval.low):
                 parts[len(self._left) :] = [0, 1]
                 continue
-            low, high = self._counted(np.array([low, high]))
-            ends = np.array([low, high + 1 if self._per_unit else high])[:, None]
-            width = self._right - self._left
-            is_value = width == 0
-            width[is_value] = 1
-            part = ((ends - self._left) / width).clip(0, 1).T
-            part[is_value] = [0, 1]
-            part[is_value & ((self._left < low) | (self._left > high))] = 0
+            ends = np.array([interval.low, interval.high + (self._per_unit > 0)])[:, None]
+            part = ((ends - self._left) / np.where(is_value, 1, width)).clip(0, 1).T
+            part[is_value] = _within(self._left[is_value], interval)[:, None] * [0, 1]
             new = part[:, 1] > part[:, 0]
-            old = new & (of_numbers[:, 1] > of_numbers[:, 0])
-            hull = np.stack(
-                [np.minimum(part, of_numbers)[:, 0], np.maximum(part, of_numbers)[:, 1]], 1
-            )
+            both = new & (of_numbers[:, 1] > of_numbers[:, 0])
+            # Positions from one part to the other belong to neither: `satisfies` tells.
+            part[both, 0] = np.minimum(part, of_numbers)[both, 0]
+            part[both, 1] = np.maximum(part, of_numbers)[both, 1]
             of_numbers[new] = part[new]
-            of_numbers[old] = hull[old]
         return parts
 
     def satisfies(self, values: Any, condition: Any) -> np.ndarray:
-        return self.units.satisfies(values, condition)
+        numbers = self._counted(self.units.numbers(values))
+        satisfied = np.zeros(len(numbers), dtype=bool)
+        for interval in self._intervals(condition):
+            is_missing = math.isnan(interval.low)
+            satisfied |= np.isnan(numbers) if is_missing else _within(numbers, interval)
+        return satisfied
+
+    def _intervals(self, condition: Any) -> list[Interval]:
+        """Return intervals in the counted units, whose ends are possible values if rounded."""
+        intervals = self.units.intervals(condition)
+        if not self._per_unit:
+            return intervals
+        rounded = []
+        for low, high, has_low, has_high in intervals:
+            low, high = low * self._per_unit, high * self._per_unit
+            first = np.ceil(low - _NEARLY) if has_low else np.floor(low + _NEARLY) + 1
+            last = np.floor(high + _NEARLY) if has_high else np.ceil(high - _NEARLY) - 1
+            if not first > last:
+                rounded.append(Interval(first, last, True, True))
+        return rounded
 
     def _counted(self, numbers: np.ndarray) -> np.ndarray:
         return np.rint(numbers * self._per_unit) if self._per_unit else numbers
@@ -143,8 +162,10 @@ class NumericColumn(ColumnCoder):
         """Return cells that cover the whole line, those without training values put in."""
         first, last = seen[0], seen[-1]
         start, stop = first.left, self._end(last)
-        spread = max(stop - start, 1e-3 * max(abs(start), abs(stop)), 1 / _LARGEST)
-        reach = np.minimum(spread * _REACH, _LARGEST)
+        spread = 2 * min(stop / 2 - start / 2, _LARGEST)
+        spread = max(spread, 1e-3 * max(abs(start), abs(stop)), 1 / _LARGEST)
+        with np.errstate(over="ignore"):
+            reach = np.minimum(spread * _REACH, _LARGEST)
         reach = np.ceil(reach) if self._per_unit else reach
         n_rows = _ROWS_OF_GAP * 0.5 ** np.arange(1, len(reach) + 1)
         below = pairwise([*(start - reach[::-1]), start])
@@ -183,7 +204,7 @@ def _seen_cells(known: np.ndarray, *, is_rounded: bool) -> list[_Cell]:
                 low, high = values[part[0]], values[part[-1]]
                 if is_rounded:
                     high += 1
-                elif low < high:
+                elif low < high or not alone[part[0]]:
                     high = np.nextafter(high, np.inf)
                 cells.append(_Cell(low, high, counts[part].sum(), level, True))
             level += 1
@@ -200,23 +221,44 @@ def _split(index: np.ndarray, counts: np.ndarray, n_rows: float, most: int) -> l
 
 
 def _meeting(cells: list[_Cell], is_rounded: bool) -> list[_Cell]:
-    """Let neighbouring cells of more than one value meet half-way."""
+    """Let neighbouring cells that are not single values meet half-way.
+
+    One that holds a single number by chance gets some width from the gaps beside it.
+    """
     lefts, rights = ([*ends] for ends in zip(*((c.left, c.right) for c in cells), strict=True))
     width = 1 if is_rounded else 0
     for i, (cell, following) in enumerate(pairwise(cells)):
         if cell.right - cell.left > width and following.right - following.left > width:
             middle = cell.right + (following.left - cell.right) / 2
             rights[i] = lefts[i + 1] = math.floor(middle) if is_rounded else middle
+    if not is_rounded:
+        for i, cell in enumerate(cells):
+            if cell.right == np.nextafter(cell.left, np.inf):
+                if lefts[i] == cell.left and i > 0:
+                    lefts[i] = (cell.left + rights[i - 1]) / 2
+                if rights[i] == cell.right and i < len(cells) - 1:
+                    rights[i] = (cell.right + lefts[i + 1]) / 2
     ends = zip(cells, lefts, rights, strict=True)
     return [cell._replace(left=left, right=right) for cell, left, right in ends]
 
 
-def _points_per_unit(numbers: np.ndarray) -> float:
-    """Return the smallest of 1, 10, 100, ... in whose inverse all numbers are whole, or 0."""
+def _within(numbers: np.ndarray, interval: Interval) -> np.ndarray:
+    """Return which numbers are in the interval; NaN is in none."""
+    above = numbers >= interval.low if interval.has_low else numbers > interval.low
+    below = numbers <= interval.high if interval.has_high else numbers < interval.high
+    return above & below
+
+
+def _points_per_unit(numbers: np.ndarray, precision: float) -> float:
+    """Return the smallest of 1, 10, 100, ... in whose inverse all numbers are whole, or 0.
+
+    `precision` is the relative rounding error of the numbers.
+    """
     for decimals in range(_MOST_DECIMALS + 1):
         points = 10.0**decimals
         if not (np.abs(numbers) < _INTEGERS_OF_FLOAT64 / points).all():
             return 0.0
-        if (np.rint(numbers * points) / points == numbers).all():
+        error = np.abs(np.rint(numbers * points) / points - numbers)
+        if (error <= precision * np.abs(numbers)).all():
             return points
     return 0.0

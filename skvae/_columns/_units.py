@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import Any
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 # Of points in time, and in microseconds.
 _TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
+
+
+class Interval(NamedTuple):
+    """Numbers between two, or NaN, which stands for missing values."""
+
+    low: float
+    high: float
+    has_low: bool
+    has_high: bool
 
 
 class Units(ABC):
@@ -19,9 +30,12 @@ class Units(ABC):
     ----------
     size : int
         Of a unit: 1 for numbers, and in microseconds for times.
+    precision : float
+        Relative rounding error of the numbers, beyond that of float64.
     """
 
     size: int = 1
+    precision: float = 0.0
 
     @abstractmethod
     def numbers(self, values: Any) -> np.ndarray:
@@ -31,26 +45,19 @@ class Units(ABC):
     def values(self, numbers: np.ndarray) -> Any:
         """Return numbers as a Series of the column's dtype."""
 
-    def bounds(self, condition: Any) -> list[tuple[float, float]]:
-        """Return intervals that hold all numbers that satisfy the condition; NaN if missing."""
+    def intervals(self, condition: Any) -> list[Interval]:
+        """Return intervals of numbers that satisfy the condition; of NaN for missing ones."""
         if isinstance(condition, pd.Interval):
-            ends = pd.Series([condition.left, condition.right])
-            low, high = self.numbers(ends).tolist()
-            return [(low, high)]
+            low, high = self._number(condition.left), self._number(condition.right)
+            return [Interval(low, high, condition.closed_left, condition.closed_right)]
         choices = list(condition) if pd.api.types.is_list_like(condition) else [condition]
-        return [(number, number) for number in self.numbers(pd.Series(choices)).tolist()]
+        numbers = [self._number(choice) for choice in choices]
+        return [Interval(number, number, True, True) for number in numbers]
 
-    def satisfies(self, values: Any, condition: Any) -> np.ndarray:
-        """Return which values satisfy the condition, (n,)."""
-        numbers = self.numbers(values)
-        satisfied = np.zeros(len(numbers), dtype=bool)
-        for low, high in self.bounds(condition):
-            satisfied |= (numbers >= low) & (numbers <= high)
-            satisfied |= np.isnan(numbers) & np.isnan(low)
-            if isinstance(condition, pd.Interval):
-                satisfied &= (numbers > low) | condition.closed_left
-                satisfied &= (numbers < high) | condition.closed_right
-        return satisfied
+    def _number(self, value: Any) -> float:
+        if isinstance(value, Real) and math.isinf(value):
+            return float(value)
+        return float(self.numbers(pd.Series([value]))[0])
 
 
 class Numbers(Units):
@@ -58,6 +65,13 @@ class Numbers(Units):
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
+        plain = getattr(dtype, "numpy_dtype", dtype)
+        if plain in (np.float16, np.float32):
+            self.precision = float(np.finfo(plain).eps)
+
+    def _number(self, value: Any) -> float:
+        number = super()._number(value)
+        return float(np.float32(number)) if self.precision else number
 
     def numbers(self, values: Any) -> np.ndarray:
         numbers = pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan)
@@ -74,6 +88,8 @@ class Numbers(Units):
 
 class Times(Units):
     """Points in time or durations, in the largest unit of which all are multiples.
+
+    Units go down to microseconds. Of points in a time zone, what clocks there show counts.
 
     Parameters
     ----------
@@ -94,8 +110,9 @@ class Times(Units):
             stamps = pd.to_timedelta(values).to_numpy(dtype="timedelta64[us]")
         else:
             times = pd.to_datetime(values)
-            if times.dt.tz is not None:
-                times = times.dt.tz_convert("UTC").dt.tz_localize(None)
+            if times.dt.tz is not None:  # what clocks on the wall showed
+                zone = getattr(self.dtype, "tz", None) or "UTC"
+                times = times.dt.tz_convert(zone).dt.tz_localize(None)
             stamps = times.to_numpy(dtype="datetime64[us]")
         return stamps.astype(np.int64)
 
@@ -110,7 +127,10 @@ class Times(Units):
             micros.astype("timedelta64[us]" if self.is_duration else "datetime64[us]")
         )
         if getattr(self.dtype, "tz", None) is not None:
-            stamps = stamps.dt.tz_localize("UTC")
+            is_summer = np.ones(len(stamps), dtype=bool)  # of hours that clocks show twice
+            stamps = stamps.dt.tz_localize(
+                self.dtype.tz, ambiguous=is_summer, nonexistent="shift_forward"
+            )
         return stamps.astype(self.dtype).mask(is_missing)
 
 

@@ -137,7 +137,10 @@ class Histogram(Likelihood):
         for j, column in enumerate(self.columns):
             tables[f"log_marginal_{j}"] = column.log_marginal()
             tables[f"basis_{j}"] = column.basis()
-            tables[f"drawn_share_{j}"] = share[j].exp() * torch.tensor(column.drawable)
+            drawn = share[j].exp() * torch.tensor(column.drawable)
+            of_level = torch.zeros(column.n_levels, dtype=drawn.dtype)
+            of_level = of_level.index_add_(0, torch.tensor(column.level), drawn)
+            tables[f"drawn_share_{j}"] = drawn / of_level.clamp_min(1e-300)[list(column.level)]
         return tables
 
     def encoder_width(self, n_features: int) -> int:
@@ -165,7 +168,9 @@ class Histogram(Likelihood):
         per_column = self.split(params["coefficients"])
         log_p = torch.cat([self.log_p(j, c, params) for j, c in enumerate(per_column)], -1)
         log_density = params["log_density"].to(log_p.dtype)[self._cell(x, params)]
-        return log_p.gather(-1, level.expand(*log_p.shape[:-1], -1)) + log_density
+        shape = torch.broadcast_shapes(log_p.shape[:-1], level.shape[:-1])
+        of_level = log_p.expand(*shape, -1).gather(-1, level.expand(*shape, -1))
+        return of_level + log_density
 
     def mean(self, params: Parameters) -> Tensor:
         """Return the middle cells: see `middle`."""
@@ -219,7 +224,8 @@ class Histogram(Likelihood):
     @staticmethod
     def draw(p: Tensor, generator: Generator) -> Tensor:
         """Draw cells, (...), from their probabilities up to a factor, (..., n_cells)."""
-        p = p.clamp_min(0) + torch.finfo(p.dtype).tiny * (p.sum(-1, keepdim=True) == 0)
+        # Where nothing is possible, anything is as good: callers know of it.
+        p = torch.where(p.sum(-1, keepdim=True) > 0, p, 1.0)
         flat = p.reshape(-1, p.shape[-1])
         return torch.multinomial(flat, 1, generator=generator).view(p.shape[:-1]).to(p.dtype)
 
