@@ -40,19 +40,14 @@ class AutoregressiveVAE(VAE):
         super().__init__(config, generator)
         if not config.autoregressive:
             return
-        likelihood, d, k, width = (
-            self.likelihood,
-            config.n_features,
-            config.latent_dim,
-            _CONTEXT_WIDTH,
-        )
-        n_levels = sum(column.n_levels for column in likelihood.columns)
-        self.of_code = nn.Parameter(torch.randn(k, width, generator=generator) / math.sqrt(k))
-        self.of_level = nn.Parameter(
-            torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
-        )
+        d, k, width = config.n_features, config.latent_dim, _CONTEXT_WIDTH
+        n_levels = sum(column.n_levels for column in self.likelihood.columns)
+        n_coefficients = self.likelihood.decoder_width(d)
+        of_code = torch.randn(k, width, generator=generator) / math.sqrt(k)
+        of_level = torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
+        self.of_code, self.of_level = nn.Parameter(of_code), nn.Parameter(of_level)
         self.of_column = nn.Parameter(torch.zeros(d, width))
-        self.to_coefficients = nn.Parameter(torch.zeros(likelihood.decoder_width(d), width))
+        self.to_coefficients = nn.Parameter(torch.zeros(n_coefficients, width))
         self.widest = max(self.widest, d * width)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:

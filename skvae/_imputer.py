@@ -405,9 +405,12 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
 
     def _finished_frame(self, X: Any, filled: Any) -> Any:
         if self.keep_empty_features:
-            filled = X.copy().assign(**dict(filled.items()))
+            narrow, filled = filled, X.copy()
+            for name, column in narrow.items():
+                filled[name] = column
         if self.add_indicator:
             is_missing = self.indicator_.transform(self._as_array(X, reset=False)).astype(int)
-            names = self.get_feature_names_out()[-is_missing.shape[1] :]
-            filled = filled.assign(**dict(zip(names, is_missing.T, strict=True)))
+            names = self.indicator_.get_feature_names_out(_check_feature_names_in(self))
+            for name, column in zip(names, is_missing.T, strict=True):
+                filled[name] = column
         return filled

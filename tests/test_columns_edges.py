@@ -203,7 +203,8 @@ def test_log_prob_broadcasts_rows_of_parameters():
 def test_polars_frames_have_names():
     pl = pytest.importorskip("polars")
     vae = TabularVAE(**FAST).fit(pl.DataFrame({"n": [1, 2] * 20}))
-    vae.sample(2, conditions={"n": 1})
+    assert vae.feature_names_in_.tolist() == ["n"]
+    assert (vae.sample(20, conditions={"n": 1}, random_state=0) == 1).all()
 
 
 def test_a_number_of_one_row_is_no_mass():

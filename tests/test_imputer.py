@@ -378,6 +378,17 @@ def test_mixed_tables_with_empty_columns_and_an_indicator(mixed):
     assert filled["nothing"].isna().all()
 
 
+def test_mixed_tables_may_have_names_that_are_no_strings_and_an_indicator_of_nothing(mixed):
+    holes = mixed[1].assign(nothing=None)
+    numbered = holes.set_axis(range(holes.shape[1]), axis=1)
+    params = {**MIXED, "max_iter": 2, "keep_empty_features": True}
+    filled = VAEImputer(**params).fit_transform(numbered)
+    assert list(filled) == list(numbered)
+    whole = mixed[0].set_axis(range(mixed[0].shape[1]), axis=1)
+    imputer = VAEImputer(**params, add_indicator=True).fit(whole)
+    pd.testing.assert_frame_equal(imputer.transform(whole), whole)
+
+
 def test_mixed_imputers_survive_pickling_and_searches_know_their_score(mixed, mixed_imputer):
     _, holes, _ = mixed
     restored = pickle.loads(pickle.dumps(mixed_imputer))

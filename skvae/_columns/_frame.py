@@ -13,9 +13,8 @@ from .._likelihoods import Histogram
 from ._base import ColumnCoder
 from ._categorical import CategoricalColumn
 from ._numeric import NumericColumn
-from ._units import units_of
+from ._units import INTEGERS_OF_FLOAT64, units_of
 
-_INTEGERS_OF_FLOAT64 = 2.0**53
 KINDS = ("numeric", "categorical", "ordinal")
 
 
@@ -101,9 +100,8 @@ class FrameCoder:
     def _table(self, columns: list[Any]) -> Any:
         """Return columns as a frame of the dtypes of the training data."""
         for j, dtype in enumerate(self._dtypes):
-            if pd.api.types.is_object_dtype(
-                dtype
-            ):  # for which coders took the dtype that suits the values
+            # Of objects, coders took the dtype that suits the values.
+            if pd.api.types.is_object_dtype(dtype):
                 columns[j] = columns[j].astype(object)
         return pd.concat(columns, axis=1).set_axis(self.names, axis=1)
 
@@ -195,7 +193,7 @@ def _coder(values: Any, kind: str | None, missing_is_level: bool) -> ColumnCoder
     units = units_of(values)
     numbers = units.numbers(values)
     is_integer = pd.api.types.is_integer_dtype(values.dtype)
-    if is_integer and (np.abs(numbers) >= _INTEGERS_OF_FLOAT64).any():
+    if is_integer and (np.abs(numbers) >= INTEGERS_OF_FLOAT64).any():
         raise ValueError(
             "it has integers beyond 2**53, which floating point can't tell apart: make them "
             "categorical, or drop them if they are identifiers"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._base import CellsBuilder, ColumnCoder
-from ._units import Interval, Units
+from ._units import INTEGERS_OF_FLOAT64, Interval, Units
 
 # A value that this share of the rows has, and at least so many, is a level by itself.
 _SHARE_OF_VALUE = 1 / 1000
@@ -28,7 +28,6 @@ _MOST_DECIMALS = 4
 _LARGEST = 1e300
 # So much may numbers be off what they are meant to be.
 _NEARLY = 1e-6
-_INTEGERS_OF_FLOAT64 = 2.0**53
 
 
 class _Cell(NamedTuple):
@@ -256,7 +255,7 @@ def _points_per_unit(numbers: np.ndarray, precision: float) -> float:
     """
     for decimals in range(_MOST_DECIMALS + 1):
         points = 10.0**decimals
-        if not (np.abs(numbers) < _INTEGERS_OF_FLOAT64 / points).all():
+        if not (np.abs(numbers) < INTEGERS_OF_FLOAT64 / points).all():
             return 0.0
         error = np.abs(np.rint(numbers * points) / points - numbers)
         if (error <= precision * np.abs(numbers)).all():

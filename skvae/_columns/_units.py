@@ -14,6 +14,10 @@ import pandas as pd
 _TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 
 
+# Below it, float64 holds every integer.
+INTEGERS_OF_FLOAT64 = 2.0**53
+
+
 class Interval(NamedTuple):
     """Numbers between two, or NaN, which stands for missing values."""
 

@@ -26,7 +26,8 @@ class Likelihood(ABC):
 
     Subclasses are frozen dataclasses. Tensor arguments carry rows first and columns
     last; `params` maps each name in `parameters` to a tensor that broadcasts against
-    ``(..., n, d)``. Everything is in the likelihood's own units: the module converts.
+    ``(..., n, d)``, or, of "row" ones, as wide as `decoder_width` says. Everything is in the
+    likelihood's own units: the module converts.
 
     Attributes
     ----------

@@ -242,26 +242,21 @@ def _correlation_ratio(number: np.ndarray, category: np.ndarray) -> float:
     ranks, group = stats.rankdata(number[known]), category[known]
     sizes = np.bincount(group)
     means = np.bincount(group, ranks) / np.maximum(sizes, 1)
-    explained = (sizes * np.square(means - ranks.mean())).sum() / np.square(
-        ranks - ranks.mean()
-    ).sum()
-    return float(np.sqrt(min(explained, 1.0)))
+    between = (sizes * np.square(means - ranks.mean())).sum() / len(ranks)
+    return float(np.sqrt(min(between / ranks.var(), 1.0)))
 
 
 def _cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    counts = np.zeros((a.max() + 1, b.max() + 1))
-    np.add.at(counts, (a, b), 1)
+    counts = stats.contingency.crosstab(a, b).count
     if min(counts.shape) < 2:
         return 0.0
-    return float(stats.contingency.association(counts.astype(int), method="cramer"))
+    return float(stats.contingency.association(counts, method="cramer"))
 
 
 def _mean_difference(first: DataFrame, second: DataFrame) -> float:
     """Return the mean size of the difference over pairs of columns."""
-    pairs = np.tril_indices(len(first), -1)
-    return (
-        float(np.abs(first.to_numpy() - second.to_numpy())[pairs].mean()) if len(pairs[0]) else 0.0
-    )
+    below = (first - second).to_numpy()[np.tril_indices(len(first), -1)]
+    return float(np.abs(below).mean()) if len(below) else 0.0
 
 
 def _predictions(
