@@ -8,6 +8,7 @@ from ._likelihoods import (
     Likelihood,
     NegativeBinomial,
     Poisson,
+    StudentT,
 )
 from ._outlier_detector import VAEOutlierDetector
 from ._tabular import TabularVAE
@@ -22,6 +23,7 @@ __all__ = [
     "Likelihood",
     "NegativeBinomial",
     "Poisson",
+    "StudentT",
     "TabularVAE",
     "VAEImputer",
     "VAEOutlierDetector",

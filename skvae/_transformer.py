@@ -41,10 +41,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     image_shape : tuple of int, default=None
         (height, width) or (channels, height, width) of the image in a row of X, for "conv".
     likelihood : str or Likelihood, default="gaussian"
-        Distribution of a row given its code: "gaussian" for real numbers on any scale;
-        "bernoulli" or "continuous_bernoulli" for values in [0, 1]; "poisson" or
-        "negative_binomial" for counts. An object such as ``Gaussian(noise="shared")`` sets
-        options.
+        Distribution of a row given its code: "gaussian" for real numbers on any scale,
+        "student_t" if some are far out; "bernoulli" or "continuous_bernoulli" for values in
+        [0, 1]; "poisson" or "negative_binomial" for counts. An object such as
+        ``Gaussian(noise="shared")`` sets options.
     beta : float, default=1.0
         Weight of the KL term in training.
     kl_warmup : float, default=0.0

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import Gaussian, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
+from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._inference import answer_dtype
 from skvae._validation import validate_rows
 
@@ -38,6 +38,7 @@ ESTIMATORS = [
     VAETransformer(likelihood=Gaussian("shared"), **SMALL),
     VAETransformer(likelihood=Gaussian("row"), **SMALL),
     VAETransformer(likelihood=Gaussian(0.5), **SMALL),
+    VAETransformer(likelihood=StudentT(df=2), **SMALL),
     VAETransformer(3, hidden_layer_sizes=(), max_iter=5),
     VAETransformer(early_stopping=True, validation_fraction=0.5, **SMALL),
     VAEImputer(max_iter=5, n_importance_samples=20),

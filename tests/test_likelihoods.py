@@ -21,6 +21,7 @@ from skvae import (
     Likelihood,
     NegativeBinomial,
     Poisson,
+    StudentT,
     VAETransformer,
 )
 from skvae._likelihoods import LIKELIHOODS, Marginals, resolve_likelihood
@@ -36,6 +37,10 @@ ALL = [
     Gaussian("shared"),
     Gaussian("row"),
     Gaussian(0.7),
+    StudentT(),
+    StudentT("shared", floor=0.5, df=1.5),
+    StudentT("row", df=30),
+    StudentT(0.7, df=2),
     Bernoulli(),
     ContinuousBernoulli(),
     Poisson(),
@@ -87,7 +92,7 @@ def unit_interval_quadrature() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_fixed_gaussian_log_prob_is_the_normal_density():
     x, mean, std = np.linspace(-4, 9, 14), np.linspace(-3, 3, 14), np.geomspace(0.01, 50, 14)
-    params = {"mean": torch.from_numpy(mean), "log_std": torch.from_numpy(np.log(std))}
+    params = {"mean": torch.from_numpy(mean), "log_noise": torch.from_numpy(np.log(std))}
     actual = Gaussian(1.0).log_prob(torch.from_numpy(x), params)
     assert_allclose(actual, stats.norm.logpdf(x, mean, std), rtol=1e-12)
 
@@ -97,7 +102,7 @@ def test_learned_gaussian_log_prob_is_the_normal_density_at_the_bounded_std(nois
     likelihood = Gaussian(noise)
     params = draw_params(likelihood, 6, 4)
     x = draw_rows(likelihood, 6, 4)
-    std = torch.exp(soft_bound(params["log_std"], 7.0))
+    std = torch.exp(soft_bound(params["log_noise"], 7.0))
     expected = stats.norm.logpdf(x, params["mean"], std)
     assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-12)
 
@@ -107,18 +112,53 @@ def test_noise_with_a_floor_is_that_of_both_together(noise):
     likelihood = Gaussian(noise, floor=0.7)
     params = draw_params(likelihood, 6, 4)
     x = draw_rows(likelihood, 6, 4)
-    learned = torch.exp(soft_bound(params["log_std"], 7.0))
+    learned = torch.exp(soft_bound(params["log_noise"], 7.0))
     expected = stats.norm.logpdf(x, params["mean"], (learned.square() + 0.49).sqrt())
     assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-12)
-    lowest = {**params, "log_std": torch.full_like(params["log_std"], -1e30)}
-    assert_allclose(likelihood.log_std(lowest).exp(), np.full(lowest["log_std"].shape, 0.7), 1e-5)
+    lowest = {**params, "log_noise": torch.full_like(params["log_noise"], -1e30)}
+    assert_allclose(
+        likelihood.log_noise(lowest).exp(), np.full(lowest["log_noise"].shape, 0.7), 1e-5
+    )
 
 
 @pytest.mark.parametrize("log_std", [-1e30, 1e30])
 def test_learned_gaussian_density_stays_finite_however_far_its_scale_runs_away(log_std):
-    params = {"mean": f64(0.0), "log_std": f64(log_std)}
+    params = {"mean": f64(0.0), "log_noise": f64(log_std)}
     log_prob = Gaussian().log_prob(f64(0.0), params)
     assert_allclose(log_prob, [-0.5 * math.log(2 * math.pi) - math.copysign(7, log_std)])
+
+
+@pytest.mark.parametrize("df", [1.001, 1.5, 4, 30.0, 1e6])
+def test_student_t_log_prob_is_that_of_scipy(df):
+    x, mean, scale = np.linspace(-40, 90, 14), np.linspace(-3, 3, 14), np.geomspace(0.01, 50, 14)
+    params = {"mean": torch.from_numpy(mean), "log_noise": torch.from_numpy(np.log(scale))}
+    actual = StudentT(1.0, df=df).log_prob(torch.from_numpy(x), params)
+    assert_allclose(actual, stats.t.logpdf(x, df, mean, scale), rtol=1e-9)
+
+
+@pytest.mark.parametrize("noise", ["feature", "shared", "row"])
+def test_learned_noise_of_student_t_is_that_of_the_gaussian(noise):
+    likelihood = StudentT(noise, floor=0.7, df=3)
+    params, x = draw_params(likelihood, 6, 4), draw_rows(likelihood, 6, 4)
+    scale = Gaussian(noise, floor=0.7).log_noise(params).exp()
+    expected = stats.t.logpdf(x, 3, params["mean"], scale)
+    assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-12)
+
+
+def test_student_t_of_many_degrees_of_freedom_is_the_gaussian():
+    params, x = {"mean": f64(1, 2, 3), "log_noise": f64(-1, 0, 1)}, f64(0, 0, 0)
+    expected = Gaussian().log_prob(x, params)
+    assert_allclose(StudentT(df=1e6).log_prob(x, params), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("x", [1e6, 1e15])
+def test_student_t_costs_far_values_the_log_of_their_distance(x):
+    params = {"mean": torch.zeros(1), "log_noise": torch.zeros(1)}
+    x = torch.tensor([x], requires_grad=True)
+    log_prob = StudentT(df=3).log_prob(x, params)
+    assert_allclose(log_prob.item(), stats.t.logpdf(x.item(), 3), rtol=1e-6)
+    log_prob.backward()
+    assert_allclose(x.grad, -4 / x.detach(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("x", [0.0, 1.0])
@@ -290,13 +330,18 @@ def continuous_bernoulli_var(eta: torch.Tensor) -> torch.Tensor:
 SAMPLED = {
     "gaussian": (
         Gaussian(),
-        {"mean": f64(-5, 0, 3), "log_std": f64(-1, 0, 1)},
+        {"mean": f64(-5, 0, 3), "log_noise": f64(-1, 0, 1)},
         torch.exp(2 * soft_bound(f64(-1, 0, 1), 7.0)),
     ),
     "gaussian_fixed": (
         Gaussian(2.0),
-        {"mean": f64(-5, 0, 3), "log_std": f64(math.log(2))[0]},
+        {"mean": f64(-5, 0, 3), "log_noise": f64(math.log(2))[0]},
         f64(4, 4, 4),
+    ),
+    "student_t": (
+        StudentT(df=12),
+        {"mean": f64(-5, 0, 3), "log_noise": f64(-1, 0, 1)},
+        torch.exp(2 * soft_bound(f64(-1, 0, 1), 7.0)) * 12 / 10,
     ),
     "bernoulli": (
         Bernoulli(),
@@ -359,6 +404,13 @@ def test_samples_come_from_the_given_generator_alone(likelihood, params, var):
     assert not torch.equal(draw_samples(likelihood, params, 50, seed=4), first)
 
 
+@pytest.mark.parametrize("df", [1.2, 4])
+def test_student_t_samples_follow_its_distribution_function(df):
+    params = {"mean": f64(3.0), "log_noise": torch.tensor(math.log(2.0)).double()}
+    x = draw_samples(StudentT(1.0, df=df), params, 5000)[:, 0]
+    assert stats.kstest(x.numpy(), stats.t(df, 3, 2).cdf).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("eta", [-30.0, -1.01e-3, -0.99e-3, 0.0, 0.05, 2.0])
 def test_continuous_bernoulli_samples_follow_its_distribution_function(eta):
     x = draw_samples(ContinuousBernoulli(), {"logits": f64(eta)}, 5000)[:, 0]
@@ -401,6 +453,7 @@ def marginals(mean, var, n_samples=10**12, scale=1.0) -> Marginals:
         (Gaussian("shared"), [-3, 0, 8]),
         (Gaussian("row"), [-3, 0, 8]),
         (Gaussian(0.2), [-3, 0, 8]),
+        (StudentT(), [-3, 0, 8]),
         (Bernoulli(), [1e-3, 0.5, 0.9]),
         (ContinuousBernoulli(), [0.03, 0.3, 0.5, 0.97]),
         (Poisson(), [1e-3, 1, 300]),
@@ -432,7 +485,7 @@ def test_start_is_finite_for_a_column_at_the_very_edge_of_the_support(likelihood
 
 def test_gaussian_starts_at_one_standard_deviation_of_its_units():
     for noise in ("feature", "shared", "row"):
-        log_std = Gaussian(noise).start(marginals([0, 0], [1, 1]))["log_std"]
+        log_std = Gaussian(noise).start(marginals([0, 0], [1, 1]))["log_noise"]
         assert log_std.eq(0).all()
 
 
@@ -440,12 +493,12 @@ def test_gaussian_starts_there_whatever_its_floor_allows():
     for floor, start in ((0.3, 1.0), (0.9, 1.0), (2.0, math.hypot(2.0, 0.1))):
         likelihood = Gaussian(floor=floor)
         params = likelihood.start(marginals([0, 0], [1, 1]))
-        assert_allclose(likelihood.log_std(params).exp(), [start] * 2, rtol=1e-9)
+        assert_allclose(likelihood.log_noise(params).exp(), [start] * 2, rtol=1e-9)
 
 
 def test_fixed_gaussian_starts_at_the_noise_in_the_units_of_the_data():
     params = Gaussian(0.5).start(marginals([0, 0], [1, 1], scale=4.0))
-    assert_allclose(params["log_std"].exp() * 4.0, 0.5, rtol=1e-14)
+    assert_allclose(params["log_noise"].exp() * 4.0, 0.5, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dispersion", ["feature", "row"])
@@ -492,6 +545,8 @@ def test_start_gives_each_parameter_a_shape_that_fits_its_share(likelihood):
         (Gaussian("row"), "feature"),
         (Gaussian("shared"), "shared"),
         (Gaussian(0.1), "shared"),
+        (StudentT(), "feature"),
+        (StudentT(0.1), "shared"),
         (Bernoulli(), None),
         (ContinuousBernoulli(), None),
         (Poisson(), None),
@@ -499,7 +554,7 @@ def test_start_gives_each_parameter_a_shape_that_fits_its_share(likelihood):
     ],
     ids=repr,
 )
-def test_only_gaussian_columns_are_standardised(likelihood, expected):
+def test_only_real_columns_are_standardised(likelihood, expected):
     assert likelihood.standardize == expected
 
 
@@ -508,7 +563,7 @@ def test_only_gaussian_columns_are_standardised(likelihood, expected):
     [
         ([Bernoulli(), ContinuousBernoulli()], [0, 0.5, 1, 1 + 1e-7], [-0.1, 1.1, 255]),
         ([Poisson(), NegativeBinomial()], [0, 1, 1000], [-1, 0.5]),
-        ([Gaussian()], [-1e30, 0, 1e30], [math.nan]),
+        ([Gaussian(), StudentT()], [-1e30, 0, 1e30], [math.nan]),
     ],
 )
 def test_support_holds_what_the_likelihood_can_explain_and_nothing_else(
@@ -530,19 +585,31 @@ def test_encoder_sees_counts_on_a_log_scale_and_all_else_as_it_is():
 # ---- Likelihoods as values -----------------------------------------------------------
 
 
+noisy = pytest.mark.parametrize("kind", [Gaussian, StudentT])
+
+
+@noisy
 @pytest.mark.parametrize("noise", ["column", "", 0, 0.0, -1, math.inf, math.nan, True])
-def test_gaussian_refuses_a_noise_it_does_not_know(noise):
-    with pytest.raises(ValueError, match=r"Gaussian\(noise=\.\.\.\) must be") as error:
-        Gaussian(noise)
+def test_real_likelihood_refuses_a_noise_it_does_not_know(kind, noise):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}\(noise=\.\.\.\) must be") as error:
+        kind(noise)
     assert repr(noise) in str(error.value)
 
 
+@noisy
 @pytest.mark.parametrize("floor", [-0.1, math.inf, math.nan, True, "low"])
-def test_gaussian_refuses_a_floor_it_does_not_know(floor):
-    with pytest.raises(ValueError, match=r"Gaussian\(floor=\.\.\.\) must be"):
-        Gaussian(floor=floor)
+def test_real_likelihood_refuses_a_floor_it_does_not_know(kind, floor):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}\(floor=\.\.\.\) must be"):
+        kind(floor=floor)
     with pytest.raises(ValueError, match="0 if the noise is fixed"):
-        Gaussian(0.5, floor=0.1)
+        kind(0.5, floor=0.1)
+
+
+@pytest.mark.parametrize("df", [1, 0, -3, 1e7, math.inf, math.nan, True, "4", None])
+def test_student_t_refuses_degrees_of_freedom_it_does_not_know(df):
+    with pytest.raises(ValueError, match=r"StudentT\(df=\.\.\.\) must be") as error:
+        StudentT(df=df)
+    assert repr(df) in str(error.value)
 
 
 @pytest.mark.parametrize("dispersion", ["cell", "", 1.0, None])
@@ -584,6 +651,7 @@ def test_clone_of_an_estimator_holds_an_equal_likelihood(likelihood):
     ("name", "expected"),
     [
         ("gaussian", Gaussian()),
+        ("student_t", StudentT()),
         ("bernoulli", Bernoulli()),
         ("continuous_bernoulli", ContinuousBernoulli()),
         ("poisson", Poisson()),

@@ -149,7 +149,7 @@ def test_log_likelihood_is_the_normal_density_in_the_units_of_the_data(noise):
     z = normal(5, LATENT_DIM, seed=1)
     module = build(Gaussian(noise)).double()
     module.start_at(5, X.mean(0), X.var(0))
-    log_std = module.decode(z)["log_std"]
+    log_std = module.decode(z)["log_noise"]
     std = soft_bound(log_std, 7.0).exp() * module.scale if isinstance(noise, str) else noise
     expected = stats.norm.logpdf(X, module.mean(z), std).sum(1)
     assert_allclose(module.log_likelihood(module.standardize(X), z), expected, rtol=1e-11)
@@ -180,7 +180,7 @@ def test_decoder_outputs_are_one_block_of_features_per_parameter():
     mean, log_std = (module.decoder(z) + module.bias.reshape(-1)).split(N_FEATURES, dim=1)
     params = module.decode(z)
     torch.testing.assert_close(params["mean"], mean)
-    torch.testing.assert_close(params["log_std"], log_std)
+    torch.testing.assert_close(params["log_noise"], log_std)
 
 
 # ---- Start values --------------------------------------------------------------------

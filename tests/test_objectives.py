@@ -182,7 +182,7 @@ def solved_linear_vae(noise: float | str) -> tuple[VAE, multivariate_normal]:
     decoder.weight.copy_(W)
     module.bias.copy_(b[None])
     log_std = torch.tensor(math.log(std), dtype=torch.float64)
-    module.free["log_std"].copy_(
+    module.free["log_noise"].copy_(
         soft_bound_inverse(log_std, 7.0) if isinstance(noise, str) else log_std
     )
     to_mean = W.T / std**2 / M[:, None]
@@ -246,7 +246,7 @@ def test_contribution_of_a_feature_is_its_expected_log_likelihood():
     z = module.encode(x).at(eps.unsqueeze(1))
     joint, log_posterior = joint_and_posterior(module, x, z)
     params = module.decode(z)
-    of_features = D.Normal(params["mean"], module.likelihood.log_std(params).exp()).log_prob(x)
+    of_features = D.Normal(params["mean"], module.likelihood.log_noise(params).exp()).log_prob(x)
     of_features = of_features - module.scale.log()
     weights = torch.softmax(joint - log_posterior, 0).unsqueeze(-1)
     expected = (weights * of_features).sum(0)

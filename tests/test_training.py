@@ -295,7 +295,7 @@ def test_units_and_given_parameters_are_not_trained():
     module.start_at(50, torch.ones(N_FEATURES).double(), torch.ones(N_FEATURES).double())
     before = state_of(module)
     fit(module, plan())
-    for name in ("shift", "scale", "free.log_std"):
+    for name in ("shift", "scale", "free.log_noise"):
         assert torch.equal(module.state_dict()[name], before[name])
     assert not torch.equal(module.bias, before["bias"])
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ._base import Likelihood, Marginals, Parameters, Share
 from ._counts import NegativeBinomial, Poisson
-from ._gaussian import Gaussian
 from ._histogram import Cells, Histogram
+from ._real import Gaussian, StudentT
 from ._unit_interval import Bernoulli, ContinuousBernoulli
 
 __all__ = [
@@ -26,11 +26,13 @@ __all__ = [
     "Parameters",
     "Poisson",
     "Share",
+    "StudentT",
     "resolve_likelihood",
 ]
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
+    "student_t": StudentT,
     "bernoulli": Bernoulli,
     "continuous_bernoulli": ContinuousBernoulli,
     "poisson": Poisson,
