@@ -4,11 +4,13 @@ Two settings. "normal": half of the normal rows train, and the rest and all outl
 apart. "all": everything trains, and the same rows are told apart. Columns are standardised by
 what trains. The five classic sets of the ODDS collection are read from ``outliers/`` in the
 folder that SKVAE_DATA names. The development sets, on which defaults were chosen, are others:
-scikit-learn's, and parts of MNIST, Fashion-MNIST, Adult and SUSY, whose rare class is thinned.
+scikit-learn's, and parts of MNIST, Fashion-MNIST, Adult and SUSY, whose rare class is thinned; and
+"injected": real rows of one class with four kinds of synthetic outliers, as in ADBench (Han et al.,
+NeurIPS 2022).
 
 Usage::
 
-    SKVAE_DATA=... python benchmarks/outliers.py [--sets development] [--seeds 3]
+    SKVAE_DATA=... python benchmarks/outliers.py [--sets development|injected] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
@@ -134,6 +137,51 @@ def development_sets() -> dict[str, Table]:
     }
 
 
+def injected_sets() -> dict[str, Table]:
+    rng = np.random.RandomState(0)
+    cancer, susy, adult = load_breast_cancer(), fetch_susy(subset="sample"), fetch_adult()
+    fashion = fetch_fashion_mnist()
+    shirts = fashion.data[fashion.target == 0][:2000].astype(float)
+    low_income = np.asarray(adult.target) == "<=50K"
+    normal = {
+        "benign": cancer.data[cancer.target == 1],
+        "diabetes": load_diabetes(scaled=False).data,
+        "wine": load_wine().data,
+        "SUSY": np.asarray(susy.data)[np.asarray(susy.target) == 0][:2000],
+        "Adult": adult.data.select_dtypes("number").to_numpy()[low_income][:2500],
+        "shirts": PCA(20, random_state=0).fit_transform(shirts),
+    }
+    tables = {}
+    for name, rows in normal.items():
+        X = StandardScaler().fit_transform(np.asarray(rows, dtype=float))
+        for kind, outliers in _injected(X, max(10, len(X) // 15), rng).items():
+            y = np.repeat([0, 1], [len(X), len(outliers)])
+            index = rng.permutation(len(y))
+            tables[f"{name}, {kind}"] = np.r_[X, outliers][index], y[index]
+    return tables
+
+
+def _injected(X: np.ndarray, n: int, rng: np.random.RandomState) -> dict[str, np.ndarray]:
+    """Return n outliers of each kind, made from a mixture of normal distributions of X."""
+
+    def mixture(mean_factor: float, var_factor: float) -> GaussianMixture:
+        n_components = 5 if len(X) > 1000 else 2
+        fitted = GaussianMixture(n_components, reg_covar=1e-3, random_state=0).fit(X)
+        fitted.means_ = fitted.means_ * mean_factor
+        fitted.covariances_ = fitted.covariances_ * var_factor
+        return fitted
+
+    return {
+        "global": rng.uniform(1.1 * X.min(axis=0), 1.1 * X.max(axis=0), (n, X.shape[1])),
+        "local": mixture(1, 5).sample(n)[0],
+        "cluster": mixture(5, 1).sample(n)[0],
+        "dependency": np.column_stack([rng.permutation(column)[:n] for column in X.T]),
+    }
+
+
+SETS = {"odds": odds_sets, "development": development_sets, "injected": injected_sets}
+
+
 def split(table: Table, setting: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return training rows, test rows and which of these are outliers."""
     X, y = table
@@ -158,7 +206,7 @@ def measure(detector: str, table: Table, setting: str, seed: int) -> tuple[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", choices=["odds", "development"], default="odds")
+    parser.add_argument("--sets", choices=list(SETS), default="odds")
     parser.add_argument("--detectors", nargs="*", choices=list(DETECTORS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
@@ -167,7 +215,7 @@ def main() -> None:
     if importlib.util.find_spec("pyod") is None:
         print("PyOD is left out: it is not installed.")
         detectors = [name for name in detectors if name != "PyOD's VAE"]
-    tables = odds_sets() if arguments.sets == "odds" else development_sets()
+    tables = SETS[arguments.sets]()
     jobs = [
         (detector, setting, name, seed)
         for detector in detectors

@@ -13,13 +13,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseVAE
-from ._likelihoods import LIKELIHOODS, Gaussian, Likelihood
+from ._likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ._module import VAE
 from ._objectives import contributions_to_bound
 from ._training import Recipe
 
-# Least noise of the likelihood "auto", in standard deviations of each column.
-_SMOOTH = 0.7
 # What is usual in each column is learned from so many training rows at most.
 _MOST_ROWS_TO_EXPLAIN = 10_000
 
@@ -43,8 +41,8 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         Share of each training step's rows, those of highest loss, that it leaves out, in [0, 0.5).
         Set it to 0 if the training data are known to be clean.
     likelihood : str or Likelihood, default="auto"
-        As for `VAETransformer`, or "auto": ``Gaussian(floor=0.7)``, whose smooth density
-        serves detection better than the sharpest that fits.
+        As for `VAETransformer`, or "auto": ``StudentT(floor=0.4, df=2)``. Its density is
+        smoother than the best fit, and single entries far out neither bend it nor rule a score.
     max_iter : int, default=60
         Number of epochs. Longer training fits single rows, outliers among them.
     hidden_layer_sizes, activation, architecture, image_shape, beta, kl_warmup, prior_std, \
@@ -277,4 +275,6 @@ n_iter_no_change, tol, n_importance_samples, warm_start, verbose, random_state, 
         return replace(super()._recipe(module, n_rows), trim=self.trim)
 
     def _likelihood(self) -> Likelihood:
-        return Gaussian(floor=_SMOOTH) if self.likelihood == "auto" else super()._likelihood()
+        if self.likelihood == "auto":
+            return StudentT(floor=0.4, df=2)
+        return super()._likelihood()
