@@ -253,7 +253,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
         self.__dict__.update(_fitted_attributes(trainer, history))
         return self
 
-    def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
+    def _validate(self, X: Any, *, reset: bool) -> Any:
         """Return X, checked against the estimator and the likelihood's support."""
         X = self._as_array(X, reset=reset)
         check_support(self, X, self._likelihood() if reset else self.module_.likelihood)
@@ -261,19 +261,19 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
             self._dtype = answer_dtype(X)
         return X
 
-    def _as_array(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Return X as a 2-D numeric array, with NaN for what is missing if that is allowed."""
-        return validate_rows(self, X, reset=reset)
+    def _as_array(self, X: Any, *, reset: bool) -> Any:
+        """Return X as a 2-D numeric array or CSR matrix, with NaN for what is missing."""
+        return validate_rows(self, X, reset=reset, accept_sparse=True)
 
-    def _split(self, X: np.ndarray, rng: np.random.RandomState) -> tuple[Rows, Rows | None]:
+    def _split(self, X: Any, rng: np.random.RandomState) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and, for early stopping, those to validate on."""
         device = resolve_device(self.device)
         if not self.early_stopping:
             return Rows(X, device), None
-        if len(X) < 2:
+        if X.shape[0] < 2:
             raise ValueError("early_stopping=True needs at least 2 samples; X has 1 sample.")
         index, held_out = train_test_split(
-            np.arange(len(X)), test_size=self.validation_fraction, random_state=rng
+            np.arange(X.shape[0]), test_size=self.validation_fraction, random_state=rng
         )
         return Rows(X, device, np.sort(index)), Rows(X, device, np.sort(held_out))
 
@@ -343,6 +343,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._takes_missing
+        tags.input_tags.sparse = not self._takes_missing
         with suppress(KeyError, TypeError):  # of parameters that `fit` would refuse
             support = self._likelihood().support
             tags.input_tags.positive_only = not support.check(torch.tensor(-1.0))

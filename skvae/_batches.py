@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Generator, Tensor
 
 from ._device import free_memory
 
 # What torch computes with. Any other number type is read as float64.
 _TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
-# Columns' moments are gathered from so many numbers at a time: 2 MiB, which caches hold.
-_MOMENTS_ELEMENTS = 2**18
+# Rows are worked through, in order, so many numbers at a time: 2 MiB, which caches hold.
+_CHUNK_ELEMENTS = 2**18
+# Rows are shuffled within windows of such a size, put together from blocks of neighbouring rows.
+_WINDOW_BYTES = 2**26
+_BLOCK_BYTES = 2**18
 # Training rows move to a device's own memory as a whole if they take at most this share of what
 # is free there.
 _RESIDENT_SHARE = 0.5
@@ -26,38 +32,32 @@ class Rows:
 
     Parameters
     ----------
-    X : ndarray or memmap of shape (n, n_features)
-        Any numeric dtype and memory order; it may be read-only.
+    X : ndarray, memmap or CSR matrix of shape (n, n_features)
+        Any numeric dtype and memory order; it may be read-only. Rows of a sparse matrix are
+        made dense batch by batch.
     device : torch.device
         Where batches go.
     index : ndarray of shape (n_rows,), optional
         Rows of X to use; all by default.
     """
 
-    def __init__(
-        self, X: np.ndarray, device: torch.device, index: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, X: Any, device: torch.device, index: np.ndarray | None = None) -> None:
         self.X = X
         self.device = device
-        self.index = np.arange(len(X)) if index is None else index
+        self.index = index
 
     def __len__(self) -> int:
-        return len(self.index)
+        return self.X.shape[0] if self.index is None else len(self.index)
 
-    def chunks(self, size: int) -> Iterator[np.ndarray]:
-        """Yield all rows in order, as arrays."""
+    def chunks(self) -> Iterator[np.ndarray]:
+        """Yield all rows in order, as arrays of a size that suits caches."""
+        size = chunk_length(self.X.shape[1])
         for start in range(0, len(self), size):
-            yield np.take(self.X, self.index[start : start + size], axis=0)
+            yield self._read(slice(start, start + size))
 
     def take(self, positions: np.ndarray | slice) -> Tensor:
         """Return those rows, (len(positions), n_features), in X's dtype where torch has it."""
-        rows = np.take(self.X, self.index[positions], axis=0)
-        if rows.dtype.str[1:] not in _TORCH_KINDS or not rows.dtype.isnative:
-            rows = rows.astype(np.float64)
-        batch = torch.from_numpy(rows)
-        if self.device.type == "mps" and batch.dtype == torch.float64:
-            batch = batch.float()  # the only floating point type that Metal has
-        return batch.to(self.device, non_blocking=True)
+        return self._tensor(self._read(positions))
 
     def batches(self, batch_size: int) -> Iterator[Tensor]:
         """Yield all rows in order."""
@@ -65,14 +65,52 @@ class Rows:
             yield self.take(slice(start, start + batch_size))
 
     def shuffled(self, batch_size: int, generator: Generator) -> Iterator[Tensor]:
-        """Yield all rows once, in an order drawn from `generator`, a CPU one."""
-        order = torch.randperm(len(self), generator=generator)
-        if self._resident is None:
-            for positions in order.split(batch_size):
-                yield self.take(positions.numpy())
-        else:
-            for positions in order.to(self.device).split(batch_size):
-                yield self._resident.index_select(0, positions)
+        """Yield all rows once, in an order drawn from `generator`, a CPU one.
+
+        The order is that of `shuffled_windows`, wherever X is. From a memory map, a window is
+        read at once, in the order of the file.
+        """
+        n_bytes = self.X.shape[1] * self.X.dtype.itemsize
+        for order in shuffled_windows(len(self), n_bytes, batch_size, generator):
+            if self._resident is not None:
+                for positions in order.to(self.device).split(batch_size):
+                    yield self._resident.index_select(0, positions)
+            elif self._is_mapped:
+                in_file, places = order.sort()
+                window = self._read(in_file.numpy())
+                place_of = torch.empty_like(places)
+                place_of[places] = torch.arange(len(places))
+                for some in place_of.split(batch_size):
+                    yield self._tensor(np.take(window, some.numpy(), axis=0))
+            else:
+                for positions in order.split(batch_size):
+                    yield self.take(positions.numpy())
+
+    def _read(self, positions: np.ndarray | slice) -> np.ndarray:
+        """Return those rows as a dense array of their own."""
+        if self.index is not None:
+            positions = self.index[positions]
+        if issparse(self.X):
+            return self.X[positions].toarray()
+        if isinstance(positions, slice):
+            return np.array(self.X[positions], order="C")
+        return np.take(self.X, positions, axis=0)
+
+    def _tensor(self, rows: np.ndarray) -> Tensor:
+        if rows.dtype.str[1:] not in _TORCH_KINDS or not rows.dtype.isnative:
+            rows = rows.astype(np.float64)
+        batch = torch.from_numpy(rows)
+        if self.device.type == "mps" and batch.dtype == torch.float64:
+            batch = batch.float()  # the only floating point type that Metal has
+        return batch.to(self.device, non_blocking=True)
+
+    @cached_property
+    def _is_mapped(self) -> bool:
+        """Whether X is, or is a view of, a file mapped into memory."""
+        array = self.X
+        while array is not None and not isinstance(array, np.memmap | mmap.mmap):
+            array = getattr(array, "base", None)
+        return array is not None
 
     @cached_property
     def _resident(self) -> Tensor | None:
@@ -86,6 +124,53 @@ class Rows:
         ):
             part.copy_(batch)
         return resident
+
+
+def chunk_length(n_features: int) -> int:
+    """Return how many rows to work on at a time."""
+    return max(1, _CHUNK_ELEMENTS // n_features)
+
+
+def shuffled_windows(
+    n_rows: int, row_bytes: int, batch_size: int, generator: Generator
+) -> Iterator[Tensor]:
+    """Yield positions of all rows once, in random order, window by window.
+
+    Up to 64 MiB of rows are one window, in perfectly random order. More are cut into blocks of
+    neighbouring rows, of 256 KiB each, and a window is 256 blocks drawn without replacement. So
+    rows of a batch come from 256 places of the file, which are drawn anew in each epoch, while
+    what is read at once lies side by side. In a file that is sorted, the share that a window has
+    of any kind of row scatters about the whole's like that among 256 rows drawn at random.
+
+    Parameters
+    ----------
+    n_rows : int
+    row_bytes : int
+        Size of a row.
+    batch_size : int
+        Of each window but the last, the length is a multiple: rows left over join the next.
+    generator : torch.Generator
+        Of the CPU.
+    """
+    n_block = max(1, _BLOCK_BYTES // row_bytes)
+    if n_rows * row_bytes <= _WINDOW_BYTES:
+        n_block = 1
+    n_blocks = -(-n_rows // n_block)
+    per_window = max(1, _WINDOW_BYTES // (n_block * row_bytes))
+    left = torch.empty(0, dtype=torch.int64)
+    for blocks in torch.randperm(n_blocks, generator=generator).split(per_window):
+        order = blocks
+        if n_block > 1:
+            positions = (blocks[:, None] * n_block + torch.arange(n_block)).flatten()
+            positions = positions[positions < n_rows]
+            order = positions[torch.randperm(len(positions), generator=generator)]
+        order = torch.cat([left, order])
+        n_whole = len(order) // batch_size * batch_size
+        order, left = order.tensor_split([n_whole])
+        if len(order):
+            yield order
+    if len(left):
+        yield left
 
 
 def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
@@ -102,7 +187,7 @@ def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     """
     n_features = rows.X.shape[1]
     mean, squares, n = torch.zeros(3, n_features, dtype=torch.float64)
-    for chunk in rows.chunks(max(1, _MOMENTS_ELEMENTS // n_features)):
+    for chunk in rows.chunks():
         values = torch.from_numpy(chunk.astype(np.float64))
         n_chunk, chunk_mean = torch.full_like(n, len(values)), values.mean(0)
         if chunk_mean.isnan().any():  # asking that of all values would take longer than the rest

@@ -32,7 +32,7 @@ class InferenceMixin:
     n_features_in_: int
     n_importance_samples: int
     _dtype: str
-    _validate: Callable[..., np.ndarray]
+    _validate: Callable[..., Any]
 
     def encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and standard deviation for each row.
@@ -155,7 +155,7 @@ class InferenceMixin:
 
     def _answer(
         self,
-        X: np.ndarray,
+        X: Any,
         function: Callable[[VAE, Tensor], Tensor],
         *,
         n_draws: int = 1,
@@ -197,7 +197,7 @@ class InferenceMixin:
             return in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)
 
 
-def answer_dtype(X: np.ndarray) -> str:
+def answer_dtype(X: Any) -> str:
     """Return the dtype of what is computed from X: float32 for float32, else float64."""
     return "float32" if X.dtype == np.float32 else "float64"
 

@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import validate_data
 from torch.distributions import constraints
 
+from ._batches import chunk_length
 from ._likelihoods import Likelihood
 
-_CHUNK = 4096
 
-
-def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nan: bool = False) -> np.ndarray:
-    """Return X as a 2-D numeric array, without a copy if it is one already.
+def validate_rows(
+    estimator: Any, X: Any, *, reset: bool, allow_nan: bool = False, accept_sparse: bool = False
+) -> Any:
+    """Return X as a 2-D numeric array or CSR matrix, without a copy if it is one already.
 
     Raises
     ------
@@ -24,11 +26,12 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nan: bool = Fals
         As scikit-learn's `validate_data`, with the first offending column named.
     """
     try:
-        X_valid = validate_data(
+        return validate_data(
             estimator,
             X,
             reset=reset,
             dtype="numeric",
+            accept_sparse="csr" if accept_sparse else False,
             ensure_all_finite="allow-nan" if allow_nan else True,
         )
     except ValueError as error:
@@ -36,11 +39,9 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nan: bool = Fals
         if place is None:
             raise
         raise ValueError(f"{error}\nThe first such value is in {place}.") from error
-    # Half and extended precision have no place in torch on a CPU.
-    return X_valid if X_valid.dtype.itemsize <= 8 else X_valid.astype(np.float64)
 
 
-def check_support(estimator: Any, X: np.ndarray, likelihood: Likelihood) -> None:
+def check_support(estimator: Any, X: Any, likelihood: Likelihood) -> None:
     """Raise `ValueError` at the first value of X that the likelihood cannot explain.
 
     NaN, where it is allowed, is not a value.
@@ -48,14 +49,14 @@ def check_support(estimator: Any, X: np.ndarray, likelihood: Likelihood) -> None
     support = likelihood.support
     if support is constraints.real:
         return  # finite already
-    for chunk in gen_batches(len(X), _CHUNK):
-        rows = X[chunk]
+    for chunk in gen_batches(X.shape[0], chunk_length(X.shape[1])):
+        rows = X[chunk].toarray() if issparse(X) else X[chunk]
         if isinstance(support, constraints.interval) and _inside(support, _extremes(rows)).all():
             continue
         inside = _inside(support, rows)
         if not inside.all():
             row, column = (int(i) for i in (~inside).nonzero()[0])
-            value = X[row + chunk.start, column]
+            value = rows[row, column]
             place = _column(column, getattr(estimator, "feature_names_in_", None))
             kind = "Negative" if value < 0 else "Unsuitable"
             raise ValueError(
@@ -82,6 +83,13 @@ def _column(index: int, names: Any) -> str:
 def _first_bad_column(X: Any, allow_nan: bool) -> str | None:
     """Name the first column with a value that is not a finite number, if it can be found."""
     is_bad = np.isinf if allow_nan else lambda column: ~np.isfinite(column)
+    if issparse(X):
+        entries = X.tocoo()
+        bad = np.flatnonzero(is_bad(entries.data))
+        if not len(bad):
+            return None
+        first = bad[np.lexsort((entries.row[bad], entries.col[bad]))[0]]
+        return f"column {entries.col[first]}, row {entries.row[first]}"
     values = np.asarray(X)
     if values.ndim != 2 or np.iscomplexobj(values):
         return None

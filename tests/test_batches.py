@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
-from skvae._batches import Rows, column_moments
+from skvae._batches import Rows, column_moments, shuffled_windows
 
 CPU = torch.device("cpu")
 
@@ -120,6 +121,104 @@ def test_order_follows_from_the_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def windows(n_rows, row_bytes, batch_size=7, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return list(shuffled_windows(n_rows, row_bytes, batch_size, generator))
+
+
+@pytest.fixture
+def small_windows(monkeypatch):
+    """Windows of 200 rows of 10 bytes, in blocks of 20."""
+    monkeypatch.setattr("skvae._batches._WINDOW_BYTES", 2000)
+    monkeypatch.setattr("skvae._batches._BLOCK_BYTES", 200)
+
+
+@pytest.mark.parametrize("n_rows", [1, 200, 201, 219, 1999])
+@pytest.mark.parametrize("row_bytes", [1, 10, 150, 300, 5000])
+def test_windows_hold_each_row_once_and_whole_batches(small_windows, n_rows, row_bytes):
+    parts = windows(n_rows, row_bytes)
+    assert sorted(torch.cat(parts).tolist()) == list(range(n_rows))
+    assert all(len(part) > 0 for part in parts)
+    assert all(len(part) % 7 == 0 for part in parts[:-1])
+
+
+def test_one_window_is_in_perfectly_random_order():
+    (order,) = windows(1000, 100, batch_size=10)
+    assert torch.equal(order, torch.randperm(1000, generator=torch.Generator().manual_seed(0)))
+
+
+def test_window_holds_blocks_of_neighbours_from_all_over_in_random_order(small_windows):
+    first = windows(20_000, 10)[0]
+    blocks = first // 20
+    assert len(set(blocks.tolist())) == 10
+    assert len(first) == 200 // 7 * 7
+    assert blocks.max() - blocks.min() > 300
+    assert len(set(first[:14].div(20, rounding_mode="floor").tolist())) > 4
+    again, other = windows(20_000, 10)[0], windows(20_000, 10, seed=1)[0]
+    assert torch.equal(first, again)
+    assert not torch.equal(first.sort().values, other.sort().values)
+
+
+def test_each_row_is_about_as_likely_in_each_place(small_windows):
+    # The mean place of each of 600 rows over 400 epochs, in three windows.
+    places = torch.zeros(600)
+    for seed in range(400):
+        places[torch.cat(windows(600, 10, seed=seed))] += torch.arange(600.0)
+    standard_error = 600 / 12**0.5 / 400**0.5
+    assert (places / 400 - 299.5).abs().max() < 5 * standard_error
+
+
+def test_memory_map_gives_the_batches_of_the_array_and_reads_each_row_once(
+    small_windows, monkeypatch, tmp_path
+):
+    array = np.arange(2997).reshape(999, 3).astype(np.float32)
+    np.save(tmp_path / "X.npy", array)
+    index = np.arange(0, 999, 2)
+    read = []
+    plain_read = Rows._read
+
+    def noting(self, positions):
+        read.append(np.asarray(positions))
+        return plain_read(self, positions)
+
+    for some in (None, index):
+        expected = list(Rows(array, CPU, some).shuffled(7, torch.Generator().manual_seed(0)))
+        # scikit-learn hands on a view of the map that is no memmap itself.
+        X = np.asarray(np.load(tmp_path / "X.npy", mmap_mode="r"))
+        rows = Rows(X, CPU, some)
+        assert rows._resident is None
+        with monkeypatch.context() as patch:
+            patch.setattr(Rows, "_read", noting)
+            actual = list(rows.shuffled(7, torch.Generator().manual_seed(0)))
+        assert len(actual) == len(expected)
+        for batch, reference in zip(actual, expected, strict=True):
+            assert torch.equal(batch, reference)
+        assert all((np.diff(positions) > 0).all() for positions in read)
+        assert sorted(np.concatenate(read).tolist()) == list(range(len(rows)))
+        assert max(len(positions) for positions in read) <= 2000 // 12 + 7
+        read.clear()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("index", [None, np.array([8, 1, 1, 5])])
+def test_sparse_rows_give_the_batches_of_dense_ones(dtype, index):
+    dense = np.where(table() % 3 == 0, table(), 0).astype(dtype)
+    for kind in (sparse.csr_matrix, sparse.csr_array):
+        rows, reference = Rows(kind(dense), CPU, index), Rows(dense, CPU, index)
+        assert len(rows) == len(reference)
+        generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+        for actual, expected in [
+            (rows.take(slice(1, 3)), reference.take(slice(1, 3))),
+            (torch.cat(list(rows.batches(3))), torch.cat(list(reference.batches(3)))),
+            *zip(
+                rows.shuffled(3, generators[0]), reference.shuffled(3, generators[1]), strict=True
+            ),
+            *zip(column_moments(rows), column_moments(reference), strict=True),
+        ]:
+            assert actual.dtype == expected.dtype
+            assert torch.equal(actual, expected)
+
+
 @pytest.mark.parametrize("index", [None, np.array([8, 1, 1, 5])])
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16"])
 def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, index, dtype):
@@ -184,7 +283,7 @@ def test_all_rows_are_used_without_an_index():
 @pytest.mark.parametrize("elements", [1, 7, 12, 10**6])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "float16", ">i4"])
 def test_moments_are_those_of_numpy_whatever_the_chunks(monkeypatch, elements, dtype):
-    monkeypatch.setattr("skvae._batches._MOMENTS_ELEMENTS", elements)
+    monkeypatch.setattr("skvae._batches._CHUNK_ELEMENTS", elements)
     X = table(dtype)
     mean, var = column_moments(Rows(X, CPU))
     np.testing.assert_allclose(mean, X.mean(axis=0, dtype=np.float64), rtol=1e-15)
@@ -200,7 +299,7 @@ def test_moments_are_of_the_rows_in_the_index():
 
 @pytest.mark.parametrize("elements", [1, 20, 10**6])
 def test_moments_pass_over_what_is_missing(monkeypatch, elements):
-    monkeypatch.setattr("skvae._batches._MOMENTS_ELEMENTS", elements)
+    monkeypatch.setattr("skvae._batches._CHUNK_ELEMENTS", elements)
     rng = np.random.default_rng(0)
     X = np.where(rng.uniform(size=(40, 3)) < 0.4, np.nan, rng.standard_normal((40, 3)) + 100)
     X[:12, 1] = np.nan  # whole chunks
@@ -218,7 +317,7 @@ def test_variance_keeps_its_digits_far_from_zero():
 
 
 def test_constant_column_has_variance_0_though_its_mean_is_rounded(monkeypatch):
-    monkeypatch.setattr("skvae._batches._MOMENTS_ELEMENTS", 14)
+    monkeypatch.setattr("skvae._batches._CHUNK_ELEMENTS", 14)
     X = np.full((1000, 2), 0.1)
     X[:, 1] += np.linspace(0, 1e-9, 1000)
     _, var = column_moments(Rows(X, CPU))

@@ -28,6 +28,7 @@ class SquashingVAE(VAETransformer):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = False
+        tags.input_tags.sparse = False
         return tags
 
 

@@ -1,12 +1,15 @@
 """Data as it comes: any size, dtype and layout gives right answers or a clear error."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from skvae import Gaussian, VAETransformer
+from skvae import Gaussian, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
 
@@ -133,6 +136,62 @@ def test_scores_count_the_units_of_x(blobs, noise):
     expected = plain.score_samples(blobs) - np.log(scales).sum()
     np.testing.assert_allclose(scaled.score_samples(blobs * scales), expected, rtol=1e-5)
     np.testing.assert_allclose(scaled.transform(blobs * scales), plain.transform(blobs), rtol=1e-4)
+
+
+# ---- Sparse matrices -----------------------------------------------------------------
+
+
+@pytest.fixture
+def counts():
+    rng = np.random.RandomState(0)
+    return rng.poisson(0.3, size=(120, 9)).astype(np.float64)
+
+
+@pytest.mark.parametrize("to_sparse", [sparse.csr_matrix, sparse.csc_matrix, sparse.coo_array])
+@pytest.mark.parametrize(
+    "params", [{}, {"early_stopping": True}, {"likelihood": "poisson"}], ids=str
+)
+def test_sparse_data_give_the_bits_of_dense_ones(counts, to_sparse, params):
+    X = to_sparse(counts)
+    for kind in (VAETransformer, VAEOutlierDetector):
+        vae, dense = (kind(**FAST, **params).fit(some) for some in (X, counts))
+        assert vae.history_ == dense.history_
+        np.testing.assert_array_equal(vae.score_samples(X), dense.score_samples(counts))
+        np.testing.assert_array_equal(vae.reconstruct(X), dense.reconstruct(counts))
+        np.testing.assert_array_equal(vae.encode(X), dense.encode(counts))
+        again, dense_again = (v.partial_fit(some) for v, some in ((vae, X), (dense, counts)))
+        np.testing.assert_array_equal(
+            again.sample(3, random_state=0), dense_again.sample(3, random_state=0)
+        )
+
+
+def test_sparse_data_are_never_dense_as_a_whole():
+    X = sparse.random_array((20_000, 1_000), density=0.01, format="csr", random_state=0)
+    tracemalloc.start()
+    vae = fitted(X, max_iter=1, batch_size=500)
+    vae.score_samples(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.2 * 20_000 * 1_000 * 8
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_a_sparse_value_that_is_not_finite_is_placed(counts, value, word):
+    counts[5, 3] = counts[7, 2] = value
+    with pytest.raises(ValueError, match=rf"(?s){word}.*column 2, row 7"):
+        fitted(sparse.csr_matrix(counts))
+
+
+def test_a_sparse_value_outside_the_support_is_placed(counts):
+    counts[5, 3] = -2
+    with pytest.raises(ValueError, match=r"-2.0 in column 3, row 5"):
+        fitted(sparse.csr_matrix(counts), likelihood="poisson")
+
+
+@pytest.mark.parametrize("estimator", [VAEImputer(), TabularVAE()], ids=repr)
+def test_estimators_for_missing_values_refuse_sparse_data(counts, estimator):
+    with pytest.raises(TypeError, match="toarray"):
+        estimator.fit(sparse.csr_matrix(counts))
 
 
 # ---- Clear errors --------------------------------------------------------------------
