@@ -11,6 +11,7 @@ from ._likelihoods import (
     StudentT,
 )
 from ._outlier_detector import VAEOutlierDetector
+from ._saving import load
 from ._tabular import TabularVAE
 from ._transformer import VAETransformer
 
@@ -28,4 +29,5 @@ __all__ = [
     "VAEImputer",
     "VAEOutlierDetector",
     "VAETransformer",
+    "load",
 ]

@@ -19,17 +19,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._batches import Rows, column_moments
 from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
-from ._device import (
-    available_devices,
-    resolve_device,
-    seeded_generator,
-    training_dtype,
-)
+from ._device import place, resolve_device, seeded_generator, training_dtype
 from ._inference import InferenceMixin, answer_dtype
 from ._likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ._module import VAE, VAEConfig
 from ._networks import ACTIVATIONS, ARCHITECTURES
 from ._random_state import draw_seed, local_random_state
+from ._saving import SavingMixin
 from ._training import DivergenceError, Epoch, Recipe, Record, Trainer, train
 from ._validation import check_support, validate_rows
 
@@ -54,7 +50,7 @@ def _nothing_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
     return restoring
 
 
-class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
+class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
     """Base of the estimators; see `skvae.VAETransformer` for parameters and attributes."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -291,7 +287,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
                 f"The fitted model was built as {self.module_.config}, but the parameters now "
                 f"ask for {config}: training cannot go on from it. Fit with warm_start=False."
             )
-        module = _place(module, rows.device)
+        module = place(module, rows.device)
         return Trainer(module, self._recipe(module, len(rows)), training_seed)
 
     def _config(self, n_features: int) -> VAEConfig:
@@ -348,34 +344,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, BaseEstimator):
             support = self._likelihood().support
             tags.input_tags.positive_only = not support.check(torch.tensor(-1.0))
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the optimiser's, and with weights as NumPy arrays."""
-        state = super().__getstate__().copy()
-        state.pop("_trainer", None)
-        if (module := state.pop("module_", None)) is not None:
-            weights = {name: w.cpu().numpy() for name, w in module.state_dict().items()}
-            state["module_"] = {"config": vars(module.config), "weights": weights}
-            state["device_"] = str(self.device_)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Rebuild the module, on the device that trained it if there is one here."""
-        super().__setstate__(state)
-        saved: Any = vars(self).get("module_")
-        if isinstance(saved, dict):
-            config = VAEConfig(**saved["config"])
-            module = self._module_class(config, seeded_generator(0)).eval()
-            weights = {name: torch.tensor(w) for name, w in saved["weights"].items()}
-            module.load_state_dict(weights)
-            name = str(self.device_)
-            self.device_ = torch.device(name if name in available_devices() else "cpu")
-            self.module_ = _place(module, self.device_)
-
-
-def _place(module: VAE, device: torch.device) -> VAE:
-    """Move the module to `device`; Metal has no float64, in which the columns' units are."""
-    return (module.float() if device.type == "mps" else module).to(device)
 
 
 def _auto_batch_size(n_rows: int) -> int:

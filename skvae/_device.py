@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TypeVar
 
 import torch
 from torch import Generator, nn
@@ -19,6 +20,7 @@ _GLOBAL_GENERATORS = threading.RLock()
 # of OpenMP that wait for each other spin: where processes share the cores, as in a search with
 # n_jobs, steps this short take several times as long with two, and the shortest a hundred times.
 _MIN_WORK_FOR_THREADS = 25_000_000
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def available_devices() -> list[str]:
@@ -49,6 +51,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"{['auto', *available]}."
         )
     return torch.device(device)
+
+
+def place(module: Module, device: torch.device) -> Module:
+    """Move the module to `device`; Metal has no float64, in which the columns' units are."""
+    return (module.float() if device.type == "mps" else module).to(device)
 
 
 def free_memory(device: torch.device) -> int:

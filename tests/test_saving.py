@@ -1,0 +1,351 @@
+"""Estimators in files of their own: what comes back, and what damaged and hostile files do."""
+
+import copy
+import json
+import math
+import random
+import re
+import time
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+
+import skvae
+from skvae import (
+    Gaussian,
+    StudentT,
+    TabularVAE,
+    VAEImputer,
+    VAEOutlierDetector,
+    VAETransformer,
+)
+from skvae._files import read_file, write_file
+
+FAST = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
+
+
+def own_networks(n_features, latent_dim, n_outputs):
+    return torch.nn.Linear(n_features, 2 * latent_dim), torch.nn.Linear(latent_dim, n_outputs)
+
+
+class OwnLikelihood(Gaussian):
+    """A likelihood that skvae does not know."""
+
+
+class OwnVAE(VAETransformer):
+    """An estimator that skvae does not know."""
+
+
+def mixed_frame(n=120):
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {
+            "number": rng.normal(size=n),
+            "single": rng.normal(size=n).astype(np.float32),
+            "integer": rng.randint(0, 9, n),
+            "nullable": pd.array(rng.randint(0, 9, n), dtype="Int64"),
+            "truth": rng.uniform(size=n) < 0.5,
+            "string": rng.choice(["u", "v", "é"], n),
+            "category": pd.Categorical(rng.choice(list("xyz"), n), categories=list("wxyz")),
+            "ordered": pd.Categorical(rng.choice(["lo", "hi"], n), ["lo", "mid", "hi"], True),
+            "interval": pd.cut(rng.normal(size=n), 4),
+            "time": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.randint(0, 999, n), unit="D"),
+            "zoned": pd.date_range("2020-03-28", periods=n, freq="h", tz="Europe/Berlin"),
+            "duration": pd.to_timedelta(rng.randint(0, 99, n), unit="s"),
+            "any": pd.Series([pd.Timestamp("2020-01-01").date(), 3, None] * (n // 3), dtype=object),
+        }
+    )
+    frame.loc[::7, ["string", "nullable"]] = None
+    frame.loc[::5, "number"] = math.nan
+    return frame
+
+
+def through_file(estimator, tmp_path, **options):
+    estimator.save(tmp_path / "estimator.safetensors")
+    return skvae.load(tmp_path / "estimator.safetensors", **options)
+
+
+# ---- There and back ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"likelihood": StudentT("row", df=3)},
+        {"likelihood": Gaussian(0.5), "prior_std": 2.0},
+        {"architecture": "fourier_mlp", "hidden_layer_sizes": [4, 3]},
+        {"architecture": "conv", "image_shape": (2, 3), "hidden_layer_sizes": np.array([4, 3])},
+        {"hidden_layer_sizes": "auto", "device": torch.device("cpu")},
+        {"random_state": np.random.RandomState(3), "early_stopping": True},
+        {"random_state": np.random.RandomState(3), "hidden_layer_sizes": ()},
+    ],
+    ids=repr,
+)
+def test_an_estimator_comes_back_from_its_file(params, blobs, tmp_path):
+    vae = VAETransformer(**{**FAST, **params}).fit(blobs)
+    back = through_file(vae, tmp_path)
+    assert type(back) is VAETransformer
+    assert re.sub("0x.*", "", repr(back)) == re.sub("0x.*", "", repr(vae))
+    np.testing.assert_array_equal(back.transform(blobs), vae.transform(blobs))
+    np.testing.assert_array_equal(back.score_samples(blobs), vae.score_samples(blobs))
+    np.testing.assert_array_equal(back.sample(3, random_state=0), vae.sample(3, random_state=0))
+    assert back.history_ == vae.history_
+    assert back.device_ == vae.device_
+    assert vars(back).keys() == vars(vae).keys() - {"_trainer"}
+    # A random state goes on where it was.
+    np.testing.assert_array_equal(back.fit(blobs).transform(blobs), vae.fit(blobs).transform(blobs))
+
+
+def test_a_detector_comes_back_with_its_offset(blobs, tmp_path):
+    detector = VAEOutlierDetector(**FAST).fit(pd.DataFrame(blobs, columns=list("abcdef")))
+    back = through_file(detector, tmp_path)
+    frame = pd.DataFrame(blobs, columns=list("abcdef"))
+    np.testing.assert_array_equal(back.decision_function(frame), detector.decision_function(frame))
+    np.testing.assert_array_equal(back.feature_names_in_, detector.feature_names_in_)
+
+
+def test_a_table_comes_back_with_columns_of_every_type(tmp_path):
+    X = mixed_frame()
+    vae = TabularVAE(4, column_types={"integer": "ordinal"}, **FAST).fit(X)
+    back = through_file(vae, tmp_path)
+    np.testing.assert_array_equal(back.transform(X), vae.transform(X))
+    pd.testing.assert_frame_equal(back.sample(50, random_state=0), vae.sample(50, random_state=0))
+    conditions = {"ordered": "lo", "nullable": None}
+    expected = vae.sample(5, conditions=conditions, random_state=0)
+    pd.testing.assert_frame_equal(back.sample(5, conditions=conditions, random_state=0), expected)
+    assert back.partial_fit(X).n_iter_ == 3
+
+
+@pytest.mark.parametrize("likelihood", ["mixed", "gaussian"])
+def test_an_imputer_comes_back(likelihood, tmp_path):
+    X = mixed_frame() if likelihood == "mixed" else mixed_frame()[["number", "integer"]]
+    imputer = VAEImputer(likelihood=likelihood, add_indicator=True, **FAST).fit(X)
+    back = through_file(imputer, tmp_path)
+    same = pd.testing.assert_frame_equal if likelihood == "mixed" else np.testing.assert_array_equal
+    same(back.transform(X), imputer.transform(X))
+    same(back.sample(X, 2, random_state=0)[1], imputer.sample(X, 2, random_state=0)[1])
+
+
+def test_an_unfitted_estimator_comes_back(tmp_path):
+    vae = VAETransformer(3, likelihood=Gaussian("shared"), tol=math.inf)
+    assert repr(through_file(vae, tmp_path)) == repr(vae)
+
+
+def test_saving_again_gives_the_same_file(blobs, tmp_path):
+    vae = VAETransformer(**FAST).fit(blobs)
+    vae.save(tmp_path / "first")
+    skvae.load(tmp_path / "first").save(tmp_path / "second")
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def test_code_of_the_users_is_handed_in(blobs, tmp_path):
+    vae = OwnVAE(architecture=own_networks, likelihood=OwnLikelihood("shared"), **FAST).fit(blobs)
+    given = {"architecture": own_networks, "likelihood": OwnLikelihood("shared")}
+    for name in given:
+        rest = {key: value for key, value in given.items() if key != name}
+        with pytest.raises(ValueError, match=rf"skvae\.load\(path, {name}=\.\.\.\)"):
+            through_file(vae, tmp_path, estimator_class=OwnVAE, **rest)
+    with pytest.raises(ValueError, match="estimator_class=OwnVAE"):
+        through_file(vae, tmp_path, **given)
+    back = through_file(vae, tmp_path, estimator_class=OwnVAE, **given)
+    assert type(back) is OwnVAE
+    np.testing.assert_array_equal(back.transform(blobs), vae.transform(blobs))
+
+
+def test_other_tools_read_the_file(blobs, tmp_path):
+    vae = VAETransformer(**FAST).fit(blobs)
+    vae.save(tmp_path / "vae.safetensors")
+    with safe_open(tmp_path / "vae.safetensors", framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        document = json.loads(file.metadata()["skvae"])["document"]
+    for name, weight in vae.module_.state_dict().items():
+        assert torch.equal(weights[f"module_.weights.{name}"], weight)
+    assert document["class"] == "VAETransformer"
+    assert document["state"]["dict"]["latent_dim"] == 2
+
+
+def test_what_cannot_be_written_is_named_and_leaves_the_old_file(blobs, tmp_path):
+    path = tmp_path / "vae.safetensors"
+    vae = VAETransformer(**FAST).fit(blobs)
+    vae.save(path)
+    before = path.read_bytes()
+    vae.tol = object()
+    with pytest.raises(TypeError, match=r"builtins\.object can't be saved.*in tol"):
+        vae.save(path)
+    with pytest.raises(FileNotFoundError):
+        VAETransformer().save(tmp_path / "no such folder" / "vae.safetensors")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failing_disk_leaves_the_old_file(blobs, tmp_path, monkeypatch):
+    path = tmp_path / "vae.safetensors"
+    VAETransformer(2).save(path)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        VAETransformer(3).save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ---- Other files ---------------------------------------------------------------------
+
+
+def test_files_of_others_are_told_from_damaged_ones(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "x"
+    with pytest.raises(FileNotFoundError):
+        skvae.load(path)
+    save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="not one of skvae"):
+        skvae.load(path)
+    header = {"format": 2, "sha256": "", "document": {}}
+    save_file({"a": np.zeros(3)}, path, metadata={"skvae": json.dumps(header)})
+    with pytest.raises(ValueError, match=r"format 2.*install a newer one"):
+        skvae.load(path)
+    for content in (b"", b"hello", b"\x00" * 100, pd.DataFrame().to_csv().encode()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="damaged, or no file of skvae"):
+            skvae.load(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Files of small estimators of each kind."""
+    folder = tmp_path_factory.mktemp("files")
+    X = mixed_frame()
+    numbers = X[["single", "integer"]]
+    estimators = [
+        VAETransformer(**FAST).fit(numbers),
+        VAEOutlierDetector(**FAST).fit(numbers),
+        VAEImputer(add_indicator=True, **FAST).fit(X[["number", "integer"]]),
+        TabularVAE(3, **FAST).fit(X),
+    ]
+    paths = []
+    for estimator in estimators:
+        paths.append(folder / type(estimator).__name__)
+        estimator.save(paths[-1])
+    return paths
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """Return a file's content with one accident."""
+    at = rng.randrange(len(content))
+    other = rng.randrange(len(content))
+    kind = rng.randrange(6)
+    if kind == 0:  # a bit
+        return content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
+    if kind == 1:  # cut off
+        return content[:at]
+    if kind == 2:  # lost in the middle
+        start, stop = sorted((at, other))
+        return content[:start] + content[stop + 1 :]
+    if kind == 3:  # a block of zeros, as after a crash
+        return content[:at] + bytes(min(512, len(content) - at)) + content[at + 512 :]
+    if kind == 4:  # two parts swapped
+        start, stop = sorted((at, other))
+        return content[stop:] + content[start:stop] + content[:start]
+    return content[:at] + rng.randbytes(1 + rng.randrange(64)) + content[at:]
+
+
+def test_no_accident_to_a_file_goes_unnoticed(files, tmp_path):
+    rng = random.Random(0)
+    path = tmp_path / "mutated"
+    n_refused = 0
+    for original in files:
+        content = original.read_bytes()
+        for _ in range(600):
+            changed = mutated(content, rng)
+            if changed == content:
+                continue
+            path.write_bytes(changed)
+            with pytest.raises(ValueError, match=r"damaged|not one of skvae|format"):
+                skvae.load(path)
+            n_refused += 1
+    assert n_refused > 2300
+
+
+HOSTILE = [
+    *(None, True, -1, 0, 2**31, 10**18, 10**400, 1e308, "", "x", "\x00", [], [[]], {}),
+    *({"a": 1}, {"dict": {}}, {"tuple": [10**9, 10**9]}, {"float": "nan"}, {"dtype": "V999999999"}),
+    *({"object": ["Histogram", {"dict": {}}]}, {"object": ["system", {}]}, {"array": "x"}),
+    *({"items": ["O", [10**9], []]}, {"parameter": "likelihood"}, {"device": "cuda:99"}),
+    *({"random_state": []}, {"pandas_dtype": "category"}, {"Index": [[], None, None]}),
+    {"object": ["Gaussian", {"dict": {"noise": -1, "floor": 0.0}}]},
+]
+
+
+def places(document, path=()):
+    """Return where each value of a document is."""
+    found = [path]
+    if isinstance(document, dict | list):
+        items = document.items() if isinstance(document, dict) else enumerate(document)
+        for key, item in items:
+            found += places(item, (*path, key))
+    return found
+
+
+def test_no_document_does_worse_than_an_error(files, tmp_path):
+    # Files that are whole, but say what no file of ours does.
+    rng = random.Random(0)
+    path = tmp_path / "hostile"
+    outcomes = {"loaded": 0, "refused": 0}
+    message = "Can't make an estimator of"
+    for original in files:
+        document, arrays = read_file(original)
+        where = places(document)
+        for _ in range(100):
+            changed = copy.deepcopy(document)
+            *parents, key = rng.choice(where[1:])
+            node = changed
+            for parent in parents:
+                node = node[parent]
+            if rng.random() < 0.2:
+                node.pop(key)
+            else:
+                node[key] = rng.choice(HOSTILE)
+            write_file(path, changed, arrays)
+            start = time.perf_counter()
+            tracemalloc.start()
+            try:
+                skvae.load(path)
+                outcomes["loaded"] += 1
+            except ValueError as error:
+                message = str(error)
+                outcomes["refused"] += 1
+            assert message.startswith("Can't make an estimator of")
+            assert tracemalloc.get_traced_memory()[1] < 200e6
+            tracemalloc.stop()
+            assert time.perf_counter() - start < 20
+    assert min(outcomes.values()) > 30
+
+
+@pytest.mark.parametrize(
+    "sizes", [(10**6, 10**6), (10**5, 10**5, 10**5), (4,) * 10_000, (10**12,)], ids=len
+)
+def test_a_file_that_asks_for_a_huge_model_is_refused_at_once(files, tmp_path, sizes):
+    document, arrays = read_file(files[0])
+    config = document["state"]["dict"]["module_"]["dict"]["config"]["dict"]
+    config["hidden_layer_sizes"] = {"tuple": list(sizes)}
+    write_file(tmp_path / "hostile", document, arrays)
+    with pytest.raises(ValueError, match="fewer than its layers need"):
+        skvae.load(tmp_path / "hostile")
+
+
+def test_weights_that_do_not_fit_are_refused(files, tmp_path):
+    document, arrays = read_file(files[0])
+    arrays["module_.weights.shift"] = np.zeros(7)
+    write_file(tmp_path / "hostile", document, arrays)
+    with pytest.raises(ValueError, match="shift"):
+        skvae.load(tmp_path / "hostile")
