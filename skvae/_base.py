@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._batches import Rows, column_moments
 from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
-from ._device import place, resolve_device, seeded_generator, training_dtype
+from ._device import place, resolve_device, seeded_generator, settle_threads, training_dtype
 from ._inference import InferenceMixin, answer_dtype
 from ._likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ._module import VAE, VAEConfig
@@ -251,6 +251,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
         """Return X, checked against the estimator and the likelihood's support."""
+        settle_threads()
         X = self._as_array(X, reset=reset)
         check_support(self, X, self._likelihood() if reset else self.module_.likelihood)
         if reset:

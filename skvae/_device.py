@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, nn
@@ -16,6 +17,7 @@ _MIN_WEIGHTS_FOR_BFLOAT16 = 100_000
 # A little less than 32 MiB, beyond which glibc learns nothing.
 _LARGEST_LESSON = 2**25 - 2**16
 _GLOBAL_GENERATORS = threading.RLock()
+_THREAD_NUMBERS = threading.Lock()
 # Rows times weights of a step of perceptrons below which two threads gain a third at most. Threads
 # of OpenMP that wait for each other spin: where processes share the cores, as in a search with
 # n_jobs, steps this short take several times as long with two, and the shortest a hundred times.
@@ -96,34 +98,82 @@ def training_dtype(precision: str, device: torch.device, module: nn.Module) -> t
     return torch.bfloat16 if gains else torch.float32
 
 
+class _Shared(AbstractContextManager[None]):
+    """A context whose effect is on the whole process, for threads that are in it at once.
+
+    The first one in enters it, and the last one out leaves it. If each put back what it found,
+    the effect could end under another, or stay for good.
+    """
+
+    def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._n_inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_inside == 0:
+                self._context = self._make()
+                self._context.__enter__()
+            self._n_inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._context.__exit__(None, None, None)
+
+
+# cuDNN's fastest kernels may differ from run to run in the order of their sums.
+_REPRODUCIBLE_CUDNN = _Shared(
+    partial(torch.backends.cudnn.flags, enabled=True, benchmark=False, deterministic=True)
+)
+
+
 @contextmanager
 def arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Let networks multiply in `dtype`, reproducibly."""
-    # cuDNN's fastest kernels may differ from run to run in the order of their sums.
-    reproducible = (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-        if device.type == "cuda"
-        else nullcontext()
-    )
+    reproducible = _REPRODUCIBLE_CUDNN if device.type == "cuda" else nullcontext()
     with reproducible, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         yield
 
 
+def settle_threads() -> None:
+    """Let torch settle how many threads serve the calling one, unless it has already.
+
+    It takes the number set last, in whatever thread, and keeps to it. So this is for the start of
+    whatever may be a thread's first use of torch: `one_thread` waits for it, and it for that.
+    """
+    with _THREAD_NUMBERS:
+        torch.get_num_threads()
+
+
 @contextmanager
-def suitable_threads(module: nn.Module, n_rows: int) -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Let torch keep to the calling thread, and to that one only."""
+    with _THREAD_NUMBERS:
+        n_threads = torch.get_num_threads()
+        if n_threads > 1:
+            torch.set_num_threads(1)
+            # Threads that have yet to use torch would keep to one, too. If there may be any,
+            # another that ends at once sets the number back for them.
+            if threading.active_count() > 1:
+                other = threading.Thread(target=torch.set_num_threads, args=(n_threads,))
+                other.start()
+                other.join()
+    try:
+        yield
+    finally:
+        if n_threads > 1:
+            torch.set_num_threads(n_threads)
+
+
+def suitable_threads(module: nn.Module, n_rows: int) -> AbstractContextManager[None]:
     """Let steps of `n_rows` that are too small to share keep to the calling thread."""
     weights = [p for p in module.parameters() if p.ndim > 1]
     perceptrons = all(weight.ndim == 2 for weight in weights)
     work = n_rows * sum(weight.numel() for weight in weights)
-    n_threads = torch.get_num_threads()
-    alone = perceptrons and work < _MIN_WORK_FOR_THREADS and n_threads > 1
-    if alone:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if alone:
-            torch.set_num_threads(n_threads)
+    return one_thread() if perceptrons and work < _MIN_WORK_FOR_THREADS else nullcontext()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from ._batches import Rows
-from ._device import seeded_generator, suitable_threads
+from ._device import one_thread, seeded_generator, settle_threads, suitable_threads
 from ._module import VAE
 from ._objectives import importance_weighted_bound
 from ._random_state import draw_seed, local_random_state
@@ -144,7 +144,8 @@ class InferenceMixin:
             z = module.sample_prior(chunk.stop - chunk.start, generator)
             return module.sample(z, generator) if noise else module.mean(z)
 
-        return in_chunks(draw, int(n_samples), row_size=module.widest, dtype=self._dtype)
+        with suitable_threads(module, int(n_samples)):
+            return in_chunks(draw, int(n_samples), row_size=module.widest, dtype=self._dtype)
 
     def _infer(
         self, X: Any, function: Callable[[VAE, Tensor], Tensor], *, n_draws: int = 1
@@ -207,6 +208,7 @@ def module_in(module: Module, dtype: str) -> Module:
 
     Metal knows no float64: there the module stays as it is.
     """
+    settle_threads()
     wanted = _TORCH_DTYPES[dtype]
     if module.dtype == wanted or module.bias.device.type == "mps":
         return module
@@ -240,6 +242,7 @@ def in_chunks(
     return result
 
 
+@one_thread()
 def normal_draws(n_draws: int, dim: int) -> Tensor:
     """Return standard normal points, (n_draws, dim), the same at every call.
 

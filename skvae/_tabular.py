@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from ._autoregression import AutoregressiveVAE
-from ._device import seeded_generator
+from ._device import seeded_generator, settle_threads, suitable_threads
 from ._filling import columns_package
 from ._inference import in_chunks, module_in
 from ._likelihoods import Histogram, Likelihood
@@ -264,7 +264,8 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
 
         kept, n_kept, bound = [], 0, -math.inf
         for _ in range(_MOST_ROUNDS):
-            drawn = in_chunks(draw, n_drawn, row_size=module.widest, dtype=self._dtype)
+            with suitable_threads(module, n_drawn):
+                drawn = in_chunks(draw, n_drawn, row_size=module.widest, dtype=self._dtype)
             cells, log_p = drawn[:, :-1], drawn[:, -1]
             bound = max(bound, log_p.max())
             if bound == -math.inf:
@@ -289,6 +290,7 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return the numbers of cells, (n, n_features)."""
+        settle_threads()
         columns = columns_package()
         frame = columns.as_frame(X, self)
         validate_data(self, X, reset=reset, skip_check_array=True)

@@ -179,7 +179,8 @@ class Trainer:
 
     def evaluate(self, rows: Rows) -> Record:
         """Return the figures of rows that are not trained on, with the same draws each time."""
-        return evaluate(self.module, rows, self.seed)
+        with suitable_threads(self.module, min(len(rows), _EVALUATION_BATCH)):
+            return evaluate(self.module, rows, self.seed)
 
 
 @torch.inference_mode()

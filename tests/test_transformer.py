@@ -1,7 +1,5 @@
 """What the estimator promises beyond scikit-learn's checks."""
 
-import threading
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,23 +34,6 @@ def test_another_random_state_gives_another_model(blobs):
     vae = VAETransformer(**FAST).fit(blobs)
     other = VAETransformer(**{**FAST, "random_state": 1}).fit(blobs)
     assert not torch.equal(weights(vae), weights(other))
-
-
-@pytest.mark.parametrize("architecture", ["mlp", "custom"])
-def test_fits_in_threads_at_once_give_the_bits_of_fits_in_turn(architecture, blobs):
-    params = {**FAST, "max_iter": 30, "batch_size": 16}
-    if architecture == "custom":
-        params["architecture"] = torch_default_networks
-    seeds = range(4)
-    vaes = [VAETransformer(**{**params, "random_state": seed}) for seed in seeds]
-    expected = [clone(vae).fit(blobs) for vae in vaes]
-    threads = [threading.Thread(target=vae.fit, args=(blobs,)) for vae in vaes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for vae, one in zip(vaes, expected, strict=True):
-        assert_same_bits(vae, one)
 
 
 def torch_default_networks(n_features, latent_dim, n_outputs):
