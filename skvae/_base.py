@@ -269,6 +269,11 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
             return Rows(X, device), None
         if X.shape[0] < 2:
             raise ValueError("early_stopping=True needs at least 2 samples; X has 1 sample.")
+        if math.ceil(self.validation_fraction * len(X)) == len(X):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} of {len(X)} samples leaves none "
+                "to train on."
+            )
         index, held_out = train_test_split(
             np.arange(X.shape[0]), test_size=self.validation_fraction, random_state=rng
         )

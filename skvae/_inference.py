@@ -145,7 +145,8 @@ class InferenceMixin:
             return module.sample(z, generator) if noise else module.mean(z)
 
         with suitable_threads(module, int(n_samples)):
-            return in_chunks(draw, int(n_samples), row_size=module.widest, dtype=self._dtype)
+            X = in_chunks(draw, int(n_samples), row_size=module.widest, dtype=self._dtype)
+        return _finite(X, np.arange(len(X)))
 
     def _infer(
         self, X: Any, function: Callable[[VAE, Tensor], Tensor], *, n_draws: int = 1
@@ -171,7 +172,8 @@ class InferenceMixin:
             return function(module, module.standardize(rows.take(chunk)))
 
         with suitable_threads(module, len(rows) * n_draws):
-            return in_chunks(of_chunk, len(rows), row_size=module.widest * n_draws, dtype=dtype)
+            answer = in_chunks(of_chunk, len(rows), row_size=module.widest * n_draws, dtype=dtype)
+        return _finite(answer, rows.index)
 
     def _with_draws(
         self, function: Callable[[VAE, Tensor, Tensor], Tensor]
@@ -195,12 +197,13 @@ class InferenceMixin:
             return module.mean(codes.take(chunk) / module.prior_std)
 
         with suitable_threads(module, len(Z)):
-            return in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)
+            answer = in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)
+        return _finite(answer, codes.index)
 
 
 def answer_dtype(X: Any) -> str:
     """Return the dtype of what is computed from X: float32 for float32, else float64."""
-    return "float32" if X.dtype == np.float32 else "float64"
+    return "float32" if X.dtype.type is np.float32 else "float64"
 
 
 def module_in(module: Module, dtype: str) -> Module:
@@ -240,6 +243,23 @@ def in_chunks(
             result = np.empty((n_rows, *values.shape[1:]), dtype)
         result[chunk] = values
     return result
+
+
+def _finite(answer: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the answer, one for each of `rows`, if it is finite.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    bad = ~np.isfinite(answer).reshape(len(answer), -1).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"What the model says of row {rows[bad.argmax()]} is too large for {answer.dtype}: the "
+            "row is too far from what the model has learned."
+        )
+    return answer
 
 
 @one_thread()

@@ -14,6 +14,9 @@ from ._numerics import soft_bound
 
 # Posterior variances stay within e^-20 and e^20 of the prior's, 1: past single precision.
 _MAX_LOG_VAR = 20.0
+# Standardised values beyond it are taken to be there: their squares, and what networks make of
+# them, would be past single precision.
+_FARTHEST = 1e10
 
 
 class Posterior(NamedTuple):
@@ -152,11 +155,14 @@ class VAE(nn.Module):
             parameter.copy_(start[name])
 
     def standardize(self, x: Tensor) -> Tensor:
-        """Bring rows of X, of any dtype, to the likelihood's units and the weights' dtype."""
+        """Bring rows of X, of any dtype, to the likelihood's units and the weights' dtype.
+
+        Values more than 10^10 standard deviations away are taken to be that far.
+        """
         if self.likelihood.standardize is None:
             return x.to(self.dtype)
         wide = x if x.is_floating_point() else x.to(self.shift.dtype)
-        return ((wide - self.shift) / self.scale).to(self.dtype)
+        return ((wide - self.shift) / self.scale).to(self.dtype).clamp_(-_FARTHEST, _FARTHEST)
 
     def unstandardize(self, x: Tensor) -> Tensor:
         """Bring (..., n_features) in the likelihood's units back to the units of X."""

@@ -295,7 +295,13 @@ def test_module_is_copied_only_to_change_its_precision(vae):
 
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [("float32", "float32"), ("float64", "float64"), ("int32", "float64"), ("bool", "float64")],
+    [
+        ("float32", "float32"),
+        ("float64", "float64"),
+        ("int32", "float64"),
+        ("bool", "float64"),
+        (">f4", "float32"),
+    ],
 )
 def test_only_single_precision_is_answered_in_single_precision(dtype, expected):
     assert answer_dtype(np.zeros((1, 1), dtype)) == expected

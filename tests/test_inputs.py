@@ -138,6 +138,21 @@ def test_scores_count_the_units_of_x(blobs, noise):
     np.testing.assert_allclose(scaled.transform(blobs * scales), plain.transform(blobs), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "likelihood", ["gaussian", "student_t", Gaussian("row"), Gaussian("shared")]
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_very_far_from_the_training_data_are_answered(likelihood, dtype):
+    X = np.random.RandomState(0).normal(size=(50, 3)).astype(dtype)
+    vae = fitted(X, likelihood=likelihood)
+    far = np.array([[1e30, 0, 0], [-1e30, 1e30, 1e-30]], dtype)
+    scores = vae.score_samples(far)
+    assert np.isfinite(scores).all()
+    assert scores.max() < vae.score_samples(X).min()
+    for answer in (vae.transform(far), vae.reconstruct(far), *vae.encode(far)):
+        assert np.isfinite(answer).all()
+
+
 # ---- Sparse matrices -----------------------------------------------------------------
 
 
@@ -307,6 +322,20 @@ def test_a_bad_number_of_samples_is_an_error(n_samples, blobs):
 def test_early_stopping_of_one_row_is_an_error():
     with pytest.raises(ValueError, match="at least 2 samples"):
         fitted(np.zeros((1, 2)), early_stopping=True)
+
+
+def test_validation_fraction_that_leaves_no_row_to_train_on_is_an_error():
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.9 of 5 samples leaves none"):
+        fitted(np.zeros((5, 2)), early_stopping=True, validation_fraction=0.9)
+
+
+def test_an_answer_too_large_for_its_dtype_is_an_error_that_names_the_row():
+    counts = np.random.RandomState(0).poisson(3, size=(50, 3))
+    vae = fitted(counts, likelihood="poisson", max_iter=30)
+    Z = np.zeros((4, 2))
+    Z[2] = 1e6
+    with pytest.raises(ValueError, match="of row 2 is too large for float64"):
+        vae.inverse_transform(Z)
 
 
 def test_divergence_is_an_error_that_names_the_learning_rate(blobs):
