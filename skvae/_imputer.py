@@ -351,10 +351,11 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
         if reset:
             self._filling = NumbersFilling()
         mark = self.missing_values
-        if not isinstance(mark, Real) or math.isnan(mark):
-            return validate_rows(self, X, reset=reset, allow_nan=True)
-        rows = validate_rows(self, X, reset=reset)
-        return np.where(rows == mark, np.nan, rows)
+        is_nan = not isinstance(mark, Real) or math.isnan(mark)
+        rows = validate_rows(self, X, reset=reset, allow_nan=is_nan)
+        if rows.dtype == bool:  # which scikit-learn's indicator does not take
+            rows = rows.astype(np.float64)
+        return rows if is_nan else np.where(rows == mark, np.nan, rows)
 
     def _as_cells(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return the numbers of cells of a frame, NaN where entries are missing."""

@@ -268,7 +268,7 @@ n_iter_no_change, tol, n_importance_samples, warm_start, verbose, random_state, 
         """
         check_is_fitted(self)
         contributions = self._contributions(self._validate(X, reset=False))
-        unusual = contributions - self.usual_contributions_
+        unusual = contributions - self.usual_contributions_.astype(contributions.dtype)
         return unusual[:, :-1], unusual[:, -1]
 
     def _recipe(self, module: VAE, n_rows: int) -> Recipe:

@@ -406,3 +406,9 @@ def test_mixed_tables_are_frames_with_holes_that_pandas_knows(mixed):
         VAEImputer(**MIXED, missing_values=-1).fit(mixed[1])
     with pytest.raises(ValueError, match="nothing to learn from"):
         VAEImputer(**MIXED).fit(mixed[1].mask(np.ones(mixed[1].shape, dtype=bool)))
+
+
+def test_truth_values_may_have_an_indicator():
+    X = np.random.RandomState(0).uniform(size=(20, 3)) < 0.5
+    imputer = VAEImputer(add_indicator=True, max_iter=2, random_state=0)
+    np.testing.assert_array_equal(imputer.fit_transform(X), X)

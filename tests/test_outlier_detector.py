@@ -138,3 +138,10 @@ def test_outliers_of_a_classic_set_are_told_from_rows_that_trained_beside_them(
         X, is_outlier = stored["X"], stored["y"]
     scores = VAEOutlierDetector(random_state=0).fit(X).score_samples(X)
     assert roc_auc_score(is_outlier, -scores) > least
+
+
+def test_explanations_come_in_the_dtype_of_x(blobs):
+    detector = VAEOutlierDetector(2, hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(blobs)
+    for dtype in (np.float32, np.float64):
+        features, code = detector.explain(blobs.astype(dtype))
+        assert (features.dtype, code.dtype) == (dtype, dtype)
