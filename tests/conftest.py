@@ -5,7 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits, load_wine
+
+# How many inputs the tests of properties try: always the same few, unless one asks for "long".
+_COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("ci", max_examples=50, derandomize=True, database=None, **_COMMON)
+settings.register_profile("long", max_examples=2000, **_COMMON)
+settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
