@@ -267,15 +267,16 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         device = resolve_device(self.device)
         if not self.early_stopping:
             return Rows(X, device), None
-        if X.shape[0] < 2:
+        n_rows = X.shape[0]
+        if n_rows < 2:
             raise ValueError("early_stopping=True needs at least 2 samples; X has 1 sample.")
-        if math.ceil(self.validation_fraction * len(X)) == len(X):
+        if math.ceil(self.validation_fraction * n_rows) == n_rows:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {len(X)} samples leaves none "
+                f"validation_fraction={self.validation_fraction} of {n_rows} samples leaves none "
                 "to train on."
             )
         index, held_out = train_test_split(
-            np.arange(X.shape[0]), test_size=self.validation_fraction, random_state=rng
+            np.arange(n_rows), test_size=self.validation_fraction, random_state=rng
         )
         return Rows(X, device, np.sort(index)), Rows(X, device, np.sort(held_out))
 

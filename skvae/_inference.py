@@ -146,7 +146,7 @@ class InferenceMixin:
 
         with suitable_threads(module, int(n_samples)):
             X = in_chunks(draw, int(n_samples), row_size=module.widest, dtype=self._dtype)
-        return _finite(X, np.arange(len(X)))
+        return _finite(X)
 
     def _infer(
         self, X: Any, function: Callable[[VAE, Tensor], Tensor], *, n_draws: int = 1
@@ -198,7 +198,7 @@ class InferenceMixin:
 
         with suitable_threads(module, len(Z)):
             answer = in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)
-        return _finite(answer, codes.index)
+        return _finite(answer)
 
 
 def answer_dtype(X: Any) -> str:
@@ -245,8 +245,8 @@ def in_chunks(
     return result
 
 
-def _finite(answer: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the answer, one for each of `rows`, if it is finite.
+def _finite(answer: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
+    """Return the answer, one for each row or each that `index` picks, if it is finite.
 
     Raises
     ------
@@ -255,8 +255,9 @@ def _finite(answer: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """
     bad = ~np.isfinite(answer).reshape(len(answer), -1).all(axis=1)
     if bad.any():
+        first = bad.argmax() if index is None else index[bad.argmax()]
         raise ValueError(
-            f"What the model says of row {rows[bad.argmax()]} is too large for {answer.dtype}: the "
+            f"What the model says of row {first} is too large for {answer.dtype}: the "
             "row is too far from what the model has learned."
         )
     return answer
