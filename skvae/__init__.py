@@ -1,5 +1,6 @@
 """Variational autoencoders as scikit-learn estimators."""
 
+from ._checkpoint import Checkpoint
 from ._imputer import VAEImputer
 from ._likelihoods import (
     Bernoulli,
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Bernoulli",
+    "Checkpoint",
     "ContinuousBernoulli",
     "Gaussian",
     "Likelihood",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -19,17 +21,23 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._batches import Rows, column_moments
 from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
+from ._checkpoint import Checkpoint, CheckpointFile, digest_of
 from ._device import place, resolve_device, seeded_generator, settle_threads, training_dtype
+from ._distributed import Team, join_team
+from ._epochs import Epoch, Training, history_of
 from ._inference import InferenceMixin, answer_dtype
 from ._likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ._module import VAE, VAEConfig
 from ._networks import ACTIVATIONS, ARCHITECTURES
 from ._random_state import draw_seed, local_random_state
 from ._saving import SavingMixin
-from ._training import DivergenceError, Epoch, Recipe, Record, Trainer, train
+from ._training import DivergenceError, Recipe, Record, Trainer
 from ._validation import check_support, validate_rows
 
 History = dict[str, list[float]]
+
+# Parameters that do not change what training comes to.
+_WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verbose")
 
 
 def _nothing_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,6 +86,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
+        "checkpoint": [str, os.PathLike, Checkpoint, None],
+        "on_interrupt": [StrOptions({"keep", "raise"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
         "device": [str, torch.device],
@@ -121,6 +131,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         tol: float = 1e-4,
         n_importance_samples: int = 16,
         warm_start: bool = False,
+        checkpoint: Any = None,
+        on_interrupt: str = "keep",
         verbose: int = 0,
         random_state: Any = None,
         device: str | torch.device = "auto",
@@ -146,6 +158,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         self.tol = tol
         self.n_importance_samples = n_importance_samples
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.on_interrupt = on_interrupt
         self.verbose = verbose
         self.random_state = random_state
         self.device = device
@@ -179,28 +193,47 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         """
         resume = self.warm_start and hasattr(self, "module_")
         X_valid = self._validate(X, reset=not resume)
-        rng = local_random_state(self.random_state)
-        rows, validation = self._split(X_valid, rng)
-        trainer = self._start(rows, rng, resume=resume)
-        history: History = {}
-
-        def fitted_so_far() -> dict[str, Any]:
-            attributes = _fitted_attributes(trainer, history)
-            return copy.deepcopy({**attributes, "_trainer": None})
-
-        epochs = train(
+        team, rng, file = join_team(), local_random_state(self.random_state), self._file()
+        saved = team.by_first(file.read) if file else None
+        rng.set_state(saved["random_state"] if saved else team.by_first(rng.get_state))
+        random_state = rng.get_state()
+        rows, validation = self._split(X_valid, rng, team)
+        trainer = self._start(rows, rng, team, resume=resume)
+        training = Training(
             trainer, rows, validation, n_iter_no_change=self.n_iter_no_change, tol=self.tol
         )
+        start = digest_of(trainer.module.state_dict()) if file else ""
+        if file and saved:
+            file.check(saved, start)
+            training.restore(saved["training"])
+
+        def state() -> dict[str, Any]:
+            return {"random_state": random_state, "start": start, "training": training.state()}
+
+        def fitted_so_far() -> dict[str, Any]:
+            attributes = _fitted_attributes(trainer, history_of(training.records))
+            return copy.deepcopy({**attributes, "_trainer": None})
+
+        epochs = training.epochs()
         try:
             with closing(epochs):
-                followed: Iterator[Epoch] = run_callbacks(epochs, self, X, y, fitted_so_far)
-                if self.verbose:
-                    followed = show_progress(followed, self.max_iter)
-                for epoch in followed:
-                    _append(history, epoch.record)
+                followed: Iterator[Epoch] = run_callbacks(epochs, self, X, y, fitted_so_far, team)
+                if self.verbose and team.is_first:
+                    followed = show_progress(followed, self.max_iter, len(training.records))
+                for epoch in () if training.is_over else followed:
+                    if file and team.is_first:
+                        file.write(state, is_last=epoch.is_last)
         except DivergenceError as error:
-            raise _divergence(trainer, history) from error
-        self.__dict__.update(_fitted_attributes(trainer, history))
+            raise _divergence(trainer, len(training.records)) from error
+        except KeyboardInterrupt:
+            if self.on_interrupt == "raise" or not (training.records and team.is_alone):
+                raise
+            warnings.warn(
+                f"Training was interrupted after {len(training.records)} of {self.max_iter} "
+                f"epochs. The model is that of the {'best' if validation else 'last'} of them.",
+                stacklevel=4,
+            )
+        self.__dict__.update(_fitted_attributes(trainer, history_of(training.records)))
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -233,10 +266,13 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
             then left as it was before the call.
         """
         resume = hasattr(self, "module_")
-        rows = Rows(self._validate(X, reset=not resume), resolve_device(self.device))
+        team = join_team()
+        rows = self._rows(self._validate(X, reset=not resume), team)
         trainer = getattr(self, "_trainer", None)
         if trainer is None:
-            trainer = self._start(rows, local_random_state(self.random_state), resume=resume)
+            rng = local_random_state(self.random_state)
+            rng.set_state(team.by_first(rng.get_state))
+            trainer = self._start(rows, rng, team, resume=resume)
         trainer.recipe = replace(self._recipe(trainer.module, len(rows)), learning_rate="constant")
         before = copy.deepcopy(trainer.module.state_dict())
         history = copy.deepcopy(self.history_) if resume else {}
@@ -245,7 +281,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         except DivergenceError as error:
             trainer.module.load_state_dict(before)
             self._trainer = None  # its moments are no longer finite either
-            raise _divergence(trainer, history) from error
+            raise _divergence(trainer, len(history.get("loss", ()))) from error
         self.__dict__.update(_fitted_attributes(trainer, history))
         return self
 
@@ -262,11 +298,25 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         """Return X as a 2-D numeric array or CSR matrix, with NaN for what is missing."""
         return validate_rows(self, X, reset=reset, accept_sparse=True)
 
-    def _split(self, X: Any, rng: np.random.RandomState) -> tuple[Rows, Rows | None]:
+    def _file(self) -> CheckpointFile | None:
+        if self.checkpoint is None:
+            return None
+        given = self.checkpoint
+        checkpoint = given if isinstance(given, Checkpoint) else Checkpoint(given)
+        parameters = self.get_params(deep=False)
+        for name in _WITHOUT_EFFECT:
+            del parameters[name]
+        return CheckpointFile(checkpoint, parameters)
+
+    def _rows(self, X: Any, team: Team, index: np.ndarray | None = None) -> Rows:
+        n_rows = X.shape[0] if index is None else len(index)
+        share = None if team.is_alone else team.share(n_rows)
+        return Rows(X, resolve_device(self.device), index, share)
+
+    def _split(self, X: Any, rng: np.random.RandomState, team: Team) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and, for early stopping, those to validate on."""
-        device = resolve_device(self.device)
         if not self.early_stopping:
-            return Rows(X, device), None
+            return self._rows(X, team), None
         n_rows = X.shape[0]
         if n_rows < 2:
             raise ValueError("early_stopping=True needs at least 2 samples; X has 1 sample.")
@@ -278,9 +328,11 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         index, held_out = train_test_split(
             np.arange(n_rows), test_size=self.validation_fraction, random_state=rng
         )
-        return Rows(X, device, np.sort(index)), Rows(X, device, np.sort(held_out))
+        return self._rows(X, team, np.sort(index)), self._rows(X, team, np.sort(held_out))
 
-    def _start(self, rows: Rows, rng: np.random.RandomState, *, resume: bool) -> Trainer:
+    def _start(
+        self, rows: Rows, rng: np.random.RandomState, team: Team, *, resume: bool
+    ) -> Trainer:
         """Return a trainer of a new module, or of a copy of the fitted one."""
         weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
         config = self._config(rows.X.shape[1])
@@ -295,7 +347,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
                 f"ask for {config}: training cannot go on from it. Fit with warm_start=False."
             )
         module = place(module, rows.device)
-        return Trainer(module, self._recipe(module, len(rows)), training_seed)
+        return Trainer(module, self._recipe(module, len(rows)), training_seed, team)
 
     def _config(self, n_features: int) -> VAEConfig:
         """Return what the parameters say about the module, in a comparable form."""
@@ -363,10 +415,9 @@ def _auto_learning_rate(n_steps: int) -> float:
     return 0.006 * min(1.0, 2000 / n_steps) ** 0.25
 
 
-def _divergence(trainer: Trainer, history: History) -> ValueError:
-    epoch = len(history.get("loss", ())) + 1
+def _divergence(trainer: Trainer, n_epochs: int) -> ValueError:
     return ValueError(
-        f"Training diverged in epoch {epoch}: the loss is not finite. Lower "
+        f"Training diverged in epoch {n_epochs + 1}: the loss is not finite. Lower "
         f"learning_rate_init, here {trainer.recipe.learning_rate_init:.3g}, or look for extreme "
         "values in X."
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,14 @@ _RESIDENT_SHARE = 0.5
 _MOVED_AT_ONCE = 4096
 
 
+class Batch(NamedTuple):
+    """Rows of one step, or of those the ones that are this process's share."""
+
+    x: Tensor  # (n, n_features)
+    n_rows: int  # of the step
+    places: Tensor | None = None  # of `x` among these, if it is not all of them
+
+
 class Rows:
     """A view of some rows of a 2-D array, which is never copied whole in the main memory.
 
@@ -39,12 +47,21 @@ class Rows:
         Where batches go.
     index : ndarray of shape (n_rows,), optional
         Rows of X to use; all by default.
+    share : range, optional
+        Which of these batches hold, all by default: other processes have the others.
     """
 
-    def __init__(self, X: Any, device: torch.device, index: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        X: Any,
+        device: torch.device,
+        index: np.ndarray | None = None,
+        share: range | None = None,
+    ) -> None:
         self.X = X
         self.device = device
         self.index = index
+        self.share = share
 
     def __len__(self) -> int:
         return self.X.shape[0] if self.index is None else len(self.index)
@@ -59,12 +76,19 @@ class Rows:
         """Return those rows, (len(positions), n_features), in X's dtype where torch has it."""
         return self._tensor(self._read(positions))
 
-    def batches(self, batch_size: int) -> Iterator[Tensor]:
+    def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield all rows in order."""
         for start in range(0, len(self), batch_size):
-            yield self.take(slice(start, start + batch_size))
+            stop = min(start + batch_size, len(self))
+            if self.share is None:
+                yield Batch(self.take(slice(start, stop)), stop - start)
+            else:
+                first = min(max(start, self.share.start), stop)
+                last = max(min(stop, self.share.stop), first)
+                places = torch.arange(first - start, last - start, device=self.device)
+                yield Batch(self.take(slice(first, last)), stop - start, places)
 
-    def shuffled(self, batch_size: int, generator: Generator) -> Iterator[Tensor]:
+    def shuffled(self, batch_size: int, generator: Generator) -> Iterator[Batch]:
         """Yield all rows once, in an order drawn from `generator`, a CPU one.
 
         The order is that of `shuffled_windows`, wherever X is. From a memory map, a window is
@@ -72,19 +96,33 @@ class Rows:
         """
         n_bytes = self.X.shape[1] * self.X.dtype.itemsize
         for order in shuffled_windows(len(self), n_bytes, batch_size, generator):
-            if self._resident is not None:
-                for positions in order.to(self.device).split(batch_size):
-                    yield self._resident.index_select(0, positions)
-            elif self._is_mapped:
-                in_file, places = order.sort()
-                window = self._read(in_file.numpy())
-                place_of = torch.empty_like(places)
-                place_of[places] = torch.arange(len(places))
-                for some in place_of.split(batch_size):
-                    yield self._tensor(np.take(window, some.numpy(), axis=0))
+            steps = order.split(batch_size)
+            if self.share is None:
+                for step, x in zip(steps, self._fetch(steps), strict=True):
+                    yield Batch(x, len(step))
             else:
-                for positions in order.split(batch_size):
-                    yield self.take(positions.numpy())
+                start, stop = self.share.start, self.share.stop
+                places = [((step >= start) & (step < stop)).nonzero().squeeze(1) for step in steps]
+                own = [step[place] for step, place in zip(steps, places, strict=True)]
+                for step, place, x in zip(steps, places, self._fetch(own), strict=True):
+                    yield Batch(x, len(step), place.to(self.device))
+
+    def _fetch(self, steps: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the rows at the positions of each step."""
+        if self._resident is not None:
+            first = 0 if self.share is None else self.share.start
+            for positions in steps:
+                yield self._resident.index_select(0, positions.to(self.device) - first)
+        elif self._is_mapped:
+            in_file, places = torch.cat([*steps]).sort()
+            window = self._read(in_file.numpy())
+            place_of = torch.empty_like(places)
+            place_of[places] = torch.arange(len(places))
+            for some in place_of.split([len(positions) for positions in steps]):
+                yield self._tensor(np.take(window, some.numpy(), axis=0))
+        else:
+            for positions in steps:
+                yield self.take(positions.numpy())
 
     def _read(self, positions: np.ndarray | slice) -> np.ndarray:
         """Return those rows as a dense array of their own."""
@@ -114,15 +152,15 @@ class Rows:
 
     @cached_property
     def _resident(self) -> Tensor | None:
-        """All rows on the device, moved there once for all epochs, if it has room for them."""
+        """The share on the device, moved there once for all epochs, if it has room for it."""
+        share = self.share or range(len(self))
         first = self.take(slice(1))
-        if len(self) * first.nbytes > _RESIDENT_SHARE * free_memory(self.device):
+        if len(share) * first.nbytes > _RESIDENT_SHARE * free_memory(self.device):
             return None
-        resident = first.new_empty(len(self), *first.shape[1:])
-        for part, batch in zip(
-            resident.split(_MOVED_AT_ONCE), self.batches(_MOVED_AT_ONCE), strict=True
-        ):
-            part.copy_(batch)
+        resident = first.new_empty(len(share), *first.shape[1:])
+        for start in range(0, len(share), _MOVED_AT_ONCE):
+            some = share[start : start + _MOVED_AT_ONCE]
+            resident[start : start + len(some)] = self.take(slice(some.start, some.stop))
         return resident
 
 

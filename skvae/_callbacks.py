@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
-from ._training import Epoch
+from ._distributed import Team
+from ._epochs import Epoch
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -28,11 +30,11 @@ _SHOWN = {
 }
 
 
-def show_progress(epochs: Iterator[Epoch], max_iter: int) -> Iterator[Epoch]:
+def show_progress(epochs: Iterator[Epoch], max_iter: int, done: int = 0) -> Iterator[Epoch]:
     """Pass on the epochs and show a bar with the loss, its two terms and the validation loss."""
     from tqdm.auto import tqdm
 
-    with tqdm(total=max_iter, unit="epoch") as bar:
+    with tqdm(total=max_iter, initial=done, unit="epoch") as bar:
         for epoch in epochs:
             figures = {
                 label: f"{epoch.record[name]:.2f}"
@@ -50,14 +52,23 @@ def run_callbacks(
     X: Any,
     y: Any,
     fitted_attributes: Callable[[], dict[str, Any]],
+    team: Team,
 ) -> Iterator[Epoch]:
     """Pass on the epochs and run scikit-learn's callbacks before and after each.
 
     `fitted_attributes` returns those of the estimator as if training had stopped there. A
-    callback whose `on_fit_task_end` returns True ends training.
+    callback whose `on_fit_task_end` returns True ends training. Of several processes, the first
+    one runs them.
     """
     if not hasattr(estimator, "_init_callback_context"):
         yield from epochs
+        return
+    if not team.is_first:
+        for epoch in epochs:
+            yield epoch
+            if team.by_first(bool):
+                break
+        epochs.close()
         return
     root = estimator._init_callback_context(max_subtasks=estimator.max_iter)
     root.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
@@ -70,7 +81,7 @@ def run_callbacks(
         stop = task.call_on_fit_task_end(
             estimator=estimator, X=X, y=y, reconstruction_attributes=fitted_attributes
         )
-        done = stop or epoch.is_last
+        done = team.by_first(partial(bool, stop or epoch.is_last))
     epochs.close()  # training is over: the module now has the weights that `fit` returns
     root.call_on_fit_task_end(
         estimator=estimator, X=X, y=y, reconstruction_attributes=fitted_attributes

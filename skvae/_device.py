@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -44,15 +45,15 @@ def resolve_device(device: str | torch.device) -> torch.device:
         If there is no such device here; the message lists those there are.
     """
     available = available_devices()
-    if isinstance(device, str) and device == "auto":
-        return torch.device(available[0])
-    name = str(device)
+    name = available[0] if isinstance(device, str) and device == "auto" else str(device)
+    if name == "cuda" and "LOCAL_RANK" in os.environ:  # one of the processes that torchrun started
+        name = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
     if name not in available and name != "cpu:0":
         raise ValueError(
             f"device={name!r} is not available on this machine; available are "
             f"{['auto', *available]}."
         )
-    return torch.device(device)
+    return torch.device(name)
 
 
 def place(module: Module, device: torch.device) -> Module:

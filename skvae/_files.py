@@ -38,7 +38,7 @@ def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str,
         If the file can't be written.
     """
     plain = {name: _plain(array) for name, array in arrays.items()}
-    digest = _digest(document, plain)
+    digest = content_digest(document, plain)
     header = {"format": _FORMAT, "sha256": digest, "document": document}
     _replace(Path(path), save(plain, metadata={"skvae": json.dumps(header, allow_nan=False)}))
 
@@ -66,7 +66,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
     try:
         header = json.loads(metadata["skvae"])
         file_format, digest, document = (header[key] for key in ("format", "sha256", "document"))
-        is_whole = digest == _digest(document, arrays)
+        is_whole = digest == content_digest(document, arrays)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, f"its header is not what it should be ({error})") from error
     if file_format != _FORMAT:
@@ -86,7 +86,8 @@ def _plain(array: Any) -> np.ndarray:
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
-def _digest(document: Any, arrays: Arrays) -> str:
+def content_digest(document: Any, arrays: Arrays) -> str:
+    """Return the SHA-256 digest of a document and arrays."""
     digest = hashlib.sha256(json.dumps(document, allow_nan=False).encode())
     for name in sorted(arrays):
         array = arrays[name]

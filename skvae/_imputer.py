@@ -69,7 +69,8 @@ class VAEImputer(TransformerMixin, BaseVAE):
         read as by `TabularVAE` and keep their dtypes. Numbers are filled with their conditional
         means, rounded as the column's values are, and categories with the most probable one.
     architecture, image_shape, solver, learning_rate, batch_size, early_stopping, \
-validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, device, precision
+validation_fraction, n_iter_no_change, tol, warm_start, checkpoint, on_interrupt, verbose, \
+random_state, device, precision
         As for `VAETransformer`.
 
     Attributes
@@ -141,6 +142,8 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
+        checkpoint: Any = None,
+        on_interrupt: str = "keep",
         verbose: int = 0,
         random_state: Any = None,
         device: str | torch.device = "auto",
@@ -164,6 +167,8 @@ validation_fraction, n_iter_no_change, tol, warm_start, verbose, random_state, d
             tol=tol,
             n_importance_samples=n_importance_samples,
             warm_start=warm_start,
+            checkpoint=checkpoint,
+            on_interrupt=on_interrupt,
             verbose=verbose,
             random_state=random_state,
             device=device,

@@ -80,3 +80,19 @@ class Optimizer:
         unused: list[list[Tensor]] = [[] for _ in range(3 - len(averages))]  # of other variants
         state = [*averages, *unused, of_moved(self._steps)]
         self._update(parameters, gradients, *state, lr=learning_rate)
+
+    def state(self) -> dict[str, Any]:
+        """Return what steps have left, for `restore`."""
+        return {"averages": self._averages, "steps": self._steps}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where another optimiser was when it returned that state."""
+        for own, saved in zip(self._averages, state["averages"], strict=True):
+            _copy(own, saved)
+        _copy(self._steps, state["steps"])
+
+
+def _copy(tensors: list[Tensor], source: list[Tensor]) -> None:
+    for tensor, value in zip(tensors, source, strict=True):
+        tensor.copy_(value)

@@ -47,7 +47,8 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
         Number of epochs. Longer training fits single rows, outliers among them.
     hidden_layer_sizes, activation, architecture, image_shape, beta, kl_warmup, prior_std, \
 solver, learning_rate, learning_rate_init, batch_size, early_stopping, validation_fraction, \
-n_iter_no_change, tol, n_importance_samples, warm_start, verbose, random_state, device, precision
+n_iter_no_change, tol, n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, \
+random_state, device, precision
         As for `VAETransformer`.
 
     Attributes
@@ -117,6 +118,8 @@ n_iter_no_change, tol, n_importance_samples, warm_start, verbose, random_state, 
         tol: float = 1e-4,
         n_importance_samples: int = 16,
         warm_start: bool = False,
+        checkpoint: Any = None,
+        on_interrupt: str = "keep",
         verbose: int = 0,
         random_state: Any = None,
         device: str | torch.device = "auto",
@@ -143,6 +146,8 @@ n_iter_no_change, tol, n_importance_samples, warm_start, verbose, random_state, 
             tol=tol,
             n_importance_samples=n_importance_samples,
             warm_start=warm_start,
+            checkpoint=checkpoint,
+            on_interrupt=on_interrupt,
             verbose=verbose,
             random_state=random_state,
             device=device,

@@ -9,8 +9,10 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ _CLASSES = {
         "skvae._likelihoods",
     ),
     "CategoricalColumn": "skvae._columns._categorical",
+    "Checkpoint": "skvae._checkpoint",
     "ColumnsFilling": "skvae._filling",
     "FrameCoder": "skvae._columns",
     "MissingIndicator": "sklearn.impute",
@@ -119,6 +122,8 @@ class _Encoder:
             return "tensor", self.encode(value.cpu().numpy(), place)
         if isinstance(value, np.dtype):
             return "dtype", value.str
+        if isinstance(value, os.PathLike):
+            return "path", os.fspath(value)
         if isinstance(value, np.generic) and value.dtype.kind in _NUMERIC_KINDS:
             return "scalar", [value.dtype.str, self.encode(value.item(), place)]
         if isinstance(value, np.ndarray):
@@ -246,6 +251,7 @@ class _Decoder:
         "device": lambda self, c: torch.device(c),
         "tensor": lambda self, c: torch.from_numpy(np.array(self.decode(c))),
         "dtype": lambda self, c: np.dtype(c),
+        "path": lambda self, c: Path(c),
         "scalar": lambda self, c: np.dtype(c[0]).type(self.decode(c[1])),
         "array": lambda self, c: self.arrays[c],
         "items": _items,

@@ -60,7 +60,7 @@ class TabularVAE(VAETransformer):
         Number of epochs.
     hidden_layer_sizes, activation, beta, kl_warmup, prior_std, solver, learning_rate, \
 learning_rate_init, batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, \
-n_importance_samples, warm_start, verbose, random_state, device, precision
+n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_state, device, precision
         As for `VAETransformer`.
 
     Attributes
@@ -143,6 +143,8 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
         tol: float = 1e-4,
         n_importance_samples: int = 16,
         warm_start: bool = False,
+        checkpoint: Any = None,
+        on_interrupt: str = "keep",
         verbose: int = 0,
         random_state: Any = None,
         device: str | torch.device = "auto",
@@ -166,6 +168,8 @@ n_importance_samples, warm_start, verbose, random_state, device, precision
             tol=tol,
             n_importance_samples=n_importance_samples,
             warm_start=warm_start,
+            checkpoint=checkpoint,
+            on_interrupt=on_interrupt,
             verbose=verbose,
             random_state=random_state,
             device=device,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ._batches import Rows
+from ._batches import Batch, Rows
 from ._device import (
     arithmetic,
     keep_freed_memory,
@@ -19,6 +18,7 @@ from ._device import (
     seeded_global_generator,
     suitable_threads,
 )
+from ._distributed import Team
 from ._module import VAE
 from ._objectives import ElboTerms, elbo_terms, importance_weighted_terms
 from ._optimizer import Optimizer
@@ -37,13 +37,6 @@ _FREE_RATE_FACTOR = 5.0
 _EVALUATION_BATCH = 1024
 # Sums of so many steps are made at once: a step of a small network takes hardly longer than one.
 _STEPS_SUMMED_AT_ONCE = 32
-
-
-class Epoch(NamedTuple):
-    """What one epoch came to, and whether training ends with it."""
-
-    record: Record
-    is_last: bool
 
 
 class DivergenceError(ArithmeticError):
@@ -82,10 +75,12 @@ class Recipe:
 
     def mean(self, loss: Tensor) -> Tensor:
         """Return the mean of a step's losses, (n,), without those that `trim` leaves out."""
-        if not self.trim:
-            return loss.mean()
+        return loss[self.kept(loss)].mean() if self.trim else loss.mean()
+
+    def kept(self, loss: Tensor) -> Tensor:
+        """Return which of a step's losses, (n,), count: the places of the lowest."""
         n_kept = max(1, round(len(loss) * (1 - self.trim)))
-        return loss.topk(n_kept, largest=False, sorted=False).values.mean()
+        return loss.topk(n_kept, largest=False, sorted=False).indices
 
     def objective(self, record: Record) -> float:
         """Return what training minimises, once the KL term has its full weight."""
@@ -102,12 +97,16 @@ class Trainer:
     recipe : Recipe
     seed : int
         Of the order of rows and of the draws from the posterior.
+    team : Team, optional
+        Processes that train the same module, each on its share of the rows. All draw the same
+        random numbers, for all rows.
     """
 
-    def __init__(self, module: VAE, recipe: Recipe, seed: int) -> None:
+    def __init__(self, module: VAE, recipe: Recipe, seed: int, team: Team | None = None) -> None:
         self.module = module
         self.recipe = recipe
         self.seed = seed
+        self.team = team or Team()
         self.n_epochs = 0
         device = module.bias.device
         keep_freed_memory()
@@ -146,141 +145,90 @@ class Trainer:
         for step, batch in enumerate(rows.shuffled(recipe.batch_size, self._order)):
             # Each step uses the schedules' value at its middle.
             progress = (self.n_epochs + (step + 0.5) / n_batches) / recipe.max_iter
-            with arithmetic(batch.device, recipe.dtype):
+            with arithmetic(batch.x.device, recipe.dtype):
                 loss, terms = self._loss(batch, recipe.kl_weight(progress))
-            for optimizer, _ in self._optimizers:
-                optimizer.zero_grad()
-            recipe.mean(loss).backward()
-            rate = recipe.rate(progress)
-            for optimizer, factor in self._optimizers:
-                optimizer.step(factor * rate)
-            totals.add(terms)
+            self._descend(self._mean(loss, batch), recipe.rate(progress))
+            totals.add(terms, batch.n_rows)
         self.n_epochs += 1
-        record = totals.record()
+        # Running statistics of a user's layers are those of the first process.
+        self.team.take_over([*module.encoder.buffers(), *module.decoder.buffers()])
+        record = totals.record(self.team)
         # The last step's outcome shows in no loss yet: look at its rows once more.
         module.eval()
         with torch.inference_mode():
-            last = elbo_terms(
-                module, module.standardize(batch), torch.zeros_like(terms.posterior.mean)
-            )
-        if not (math.isfinite(record["loss"]) and bool(last.elbo.isfinite().all())):
+            x = module.standardize(batch.x)
+            last = elbo_terms(module, x, torch.zeros_like(terms.posterior.mean))
+            n_bad = (~last.elbo.isfinite()).sum()
+            self.team.add_up([n_bad])
+        if not math.isfinite(record["loss"]) or n_bad > 0:
             raise DivergenceError
         return record
 
-    def _loss(self, batch: Tensor, kl_weight: float) -> tuple[Tensor, ElboTerms]:
+    def _loss(self, batch: Batch, kl_weight: float) -> tuple[Tensor, ElboTerms]:
         """Return what training minimises, for each row, and the terms of the bound."""
-        if self.recipe.n_draws == 1:
+        n_draws = self.recipe.n_draws
+        if n_draws == 1:
             terms = _elbo_terms(self.module, batch, self._noise)
             return kl_weight * terms.kl_divergence - terms.log_likelihood, terms
-        x = self.module.standardize(batch)
-        eps = _draws((self.recipe.n_draws, len(x), self.module.latent_dim), self._noise, like=x)
+        x = self.module.standardize(batch.x)
+        eps = _draws(batch, (n_draws, batch.n_rows, self.module.latent_dim), self._noise, like=x)
         bound, terms = importance_weighted_terms(self.module, x, eps)
         return -bound, terms
+
+    def _mean(self, loss: Tensor, batch: Batch) -> Tensor:
+        """Return the mean of a step's losses, or the part of it that this process's rows are."""
+        if batch.places is None:
+            return self.recipe.mean(loss)
+        if not self.recipe.trim:
+            return loss.sum() / batch.n_rows
+        of_all = loss.new_zeros(batch.n_rows)
+        of_all[batch.places] = loss.detach()
+        self.team.add_up([of_all])
+        kept = self.recipe.kept(of_all)
+        is_kept = torch.zeros_like(of_all, dtype=torch.bool).index_fill_(0, kept, True)
+        return loss[is_kept[batch.places]].sum() / len(kept)
+
+    def _descend(self, loss: Tensor, rate: float) -> None:
+        for optimizer, _ in self._optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer, factor in self._optimizers:
+            self.team.add_up([p.grad for p in optimizer.parameters if p.grad is not None])
+            optimizer.step(factor * rate)
 
     def evaluate(self, rows: Rows) -> Record:
         """Return the figures of rows that are not trained on, with the same draws each time."""
         with suitable_threads(self.module, min(len(rows), _EVALUATION_BATCH)):
-            return evaluate(self.module, rows, self.seed)
+            return evaluate(self.module, rows, self.seed, self.team)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs in order to go on from here, bit for bit."""
+        return {
+            "weights": self.module.state_dict(),
+            "optimizers": [optimizer.state() for optimizer, _ in self._optimizers],
+            "generators": [self._order.get_state(), self._noise.get_state()],
+            "n_epochs": self.n_epochs,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where another trainer was when it returned that state."""
+        self.module.load_state_dict(state["weights"])
+        for (optimizer, _), saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.restore(saved)
+        for generator, saved in zip((self._order, self._noise), state["generators"], strict=True):
+            generator.set_state(saved)
+        self.n_epochs = state["n_epochs"]
 
 
 @torch.inference_mode()
-def evaluate(module: VAE, rows: Rows, seed: int) -> Record:
+def evaluate(module: VAE, rows: Rows, seed: int, team: Team | None = None) -> Record:
     """Return the mean terms of the bound, at beta = 1 and one draw per row."""
     module.eval()
     generator = seeded_generator(seed, module.bias.device)
     totals = _Totals(module)
     for batch in rows.batches(_EVALUATION_BATCH):
-        totals.add(_elbo_terms(module, batch, generator))
-    return totals.record()
-
-
-def train(
-    trainer: Trainer,
-    rows: Rows,
-    validation: Rows | None = None,
-    *,
-    n_iter_no_change: int,
-    tol: float,
-) -> Generator[Epoch]:
-    """Train for at most `max_iter` epochs and yield the figures of each.
-
-    With validation rows, training stops once their loss has not fallen by more than `tol`
-    for `n_iter_no_change` epochs, and the module ends with the weights of the best epoch,
-    even if the caller closes the iterator before. Without, and at a constant learning
-    rate, it stops once the objective, averaged over `n_iter_no_change` epochs, is no lower
-    by `tol` than over as many epochs before. A descending rate is planned to its end, and
-    gains most near it: there `max_iter` alone decides.
-
-    Raises
-    ------
-    DivergenceError
-        If the loss is not finite during an epoch, after its last step, or on the
-        validation rows.
-    """
-    best = _BestEpoch(trainer.module, n_iter_no_change, tol)
-    objectives: list[float] = []
-    try:
-        while True:
-            record = trainer.epoch(rows)
-            if validation is not None:
-                held_out = trainer.evaluate(validation)
-                if not math.isfinite(held_out["loss"]):
-                    raise DivergenceError
-                record |= {f"validation_{name}": held_out[name] for name in _LOSSES}
-            objectives.append(trainer.recipe.objective(record))
-            if validation is not None:
-                stalled = best.has_stalled(record["validation_loss"])
-            elif trainer.recipe.learning_rate == "constant":
-                stalled = _has_plateaued(objectives, n_iter_no_change, tol)
-            else:
-                stalled = False
-            is_last = stalled or len(objectives) == trainer.recipe.max_iter
-            yield Epoch(record, is_last)
-            if is_last:
-                return
-    finally:
-        best.restore()
-
-
-_LOSSES = ("loss", "reconstruction_loss", "kl_loss")
-
-
-def _has_plateaued(values: list[float], window: int, tol: float) -> bool:
-    """Whether the last `window` values are on average no lower than those before them.
-
-    Averages, because the draws of an epoch make its loss jump about its trend.
-    """
-    if len(values) < 2 * window:
-        return False
-    last, before = values[-window:], values[-2 * window : -window]
-    return math.fsum(before) - math.fsum(last) < tol * window
-
-
-class _BestEpoch:
-    """The weights of the epoch with the lowest validation loss so far."""
-
-    def __init__(self, module: VAE, n_iter_no_change: int, tol: float) -> None:
-        self.module = module
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.lowest = self.threshold = math.inf
-        self.n_stalled = 0
-        self.weights: dict[str, Tensor] | None = None
-
-    def has_stalled(self, loss: float) -> bool:
-        """Take note of an epoch's loss, and tell whether it is time to stop."""
-        if loss < self.lowest:
-            self.lowest = loss
-            self.weights = {name: w.clone() for name, w in self.module.state_dict().items()}
-        if loss < self.threshold - self.tol:
-            self.threshold, self.n_stalled = loss, 0
-        else:
-            self.n_stalled += 1
-        return self.n_stalled >= self.n_iter_no_change
-
-    def restore(self) -> None:
-        if self.weights is not None:
-            self.module.load_state_dict(self.weights)
+        totals.add(_elbo_terms(module, batch, generator), batch.n_rows)
+    return totals.record(team or Team())
 
 
 class _Totals:
@@ -293,9 +241,11 @@ class _Totals:
         self.sums = module.scale.new_zeros(2 + 2 * module.latent_dim)
         self._steps: list[tuple[Tensor, ...]] = []  # not in the sums yet
 
-    def add(self, terms: ElboTerms) -> None:
+    def add(self, terms: ElboTerms, n_rows: int) -> None:
+        """Add a step of so many rows, of which other processes may have some."""
         terms_and_mean = (terms.log_likelihood, terms.kl_divergence, terms.posterior.mean)
         self._steps.append(tuple(tensor.detach() for tensor in terms_and_mean))
+        self.n += n_rows
         if len(self._steps) == _STEPS_SUMMED_AT_ONCE:
             self._sum_up()
 
@@ -303,12 +253,12 @@ class _Totals:
         log_likelihood, kl, mean = map(torch.cat, zip(*self._steps, strict=True))
         columns = (log_likelihood[:, None], kl[:, None], mean, mean.square())
         self.sums += torch.cat(columns, dim=1).sum(0)
-        self.n += len(mean)
         self._steps.clear()
 
-    def record(self) -> Record:
+    def record(self, team: Team) -> Record:
         if self._steps:
             self._sum_up()
+        team.add_up([self.sums])
         log_likelihood, kl, *moments = (self.sums / self.n).tolist()
         means, squares = moments[: self.latent_dim], moments[self.latent_dim :]
         active = sum(s - m * m > _ACTIVE_VARIANCE for m, s in zip(means, squares, strict=True))
@@ -320,11 +270,16 @@ class _Totals:
         }
 
 
-def _elbo_terms(module: VAE, batch: Tensor, generator: torch.Generator) -> ElboTerms:
+def _elbo_terms(module: VAE, batch: Batch, generator: torch.Generator) -> ElboTerms:
     """Return the terms of the bound for rows of X, with a draw for each."""
-    x = module.standardize(batch)
-    return elbo_terms(module, x, _draws((len(x), module.latent_dim), generator, like=x))
+    x = module.standardize(batch.x)
+    eps = _draws(batch, (batch.n_rows, module.latent_dim), generator, like=x)
+    return elbo_terms(module, x, eps)
 
 
-def _draws(shape: tuple[int, ...], generator: torch.Generator, *, like: Tensor) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+def _draws(
+    batch: Batch, shape: tuple[int, ...], generator: torch.Generator, *, like: Tensor
+) -> Tensor:
+    """Return standard normal draws for the rows of a batch: its places of those for the step."""
+    eps = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return eps if batch.places is None else eps.index_select(-2, batch.places)

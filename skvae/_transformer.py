@@ -79,6 +79,13 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Draws from the posterior in `score` and `score_samples`. More make the bound tighter.
     warm_start : bool, default=False
         Whether `fit` goes on from the fitted weights, with a new optimiser.
+    checkpoint : path-like, Checkpoint or None, default=None
+        File to which `fit` writes its progress after each epoch, or as often as a `Checkpoint`
+        says, and from which the same `fit` goes on if it finds one there.
+    on_interrupt : {"keep", "raise"}, default="keep"
+        What Ctrl-C does during `fit`, once an epoch is finished: "keep" leaves an estimator fitted
+        with the best epoch so far, or without early stopping the last, and warns; "raise" leaves
+        the exception to the caller, as searches need.
     verbose : int, default=0
         Whether to show a progress bar with the loss and its two terms.
     random_state : int, RandomState instance or None, default=None

@@ -27,6 +27,15 @@ def read_only(X):
     return X
 
 
+def in_order(rows, batch_size):
+    return [batch.x for batch in rows.batches(batch_size)]
+
+
+def shuffled(rows, batch_size, generator=None):
+    generator = generator or torch.Generator().manual_seed(0)
+    return [batch.x for batch in rows.shuffled(batch_size, generator)]
+
+
 LAYOUTS = {
     "C": lambda X: X,
     "Fortran": np.asfortranarray,
@@ -70,7 +79,7 @@ def test_rows_come_from_arrays_of_any_layout(layout, dtype):
     X = LAYOUTS[layout](table(dtype))
     rows = Rows(X, CPU)
     assert rows.take(np.array([7, 0, 7])).tolist() == X[[7, 0, 7]].tolist()
-    assert torch.cat(list(rows.batches(4))).tolist() == X.tolist()
+    assert torch.cat(in_order(rows, 4)).tolist() == X.tolist()
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
@@ -79,20 +88,20 @@ def test_rows_come_from_memory_maps(tmp_path, mode):
     rows = Rows(X, CPU)
     assert rows.X is X
     assert rows.take(slice(3, 6)).tolist() == table()[3:6].tolist()
-    assert torch.cat(list(rows.shuffled(4, torch.Generator()))).sum() == table().sum()
+    assert torch.cat(shuffled(rows, 4)).sum() == table().sum()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_batch_may_be_written_to_without_changing_the_data(dtype):
     X = table(dtype)
-    for batch in Rows(X, CPU).batches(4):
+    for batch in in_order(Rows(X, CPU), 4):
         batch.zero_()
     np.testing.assert_array_equal(X, table(dtype))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
 def test_batches_are_all_rows_in_order(batch_size):
-    batches = list(Rows(table(), CPU).batches(batch_size))
+    batches = in_order(Rows(table(), CPU), batch_size)
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert 1 <= len(batches[-1]) <= batch_size
     np.testing.assert_array_equal(torch.cat(batches), table())
@@ -100,18 +109,18 @@ def test_batches_are_all_rows_in_order(batch_size):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
 def test_shuffled_batches_cover_each_row_once(batch_size):
-    batches = list(Rows(table(), CPU).shuffled(batch_size, torch.Generator().manual_seed(0)))
+    batches = shuffled(Rows(table(), CPU), batch_size)
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    shuffled = torch.cat(batches).numpy()
-    assert (shuffled != table()).any()
-    np.testing.assert_array_equal(shuffled[np.argsort(shuffled[:, 0])], table())
+    together = torch.cat(batches).numpy()
+    assert (together != table()).any()
+    np.testing.assert_array_equal(together[np.argsort(together[:, 0])], table())
 
 
 def test_order_follows_from_the_generator_alone():
     rows = Rows(table(), CPU)
 
     def order(generator):
-        return torch.cat(list(rows.shuffled(4, generator)))[:, 0].tolist()
+        return torch.cat(shuffled(rows, 4, generator))[:, 0].tolist()
 
     before = torch.get_rng_state()
     generator = torch.Generator().manual_seed(0)
@@ -182,14 +191,14 @@ def test_memory_map_gives_the_batches_of_the_array_and_reads_each_row_once(
         return plain_read(self, positions)
 
     for some in (None, index):
-        expected = list(Rows(array, CPU, some).shuffled(7, torch.Generator().manual_seed(0)))
+        expected = shuffled(Rows(array, CPU, some), 7)
         # scikit-learn hands on a view of the map that is no memmap itself.
         X = np.asarray(np.load(tmp_path / "X.npy", mmap_mode="r"))
         rows = Rows(X, CPU, some)
         assert rows._resident is None
         with monkeypatch.context() as patch:
             patch.setattr(Rows, "_read", noting)
-            actual = list(rows.shuffled(7, torch.Generator().manual_seed(0)))
+            actual = shuffled(rows, 7)
         assert len(actual) == len(expected)
         for batch, reference in zip(actual, expected, strict=True):
             assert torch.equal(batch, reference)
@@ -206,13 +215,10 @@ def test_sparse_rows_give_the_batches_of_dense_ones(dtype, index):
     for kind in (sparse.csr_matrix, sparse.csr_array):
         rows, reference = Rows(kind(dense), CPU, index), Rows(dense, CPU, index)
         assert len(rows) == len(reference)
-        generators = [torch.Generator().manual_seed(0) for _ in range(2)]
         for actual, expected in [
             (rows.take(slice(1, 3)), reference.take(slice(1, 3))),
-            (torch.cat(list(rows.batches(3))), torch.cat(list(reference.batches(3)))),
-            *zip(
-                rows.shuffled(3, generators[0]), reference.shuffled(3, generators[1]), strict=True
-            ),
+            (torch.cat(in_order(rows, 3)), torch.cat(in_order(reference, 3))),
+            *zip(shuffled(rows, 3), shuffled(reference, 3), strict=True),
             *zip(column_moments(rows), column_moments(reference), strict=True),
         ]:
             assert actual.dtype == expected.dtype
@@ -225,7 +231,7 @@ def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, in
     def batches():
         rows = Rows(table(dtype), CPU, index)
         generator = torch.Generator().manual_seed(0)
-        return [b for _ in range(2) for b in rows.shuffled(3, generator)]
+        return [b for _ in range(2) for b in shuffled(rows, 3, generator)]
 
     expected = batches()
     # The CPU stands in for a device with memory of its own.
@@ -243,19 +249,16 @@ def test_rows_move_as_a_whole_if_they_fill_half_of_the_free_memory_at_most(
     monkeypatch.setattr("skvae._batches.free_memory", lambda device: free)
     X = table()  # of 240 bytes
     rows = Rows(X, CPU)
-    first = list(rows.shuffled(10, torch.Generator().manual_seed(0)))
+    first = shuffled(rows, 10)
     X[:] = 0
-    second = list(rows.shuffled(10, torch.Generator().manual_seed(0)))
+    second = shuffled(rows, 10)
     assert torch.equal(first[0], second[0]) is moved
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_rows_on_a_gpu_come_in_the_batches_of_the_cpu():
-    on = {
-        name: list(Rows(table(), torch.device(name)).shuffled(3, torch.Generator().manual_seed(0)))
-        for name in ("cpu", "cuda")
-    }
+    on = {name: shuffled(Rows(table(), torch.device(name)), 3) for name in ("cpu", "cuda")}
     for there, here in zip(on["cuda"], on["cpu"], strict=True):
         assert there.is_cuda
         assert torch.equal(there.cpu(), here)
@@ -267,10 +270,10 @@ def test_index_makes_a_view_of_those_rows(index):
     rows = Rows(X, CPU, np.array(index))
     assert len(rows) == len(index)
     assert rows.X is X
-    assert torch.cat(list(rows.batches(3))).tolist() == X[index].tolist()
+    assert torch.cat(in_order(rows, 3)).tolist() == X[index].tolist()
     assert rows.take(slice(0, 1)).tolist() == X[index[:1]].tolist()
-    shuffled = torch.cat(list(rows.shuffled(3, torch.Generator().manual_seed(0))))
-    assert sorted(shuffled[:, 0].tolist()) == sorted(X[index, 0].tolist())
+    together = torch.cat(shuffled(rows, 3))
+    assert sorted(together[:, 0].tolist()) == sorted(X[index, 0].tolist())
 
 
 def test_all_rows_are_used_without_an_index():

@@ -12,7 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
 from skvae._callbacks import run_callbacks, show_progress
-from skvae._training import Epoch
+from skvae._distributed import Team
+from skvae._epochs import Epoch
 
 X = np.random.default_rng(0).normal(size=(40, 4))
 
@@ -91,7 +92,8 @@ def test_bar_ends_its_line_when_training_fails(capsys):
 
 def test_epochs_pass_where_scikit_learn_has_no_callbacks():
     epochs = script(3)
-    assert list(run_callbacks(iter(epochs), SimpleNamespace(max_iter=3), X, None, dict)) == epochs
+    estimator = SimpleNamespace(max_iter=3)
+    assert list(run_callbacks(iter(epochs), estimator, X, None, dict, Team())) == epochs
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from torch import nn
 from skvae import Gaussian
 from skvae._batches import Rows
 from skvae._device import seeded_generator
+from skvae._epochs import Epoch, Training
 from skvae._module import VAE, VAEConfig
 from skvae._objectives import elbo_terms
-from skvae._training import DivergenceError, Epoch, Recipe, Trainer, evaluate, train
+from skvae._training import DivergenceError, Recipe, Trainer, evaluate
 
 CPU = torch.device("cpu")
 N_FEATURES, LATENT_DIM = 4, 2
@@ -76,6 +77,10 @@ def fit(module: VAE, recipe: Recipe, *, seed: int = 0, data: Rows | None = None)
     """Train to the end, without validation rows."""
     trainer = Trainer(module, recipe, seed)
     return list(train(trainer, data or rows(), n_iter_no_change=10, tol=0.0))
+
+
+def train(*args, **options):
+    return Training(*args, **options).epochs()
 
 
 def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -394,10 +399,9 @@ def test_active_units_are_those_whose_mean_varies_by_a_hundredth_of_the_prior(sl
 # ---- Divergence ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_data_that_is_not_finite_is_a_divergence(value):
+def test_data_that_are_no_numbers_are_a_divergence():
     data = rows()
-    data.X[3, 1] = value
+    data.X[3, 1] = math.nan
     with pytest.raises(DivergenceError):
         Trainer(build(), plan(), 0).epoch(data)
 
@@ -405,6 +409,8 @@ def test_data_that_is_not_finite_is_a_divergence(value):
 def test_loss_that_is_not_finite_is_a_divergence_though_the_weights_are():
     # The square of this value overflows, its gradient does not.
     data, module = rows(), build(likelihood=Gaussian(1.0))
+    with torch.no_grad():
+        module.free["log_noise"].fill_(math.log(1e-12))
     data.X[3, 1] = 1e20
     with pytest.raises(DivergenceError):
         Trainer(module, plan(), 0).epoch(data)

@@ -1,0 +1,396 @@
+"""Training that is written down: killed at any moment, it ends with the bits of one that was not."""
+
+import os
+import random
+import resource
+import signal
+import threading
+import time
+import warnings
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+import skvae
+from skvae import (
+    Checkpoint,
+    TabularVAE,
+    VAEImputer,
+    VAEOutlierDetector,
+    VAETransformer,
+)
+
+X = np.random.RandomState(0).normal(size=(300, 5)) @ np.random.RandomState(1).normal(size=(5, 5))
+FAST = {"hidden_layer_sizes": (8,), "max_iter": 6, "random_state": 0}
+
+
+class StopHereError(Exception):
+    """Stands in for whatever may end a process."""
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Return a function that lets the next fit fail after so many epochs."""
+    from skvae._training import Trainer
+
+    plain = Trainer.epoch
+
+    def set_limit(n_epochs, error=StopHereError):
+        def epoch(self, rows):
+            if self.n_epochs == n_epochs:
+                monkeypatch.setattr(Trainer, "epoch", plain)
+                raise error
+            return plain(self, rows)
+
+        monkeypatch.setattr(Trainer, "epoch", epoch)
+
+    return set_limit
+
+
+def assert_same(first, second):
+    assert first.history_ == second.history_
+    weights, others = first.module_.state_dict(), second.module_.state_dict()
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(weight, others[name])
+
+
+# ---- Going on ------------------------------------------------------------------------
+
+VARIANTS = {
+    "default": VAETransformer(**FAST),
+    "early stopping": VAETransformer(early_stopping=True, n_iter_no_change=2, tol=1.0, **FAST),
+    "constant rate": VAETransformer(learning_rate="constant", n_iter_no_change=2, tol=9, **FAST),
+    "rmsprop": VAETransformer(solver="rmsprop", likelihood="student_t", **FAST),
+    "detector": VAEOutlierDetector(**FAST),
+    "imputer": VAEImputer(**FAST),
+    "table": TabularVAE(3, **FAST),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("n_epochs", [1, 4])
+def test_a_fit_goes_on_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path, stop_after):
+    data = pd.DataFrame(X).round(1) if name == "table" else X
+    undisturbed = clone(VARIANTS[name]).fit(data)
+    vae = clone(VARIANTS[name]).set_params(checkpoint=tmp_path / "run")
+    stop_after(min(n_epochs, undisturbed.n_iter_ - 1))
+    with pytest.raises(StopHereError):
+        clone(vae).fit(data)
+    assert_same(vae.fit(data), undisturbed)
+
+
+@pytest.mark.parametrize("seed", [None, np.random.RandomState(3)], ids=["None", "RandomState"])
+def test_a_fit_without_a_seed_goes_on_with_its_own(seed, tmp_path, stop_after):
+    params = {**FAST, "random_state": seed, "early_stopping": True}
+    stop_after(3)
+    with pytest.raises(StopHereError):
+        VAETransformer(checkpoint=tmp_path / "run", **params).fit(X)
+    # What a third process would come to that finds the same file.
+    copied = tmp_path / "copy"
+    copied.write_bytes((tmp_path / "run").read_bytes())
+    first = VAETransformer(checkpoint=tmp_path / "run", **params).fit(X)
+    assert_same(VAETransformer(checkpoint=copied, **params).fit(X), first)
+    assert first.n_iter_ == 6
+
+
+def test_a_fit_from_a_memory_map_goes_on_as_one_from_an_array(tmp_path, stop_after):
+    np.save(tmp_path / "X.npy", X)
+    vae = VAETransformer(checkpoint=tmp_path / "run", **FAST)
+    stop_after(3)
+    with pytest.raises(StopHereError):
+        vae.fit(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    assert_same(vae.fit(X), VAETransformer(**FAST).fit(X))
+
+
+def test_warm_starts_have_checkpoints_too(tmp_path, stop_after):
+    undisturbed = VAETransformer(warm_start=True, **FAST).fit(X).fit(X)
+    vae = VAETransformer(warm_start=True, **FAST).fit(X)
+    vae.save(tmp_path / "start")
+    stop_after(2)
+    with pytest.raises(StopHereError):
+        vae.set_params(checkpoint=tmp_path / "run").fit(X)
+    again = skvae.load(tmp_path / "start").set_params(checkpoint=tmp_path / "run").fit(X)
+    np.testing.assert_array_equal(again.transform(X), undisturbed.transform(X))
+
+
+def test_a_fit_that_was_over_is_at_once(tmp_path, monkeypatch):
+    vae = VAETransformer(checkpoint=tmp_path / "run", early_stopping=True, **FAST)
+    first = clone(vae).fit(X)
+    monkeypatch.setattr("skvae._training.Trainer.epoch", None)
+    assert_same(clone(vae).fit(X), first)
+
+
+def test_the_progress_bar_goes_on_too(tmp_path, stop_after, capsys):
+    stop_after(4)
+    with pytest.raises(StopHereError):
+        VAETransformer(checkpoint=tmp_path / "run", **FAST).fit(X)
+    VAETransformer(checkpoint=tmp_path / "run", verbose=1, **FAST).fit(X)
+    bar = capsys.readouterr().err
+    assert "4/6" in bar
+    assert "6/6" in bar
+    assert "1/6" not in bar
+
+
+def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr("skvae._checkpoint.write_file", lambda *_: written.append(n_done()))
+    clock = iter(range(0, 10**6, 10))  # 10 seconds pass between two looks at it
+    monkeypatch.setattr("skvae._checkpoint.time.monotonic", lambda: float(next(clock)))
+    done = []
+    monkeypatch.setattr("skvae._epochs.Training._keep", noting(done))
+
+    def n_done():
+        return len(done)
+
+    for options, expected in [
+        ({}, [1, 2, 3, 4, 5, 6]),
+        ({"epochs": 4}, [4, 6]),
+        ({"seconds": 25}, [3, 6]),
+        ({"seconds": 1e9}, [6]),
+    ]:
+        VAETransformer(checkpoint=Checkpoint(tmp_path / "run", **options), **FAST).fit(X)
+        assert written == expected, options
+        written.clear()
+        done.clear()
+
+
+def noting(done):
+    from skvae._epochs import Training
+
+    plain = Training._keep
+
+    def keep(self, record, *, is_best):
+        done.append(record)
+        plain(self, record, is_best=is_best)
+
+    return keep
+
+
+# ---- Other files ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"latent_dim": 3}, "latent_dim"),
+        ({"learning_rate_init": 0.01, "beta": 2.0}, "beta, learning_rate_init"),
+        ({"random_state": 1}, "other weights"),
+    ],
+    ids=str,
+)
+def test_the_checkpoint_of_another_fit_is_refused(change, word, tmp_path):
+    vae = VAETransformer(checkpoint=tmp_path / "run", **FAST).fit(X)
+    before = (tmp_path / "run").read_bytes()
+    if "random_state" in change:  # weights are the file's own; those of other data are not
+        with pytest.raises(ValueError, match=f"that of another fit.*{word}"):
+            clone(vae).fit(X + 1)
+    else:
+        with pytest.raises(ValueError, match=f"that of another fit.*{word}"):
+            clone(vae).set_params(**change).fit(X)
+    assert (tmp_path / "run").read_bytes() == before
+
+
+def test_parameters_without_effect_on_training_may_change(tmp_path, stop_after):
+    stop_after(3)
+    with pytest.raises(StopHereError):
+        VAETransformer(checkpoint=tmp_path / "run", **FAST).fit(X)
+    checkpoint = Checkpoint(str(tmp_path / "run"), epochs=2)
+    vae = VAETransformer(checkpoint=checkpoint, on_interrupt="raise", **FAST).fit(X)
+    assert_same(vae, VAETransformer(**FAST).fit(X))
+
+
+@pytest.mark.parametrize("content", [b"", b"something else", None], ids=repr)
+def test_a_file_that_is_no_checkpoint_is_kept(content, tmp_path):
+    path = tmp_path / "run"
+    if content is None:
+        VAETransformer(**FAST).fit(X).save(path)
+        content = path.read_bytes()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"no checkpoint|damaged"):
+        VAETransformer(checkpoint=path, **FAST).fit(X)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_does_not_exist_is_an_error_before_training(tmp_path):
+    with pytest.raises(ValueError, match="folder of checkpoint=.*does not exist"):
+        VAETransformer(checkpoint=tmp_path / "none" / "run", **FAST).fit(X)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"path": 3}, {"epochs": 0}, {"epochs": 1.5}, {"seconds": -1}, {"seconds": "1"}],
+    ids=str,
+)
+def test_a_checkpoint_refuses_what_makes_no_sense(wrong):
+    with pytest.raises((TypeError, ValueError), match=rf"Checkpoint\({next(iter(wrong))}=\.\.\.\)"):
+        Checkpoint(**{"path": "run", **wrong})
+
+
+def test_an_estimator_with_a_checkpoint_can_be_saved(tmp_path):
+    for checkpoint in ("run", Path("run"), Checkpoint(Path("run"), seconds=3)):
+        vae = VAETransformer(checkpoint=checkpoint)
+        vae.save(tmp_path / "vae")
+        assert skvae.load(tmp_path / "vae").checkpoint == checkpoint
+
+
+# ---- Trouble while training ----------------------------------------------------------
+
+
+def test_a_full_disk_is_a_warning_and_training_goes_on(tmp_path):
+    path = tmp_path / "run"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.warns(UserWarning, match=r"Could not write the checkpoint .*run'.*goes on"):
+            vae = VAETransformer(checkpoint=path, **FAST).fit(X)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert_same(vae, VAETransformer(**FAST).fit(X))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_vanishes_is_a_warning_and_the_old_file_stays(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    n_calls = 0
+
+    def replace(source, target):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > 2:
+            raise PermissionError(13, "Permission denied")
+        Path(source).rename(target)
+
+    monkeypatch.setattr("os.replace", replace)
+    with pytest.warns(UserWarning, match="Permission denied"):
+        vae = VAETransformer(checkpoint=path, **FAST).fit(X)
+    monkeypatch.undo()
+    assert_same(vae, VAETransformer(**FAST).fit(X))
+    # That of the second epoch is still good.
+    assert_same(VAETransformer(checkpoint=path, **FAST).fit(X), vae)
+
+
+# ---- Killed --------------------------------------------------------------------------
+
+KILLED = {
+    "hidden_layer_sizes": (16,),
+    "max_iter": 60,
+    "early_stopping": True,
+    "n_iter_no_change": 60,
+    "random_state": 0,
+}
+
+
+def train_and_save(folder):
+    VAETransformer(checkpoint=folder / "run", **KILLED).fit(X).save(folder / "vae")
+
+
+def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
+    context = get_context("forkserver")  # a fresh process at little cost
+    context.set_forkserver_preload(["skvae"])
+    rng = random.Random(0)
+    n_killed = 0
+    while not (tmp_path / "vae").exists():
+        process = context.Process(target=train_and_save, args=(tmp_path,))
+        process.start()
+        if n_killed < 30:
+            # From before the first epoch to some epochs on.
+            seen = (tmp_path / "run").stat().st_mtime_ns if (tmp_path / "run").exists() else 0
+            wait_for(
+                lambda seen=seen: modified(tmp_path / "run") != seen, process, rng.random() < 0.8
+            )
+            time.sleep(rng.uniform(0, 0.03))
+            process.kill()
+            n_killed += 1
+        process.join()
+    assert n_killed == 30
+    undisturbed = VAETransformer(**KILLED).fit(X)
+    assert_same(skvae.load(tmp_path / "vae"), undisturbed)
+
+
+def modified(path):
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def wait_for(has_happened, process, is_wanted):
+    while is_wanted and process.is_alive() and not has_happened():
+        time.sleep(0.001)
+
+
+# ---- Ctrl-C --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("early_stopping", "word"), [(False, "last"), (True, "best")])
+def test_an_interrupted_fit_keeps_the_epochs_so_far_and_says_so(early_stopping, word, stop_after):
+    params = {**FAST, "early_stopping": early_stopping, "learning_rate": "constant"}
+    stop_after(3, KeyboardInterrupt)
+    with pytest.warns(UserWarning, match=f"interrupted after 3 of 6 epochs.*the {word} of them"):
+        vae = VAETransformer(**params).fit(X)
+    assert vae.n_iter_ == 3
+    assert_same(vae, VAETransformer(**{**params, "max_iter": 3}).fit(X))
+    assert np.isfinite(vae.score(X))
+    assert vae.partial_fit(X).n_iter_ == 4
+
+
+def test_an_interrupt_in_the_middle_of_an_epoch_leaves_the_epoch_before(monkeypatch):
+    from skvae._optimizer import Optimizer
+
+    plain, n_steps = Optimizer.step, 0
+
+    def step(self, rate):
+        nonlocal n_steps
+        n_steps += 1
+        plain(self, rate)
+        if n_steps == 33:  # two optimisers, five steps an epoch
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Optimizer, "step", step)
+    params = {**FAST, "learning_rate": "constant"}
+    with pytest.warns(UserWarning, match="after 3 of 6"):
+        vae = VAETransformer(**params).fit(X)
+    monkeypatch.undo()
+    assert_same(vae, VAETransformer(**{**params, "max_iter": 3}).fit(X))
+
+
+def test_an_interrupted_detector_has_its_offset(stop_after):
+    stop_after(3, KeyboardInterrupt)
+    with pytest.warns(UserWarning, match="interrupted"):
+        detector = VAEOutlierDetector(**FAST).fit(X)
+    assert set(detector.predict(X)) == {-1, 1}
+
+
+def test_an_interrupt_is_raised_if_asked_for_or_if_no_epoch_is_finished(stop_after):
+    stop_after(3, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        VAETransformer(on_interrupt="raise", **FAST).fit(X)
+    stop_after(0, KeyboardInterrupt)
+    vae = VAETransformer(**FAST)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(X)
+    assert not hasattr(vae, "n_features_in_")
+
+
+def test_a_real_interrupt_at_any_moment_leaves_a_usable_model():
+    rng = random.Random(0)
+    n_kept = 0
+    for _ in range(15):
+        timer = threading.Timer(rng.uniform(0.02, 0.3), os.kill, (os.getpid(), signal.SIGINT))
+        vae = VAETransformer(**{**FAST, "max_iter": 10_000})
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                timer.start()
+                vae.fit(X)
+        except KeyboardInterrupt:  # before the end of the first epoch
+            assert not hasattr(vae, "module_")
+        else:
+            n_kept += 1
+            assert {len(values) for values in vae.history_.values()} == {vae.n_iter_}
+            assert np.isfinite(vae.score(X))
+        timer.join()
+    assert n_kept > 5
