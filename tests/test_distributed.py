@@ -1,0 +1,210 @@
+"""Processes that train one model together, as torchrun starts them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+import skvae
+from skvae import VAETransformer
+from skvae._batches import Rows
+from skvae._distributed import Team
+from skvae._training import Trainer
+
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="needs torch.distributed")
+
+SCRIPT = """
+import os, sys
+import numpy as np
+from skvae import VAETransformer
+
+folder = sys.argv[1]
+X = np.load(f"{folder}/X.npy", mmap_mode="r")
+vae = VAETransformer(hidden_layer_sizes=(8,), max_iter=2).fit(X)
+vae.save(f"{folder}/vae-{os.environ['RANK']}")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(407, 5)) @ rng.normal(size=(5, 5))
+    np.save(tmp_path / "X.npy", X.astype(np.float32))
+    return tmp_path
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return str(server.getsockname()[1])
+
+
+def fit_and_save(folder, rank, accident=None, **options):
+    """Train on the file, and leave the estimator in another."""
+    plain = Trainer.epoch
+
+    def epoch(self, rows):
+        if accident is not None and rank == 1 and self.n_epochs == 2:
+            accident()
+        return plain(self, rows)
+
+    Trainer.epoch = epoch
+    X = np.load(folder / "X.npy", mmap_mode="r")
+    kind = getattr(skvae, options.pop("kind", "VAETransformer"))
+    params = {"hidden_layer_sizes": (8,), "max_iter": 4, "batch_size": 50, **options}
+    kind(**params).fit(X).save(folder / f"vae-{rank}")
+    Trainer.epoch = plain
+
+
+def work(folder, rank, environment, options):
+    """Be one of the processes that torchrun would start."""
+    for stream in (sys.stdout, sys.stderr):
+        with open(folder / f"{stream.name.strip('<>')}-{rank}", "w") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    fit_and_save(folder, rank, **options)
+
+
+def start(folder, size, **options):
+    """Start so many processes on this machine."""
+    context = get_context("forkserver")  # fresh processes at little cost
+    context.set_forkserver_preload(["skvae"])
+    team = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    team["SKVAE_DISTRIBUTED_TIMEOUT"] = "5"
+    processes = []
+    for rank in range(size):
+        environment = {**team, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        arguments = (folder, rank, environment, options)
+        processes.append(context.Process(target=work, args=arguments))
+        processes[-1].start()
+    return processes
+
+
+def run(folder, size, **options):
+    """Train in processes that must succeed."""
+    processes = start(folder, size, **options)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * size
+
+
+def load(folder, rank):
+    return skvae.load(folder / f"vae-{rank}")
+
+
+def assert_alike(vae, reference):
+    """Assert equality up to rounding."""
+    assert vae.history_.keys() == reference.history_.keys()
+    for name, values in reference.history_.items():
+        np.testing.assert_allclose(vae.history_[name], values, rtol=1e-4)
+    for name, weight in reference.module_.state_dict().items():
+        np.testing.assert_allclose(vae.module_.state_dict()[name], weight, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"random_state": 0},
+        {"random_state": 0, "early_stopping": True, "n_iter_no_change": 1, "tol": 9.0},
+        {"random_state": 0, "kind": "VAEOutlierDetector"},
+        {"random_state": 0, "kind": "VAEImputer"},
+    ],
+    ids=["plain", "early stopping", "trimmed", "weighted"],
+)
+def test_two_processes_end_with_one_model_which_is_that_of_one_process(folder, options):
+    run(folder, 2, **options)
+    first, second = (folder / f"vae-{rank}" for rank in range(2))
+    assert first.read_bytes() == second.read_bytes()
+    fit_and_save(folder, "alone", **options)
+    reference = load(folder, "alone")
+    vae = load(folder, 0)
+    assert_alike(vae, reference)
+    assert vae.n_iter_ == reference.n_iter_
+    assert (vae.n_iter_ < 4) == ("early_stopping" in options)
+
+
+def test_without_a_seed_processes_agree_and_only_the_first_prints(folder):
+    run(folder, 2, verbose=1)
+    assert (folder / "vae-0").read_bytes() == (folder / "vae-1").read_bytes()
+    assert "4/4" in (folder / "stderr-0").read_text()
+    for name in ("stdout-0", "stdout-1", "stderr-1"):
+        assert (folder / name).read_text() == ""
+
+
+def test_torchrun_starts_it(folder):
+    (folder / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += [f"--master-port={free_port()}", str(folder / "script.py"), str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (folder / "vae-0").read_bytes() == (folder / "vae-1").read_bytes()
+
+
+def die():
+    os._exit(3)
+
+
+def hang():
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("accident", [die, hang])
+def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoint(
+    folder, accident
+):
+    options = {"random_state": 0, "checkpoint": folder / "run"}
+    first, second = start(folder, 2, **options, accident=accident)
+    first.join(timeout=45)
+    second.kill()
+    second.join()
+    assert first.exitcode == 1
+    message = (folder / "stderr-0").read_text()
+    assert "Another process of this run has ended or does not answer" in message
+    assert "checkpoint" in message
+    assert not (folder / "vae-0").exists()
+    run(folder, 2, **options)
+    resumed = (folder / "vae-0").read_bytes()
+    assert resumed == (folder / "vae-1").read_bytes()
+    (folder / "run").unlink()
+    run(folder, 2, **options)
+    assert (folder / "vae-0").read_bytes() == resumed
+
+
+def test_shares_are_neighbours_that_cover_all_rows():
+    for n_rows in (0, 1, 7, 100):
+        shares = [Team(rank, 3).share(n_rows) for rank in range(3)]
+        assert [row for share in shares for row in share] == list(range(n_rows))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 50])
+def test_shares_of_batches_are_the_batches_together(batch_size):
+    X = np.arange(42).reshape(21, 2)
+    generators = [torch.Generator().manual_seed(0) for _ in range(4)]
+    shares = [None, *(Team(rank, 3).share(21) for rank in range(3))]
+    rows = [Rows(X, torch.device("cpu"), None, share) for share in shares]
+    for kind in ("shuffled", "batches"):
+        streams = [
+            some.shuffled(batch_size, generator) if kind == "shuffled" else some.batches(batch_size)
+            for some, generator in zip(rows, generators, strict=True)
+        ]
+        for whole, *parts in zip(*streams, strict=True):
+            assert {part.n_rows for part in parts} == {len(whole.x)}
+            together = torch.full_like(whole.x, -1)
+            for part, share in zip(parts, shares[1:], strict=True):
+                assert set((part.x[:, 0] // 2).tolist()) <= set(share)
+                together[part.places] = part.x
+            assert torch.equal(together, whole.x)
+
+
+def test_a_process_of_its_own_is_no_team(folder):
+    X = np.load(folder / "X.npy")
+    VAETransformer(max_iter=1).fit(X)
+    assert not dist.is_initialized()
