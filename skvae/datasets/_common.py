@@ -11,8 +11,8 @@ from typing import Any
 from sklearn.utils import Bunch
 
 
-def optional(package: str) -> Any:
-    """Import a package of the extra ``data`` when it is needed, and not before.
+def optional(package: str, extra: str = "data") -> Any:
+    """Import a package of an extra when it is needed, and not before.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def optional(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise ImportError(
-            f"This part of skvae.datasets needs {package}: pip install 'skvae[data]'"
+            f"This part of skvae.datasets needs {package}: pip install 'skvae[{extra}]'"
         ) from error
 
 
