@@ -104,9 +104,9 @@ def memmap_from_arrow(
     reading, pyarrow reads CSV files, and what a dataset holds, ahead by up to 1 GiB. Of a dataset
     of Parquet files that is one row group at most, unless it has a filter.
 
-    Where files differ in the type of a column, integers meet in int64, and other numbers in
-    float64. Integers in CSV files are read as float64 if `dtype` is a floating-point type, since
-    there may be fractions further down.
+    Files may differ in the type of a column: integers in one, fractions in another. Integers in
+    CSV files are read as float64 if `dtype` is a floating-point type, since pyarrow goes by the
+    first rows, and there may be fractions further down.
 
     Examples
     --------
@@ -210,8 +210,6 @@ def _write_header(file: IO[bytes], dtype: np.dtype[Any], n_rows: int, n_columns:
 def _numbers(column: Any) -> np.ndarray:
     """Return the values of an Arrow array, with NaN for those missing."""
     pa = optional("pyarrow", "arrow")
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     elif pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
@@ -251,7 +249,7 @@ class _Rounding:
         self.low, self.high, self.error = np.full((3, n_columns), np.nan)
 
     def update(self, index: int, values: np.ndarray, converted: np.ndarray) -> None:
-        if converted.dtype.kind != "f" or np.can_cast(values.dtype, converted.dtype):
+        if np.can_cast(values.dtype, converted.dtype):
             return
         error = np.abs(values - converted)
         self.low[index] = np.fmin(self.low[index], np.fmin.reduce(values))

@@ -135,7 +135,7 @@ class _Files:
                     batches = _read_feather(path, names)
                 else:
                     batches = _read_dataset(self._dataset(path), names, batch_size)
-                yield from ((self._conform(batch), path) for batch, _ in batches)
+                yield from ((self._complete(batch), path) for batch, _ in batches)
             except optional("pyarrow", "arrow").ArrowInvalid as error:
                 raise ValueError(f"{path} can't be read: {error}") from error
 
@@ -143,15 +143,13 @@ class _Files:
         ds = optional("pyarrow.dataset", "arrow")
         return ds.dataset(path, schema=self.schema, format=self.format)
 
-    def _conform(self, batch: Any) -> Any:
+    def _complete(self, batch: Any) -> Any:
         pa = optional("pyarrow", "arrow")
         columns = [
-            batch.column(field.name).cast(field.type)
-            if field.name in batch.schema.names
-            else pa.nulls(len(batch), field.type)
-            for field in self.schema
+            batch.column(name) if name in batch.schema.names else pa.nulls(len(batch))
+            for name in self.schema.names
         ]
-        return pa.record_batch(columns, schema=self.schema)
+        return pa.record_batch(columns, names=self.schema.names)
 
 
 # A scan reads whole row groups of Parquet files, and Feather files ahead. These two do not.
@@ -287,13 +285,10 @@ def _unify(
     def unified(name: str) -> Any:
         found = {schema.field(name).type for schema in schemas.values() if name in schema.names}
         found = found - {pa.null()} or found
-        are_integers = all(pa.types.is_integer(type) for type in found)
         # The types of a CSV file are those of its first rows. Fractions may follow integers, and
         # anything may follow gaps.
-        if is_csv and (found == {pa.null()} or (are_integers and dtype.kind == "f")):
-            return pa.float64()
-        if len(found) == 1:
-            return found.pop()
-        return pa.int64() if are_integers else pa.float64()
+        are_integers = all(pa.types.is_integer(type) for type in found)
+        is_open = found == {pa.null()} or (are_integers and dtype.kind == "f")
+        return pa.float64() if len(found) > 1 or (is_csv and is_open) else found.pop()
 
     return pa.schema([(name, unified(name)) for name in names])
