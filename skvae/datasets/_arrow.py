@@ -99,7 +99,7 @@ def memmap_from_arrow(
     `path` appears when all rows are written. Upon an error, or Ctrl-C, nothing of it is left, and
     a file that was to be replaced is still there.
 
-    How much memory that takes does not grow with the number of rows. Tables with many columns
+    The memory that reading takes does not grow with the number of rows. Tables with many columns
     take more: a Parquet file has pages for each, of about 1 MiB. Where the disk is slower than
     reading, pyarrow reads CSV files, and what a dataset holds, ahead by up to 1 GiB. Of a dataset
     of Parquet files that is one row group at most, unless it has a filter.
