@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from sklearn.base import TransformerMixin
 from sklearn.impute import MissingIndicator
-from sklearn.utils import check_scalar
+from sklearn.utils import check_scalar, gen_batches
 from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 from torch import Tensor
 
 from ._base import BaseVAE
+from ._batches import chunk_length
 from ._device import seeded_generator
 from ._filling import ColumnsFilling, NumbersFilling, columns_package, incomplete
 from ._likelihoods import LIKELIHOODS, Histogram, Likelihood
@@ -345,7 +346,9 @@ random_state, device, precision
         """Return X with NaN for what is missing, without features that are empty."""
         X = super()._validate(X, reset=reset)
         if reset:
-            self._is_observed = ~np.isnan(X).all(axis=0)
+            self._is_observed = np.zeros(X.shape[1], dtype=bool)
+            for rows in gen_batches(len(X), chunk_length(X.shape[1])):
+                self._is_observed |= ~np.isnan(X[rows]).all(axis=0)
             if not self._is_observed.any():
                 raise ValueError("X has missing entries only: there is nothing to learn from.")
         return X if self._is_observed.all() else X[:, self._is_observed]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ from ._likelihoods import Histogram
 from ._module import VAE, VAEConfig
 from ._state import decode, encode
 
+# What estimators know of columns: skops stores neither its classes nor those of pandas.
+_OF_COLUMNS = frozenset({"_coder", "_filling"})
 # A module may take so many numbers while it is built, or so many times those of its file.
 _SMALL = 2**24
 _MOST_TIMES_LARGER = 16
@@ -57,11 +60,19 @@ class SavingMixin:
             weights = {name: w.cpu().numpy() for name, w in module.state_dict().items()}
             state["module_"] = {"config": vars(module.config), "weights": weights}
             state["device_"] = str(self.device_)
+        for name in _OF_COLUMNS.intersection(state):
+            with suppress(TypeError):  # pickle stores more than JSON does
+                state[name] = {"encoded": encode(state[name])}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the module, on the device that trained it if there is one here."""
-        super().__setstate__(state)  # type: ignore[misc]
+        plain = dict(state)
+        for name in _OF_COLUMNS.intersection(plain):
+            if isinstance(plain[name], dict):
+                document, arrays = plain[name]["encoded"]
+                plain[name] = decode(document, arrays, {})
+        super().__setstate__(plain)  # type: ignore[misc]
         saved: Any = vars(self).get("module_")
         if isinstance(saved, dict):
             config = VAEConfig(**saved["config"])

@@ -5,11 +5,13 @@ import pickle
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 import torch
+from sklearn.base import clone
 
-from skvae import Gaussian, VAETransformer
+from skvae import Gaussian, TabularVAE, VAEImputer, VAETransformer
 
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
 
@@ -68,6 +70,31 @@ def test_a_stored_estimator_answers_the_same(there_and_back, params, blobs, tmp_
     np.testing.assert_array_equal(back.sample(3, random_state=0), vae.sample(3, random_state=0))
     assert back.history_ == vae.history_
     assert back.device_ == vae.device_
+
+
+@pytest.mark.parametrize(
+    "estimator", [TabularVAE(3, **FAST), VAEImputer(likelihood="mixed", **FAST)], ids=repr
+)
+@pytest.mark.parametrize(
+    "there_and_back",
+    [through_pickle, through_joblib, through_memory_map, through_skops, through_copy],
+    ids=lambda function: function.__name__,
+)
+def test_a_stored_estimator_of_tables_answers_the_same(there_and_back, estimator, blobs, tmp_path):
+    frame = pd.DataFrame(blobs, columns=list("abcdef")).round(1)
+    frame["category"] = pd.Categorical(["x", "y"] * (len(frame) // 2))
+    frame["time"] = pd.date_range("2020", periods=len(frame), tz="UTC")
+    frame.loc[::3, "category"] = None
+    fitted = clone(estimator).fit(frame)
+    back = there_and_back(fitted, tmp_path)
+    answers = (some.transform(frame) for some in (fitted, back))
+    if isinstance(estimator, TabularVAE):
+        np.testing.assert_array_equal(*answers)
+        pd.testing.assert_frame_equal(
+            *(some.sample(5, random_state=0) for some in (fitted, back)), check_freq=False
+        )
+    else:
+        pd.testing.assert_frame_equal(*answers)
 
 
 def test_an_unfitted_estimator_can_be_stored(tmp_path):
