@@ -86,6 +86,14 @@ class Likelihood(ABC):
     def mean(self, params: Parameters) -> Tensor:
         """Return E[x | z] per row and column."""
 
+    def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
+        """Return the parameters as `skvae.export` gives them: within bounds, in the units of X.
+
+        `scale`, (d,), is the size of one of the likelihood's own units in units of X. The
+        default is `params` as they are.
+        """
+        return {name: params[name] for name in self.parameters}
+
     @abstractmethod
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
         """Draw x from p(x | z), one value per row and column."""

@@ -117,6 +117,12 @@ class NegativeBinomial(_Count):
     def mean(self, params: Parameters) -> Tensor:
         return params["log_mean"].exp()
 
+    def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
+        return {
+            **super().public_parameters(params, scale),
+            "log_dispersion": self._log_theta(params),
+        }
+
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
         mean = self.mean(params)
         theta = self._log_theta(params).exp().expand_as(mean)

@@ -76,6 +76,10 @@ class _Noisy(Likelihood):
     def mean(self, params: Parameters) -> Tensor:
         return params["mean"]
 
+    def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
+        # The mean is that of x.
+        return {"log_noise": self.log_noise(params) + scale.log()}
+
 
 @dataclass(frozen=True)
 class Gaussian(_Noisy):
