@@ -25,11 +25,16 @@ def decompositions(dtype: str) -> dict[Any, Callable[..., Any]]:
 
     In float64, onnxruntime lacks most activations: there they are made of exponentials and such.
     """
-    table = {_aten.lgamma.default: _lgamma, _aten.expm1.default: _expm1}
+    table: dict[Any, Callable[..., Any]] = {
+        _aten.lgamma.default: _lgamma,
+        _aten.expm1.default: _expm1,
+    }
     if dtype == "float64":
         activations = [_aten.gelu, _aten.elu, _aten.leaky_relu, _aten.softplus]
         table |= get_decompositions(activations)
         table |= {_aten.erf.default: _erf, _aten.full_like.default: _full_like}
+        # Of softplus; the exporter of torch 2.7 does not know it.
+        table[_aten.true_divide.Tensor] = torch.div
     return table
 
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from numbers import Real
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from .._base import BaseVAE
@@ -52,19 +53,19 @@ class _OfRows(Part):
         super().__init__(estimator, module)
         self.n_inputs = estimator.n_features_in_
         self.mark: float | None = None
-        self.columns: list[int] | None = None
+        self.columns: Tensor | None = None
         if isinstance(estimator, VAEImputer):
             mark, seen = estimator.missing_values, estimator._is_observed
             if isinstance(mark, Real) and not math.isnan(mark):
                 self.mark = float(mark)
             if not seen.all():
-                self.columns = seen.nonzero()[0].tolist()
+                self.columns = torch.from_numpy(seen.nonzero()[0])
 
     def standardized(self, X: Tensor) -> Tensor:
         if self.mark is not None:
             X = X.masked_fill(X.eq(self.mark), math.nan)
         if self.columns is not None:
-            X = X[:, self.columns]
+            X = X.index_select(1, self.columns)
         return self.module.standardize(X)
 
 
