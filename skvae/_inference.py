@@ -241,7 +241,8 @@ def in_chunks(
         values = function(chunk).cpu().numpy()
         if start == 0:
             result = np.empty((n_rows, *values.shape[1:]), dtype)
-        result[chunk] = values
+        with np.errstate(over="ignore"):  # callers look for what is not finite
+            result[chunk] = values
     return result
 
 

@@ -157,12 +157,14 @@ class VAE(nn.Module):
     def standardize(self, x: Tensor) -> Tensor:
         """Bring rows of X, of any dtype, to the likelihood's units and the weights' dtype.
 
-        Values more than 10^10 standard deviations away are taken to be that far.
+        Except in training, values more than 10^10 standard deviations away are taken to be that
+        far.
         """
         if self.likelihood.standardize is None:
             return x.to(self.dtype)
         wide = x if x.is_floating_point() else x.to(self.shift.dtype)
-        return ((wide - self.shift) / self.scale).to(self.dtype).clamp_(-_FARTHEST, _FARTHEST)
+        x = ((wide - self.shift) / self.scale).to(self.dtype)
+        return x if self.training else x.clamp_(-_FARTHEST, _FARTHEST)
 
     def unstandardize(self, x: Tensor) -> Tensor:
         """Bring (..., n_features) in the likelihood's units back to the units of X."""

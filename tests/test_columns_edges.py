@@ -168,6 +168,21 @@ def test_decimals_of_single_precision_do_not_grow():
     assert (back == back.round(1)).all()
 
 
+@pytest.mark.parametrize("value", [849.31287, 849.3129, 5000.123, 0.1])
+def test_numbers_of_single_precision_come_back_as_they_are(value):
+    values = pd.Series([value], dtype=np.float32)
+    coder = coder_of(values)
+    assert decode(coder, encode(coder, values), 0.5).equals(values)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_number_is_asked_for_as_the_dtype_has_it(dtype):
+    values = pd.Series([0.1, 0.2] * 20, dtype=dtype)
+    coder = coder_of(values)
+    assert coder.satisfy(pd.DataFrame({"c": values}), {"c": 0.1}).tolist() == [True, False] * 20
+    assert not coder.satisfy(pd.DataFrame({"c": values}), {"c": 1e10}).any()
+
+
 def test_decimals_of_single_precision_can_be_asked_for():
     values = pd.Series(np.where(HALF, 0.1, column("inflated") + 1).astype(np.float32))
     ((_, part),) = coder_of(values).parts({"c": 0.1}).items()

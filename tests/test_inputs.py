@@ -338,6 +338,12 @@ def test_an_answer_too_large_for_its_dtype_is_an_error_that_names_the_row():
         vae.inverse_transform(Z)
 
 
+def test_units_of_x_too_large_for_its_dtype_are_an_error_that_names_the_row():
+    X = np.array([[1e-31, 1e36], [2e-31, -1e36], [-1e-31, 2e36]], np.float32)
+    with pytest.raises(ValueError, match="of row 1 is too large for float32"):
+        fitted(X).reconstruct(np.array([[0, 0], [1, 0]], np.float32))
+
+
 def test_divergence_is_an_error_that_names_the_learning_rate(blobs):
     with pytest.raises(ValueError, match=r"diverged in epoch 1.*learning_rate_init"):
         fitted(blobs, learning_rate_init=1e30, learning_rate="constant")

@@ -59,7 +59,7 @@ class NumericColumn(ColumnCoder):
         self.units = units
         known = numbers[~np.isnan(numbers)]
         self.has_missing = missing_is_level and len(known) < len(numbers)
-        self._per_unit = _points_per_unit(known, units.precision)  # 0 if they are not rounded
+        self._per_unit = _points_per_unit(known, units)  # 0 if they are not rounded
         builder = CellsBuilder()
         self._left, self._right = self._cut(self._counted(known), builder)
         n_ordered = builder.n_levels
@@ -248,16 +248,15 @@ def _within(numbers: np.ndarray, interval: Interval) -> np.ndarray:
     return above & below
 
 
-def _points_per_unit(numbers: np.ndarray, precision: float) -> float:
+def _points_per_unit(numbers: np.ndarray, units: Units) -> float:
     """Return the smallest of 1, 10, 100, ... in whose inverse all numbers are whole, or 0.
 
-    `precision` is the relative rounding error of the numbers.
+    They are so if rounding them changes nothing that the column's dtype could tell.
     """
     for decimals in range(_MOST_DECIMALS + 1):
         points = 10.0**decimals
         if not (np.abs(numbers) < INTEGERS_OF_FLOAT64 / points).all():
             return 0.0
-        error = np.abs(np.rint(numbers * points) / points - numbers)
-        if (error <= precision * np.abs(numbers)).all():
+        if (units.rounded(np.rint(numbers * points) / points) == numbers).all():
             return points
     return 0.0

@@ -34,12 +34,9 @@ class Units(ABC):
     ----------
     size : int
         Of a unit: 1 for numbers, and in microseconds for times.
-    precision : float
-        Relative rounding error of the numbers, beyond that of float64.
     """
 
     size: int = 1
-    precision: float = 0.0
 
     @abstractmethod
     def numbers(self, values: Any) -> np.ndarray:
@@ -48,6 +45,10 @@ class Units(ABC):
     @abstractmethod
     def values(self, numbers: np.ndarray) -> Any:
         """Return numbers as a Series of the column's dtype."""
+
+    def rounded(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the numbers that the column's dtype has for these, (n,)."""
+        return numbers
 
     def intervals(self, condition: Any) -> list[Interval]:
         """Return intervals of numbers that satisfy the condition; of NaN for missing ones."""
@@ -69,13 +70,16 @@ class Numbers(Units):
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
-        plain = getattr(dtype, "numpy_dtype", dtype)
-        if plain in (np.float16, np.float32):
-            self.precision = float(np.finfo(plain).eps)
+        self._plain = getattr(dtype, "numpy_dtype", dtype)
+
+    def rounded(self, numbers: np.ndarray) -> np.ndarray:
+        if self._plain not in (np.float16, np.float32):
+            return numbers
+        with np.errstate(over="ignore"):
+            return numbers.astype(self._plain).astype(np.float64)
 
     def _number(self, value: Any) -> float:
-        number = super()._number(value)
-        return float(np.float32(number)) if self.precision else number
+        return float(self.rounded(np.array(super()._number(value))))
 
     def numbers(self, values: Any) -> np.ndarray:
         numbers = pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan)
