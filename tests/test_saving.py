@@ -84,7 +84,7 @@ def through_file(estimator, tmp_path, **options):
         {"random_state": np.random.RandomState(3), "early_stopping": True},
         {"random_state": np.random.RandomState(3), "hidden_layer_sizes": ()},
     ],
-    ids=repr,
+    ids=lambda params: ", ".join(params) or "default",
 )
 def test_an_estimator_comes_back_from_its_file(params, blobs, tmp_path):
     vae = VAETransformer(**{**FAST, **params}).fit(blobs)
