@@ -71,15 +71,14 @@ class Numbers(Units):
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         self._plain = getattr(dtype, "numpy_dtype", dtype)
+        self._is_short = self._plain in (np.float16, np.float32)
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
-        if self._plain not in (np.float16, np.float32):
-            return numbers
-        with np.errstate(over="ignore"):
-            return numbers.astype(self._plain).astype(np.float64)
+        return numbers.astype(self._plain).astype(np.float64) if self._is_short else numbers
 
     def _number(self, value: Any) -> float:
-        return float(self.rounded(np.array(super()._number(value))))
+        number = super()._number(value)
+        return float(np.float32(number)) if self._is_short else number
 
     def numbers(self, values: Any) -> np.ndarray:
         numbers = pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan)
