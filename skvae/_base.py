@@ -21,7 +21,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._batches import Rows, column_moments
 from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
-from ._checkpoint import Checkpoint, CheckpointFile, digest_of
+from ._checkpoint import Checkpoint, CheckpointFile
 from ._device import place, resolve_device, seeded_generator, settle_threads, training_dtype
 from ._distributed import Team, join_team
 from ._epochs import Epoch, Training, history_of
@@ -193,22 +193,22 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         """
         resume = self.warm_start and hasattr(self, "module_")
         X_valid = self._validate(X, reset=not resume)
-        team, rng, file = join_team(), local_random_state(self.random_state), self._file()
-        saved = team.by_first(file.read) if file else None
-        rng.set_state(saved["random_state"] if saved else team.by_first(rng.get_state))
-        random_state = rng.get_state()
+        team, rng = join_team(), local_random_state(self.random_state)
+        file = CheckpointFile(self.checkpoint, self._of_training(), team)
+        file.settle(rng)
         rows, validation = self._split(X_valid, rng, team)
         trainer = self._start(rows, rng, team, resume=resume)
         training = Training(
             trainer, rows, validation, n_iter_no_change=self.n_iter_no_change, tol=self.tol
         )
-        start = digest_of(trainer.module.state_dict()) if file else ""
-        if file and saved:
-            file.check(saved, start)
-            training.restore(saved["training"])
+        file.resume(training)
+        self._train(training, file, X, y)
+        self.__dict__.update(_fitted_attributes(trainer, history_of(training.records)))
+        return self
 
-        def state() -> dict[str, Any]:
-            return {"random_state": random_state, "start": start, "training": training.state()}
+    def _train(self, training: Training, file: CheckpointFile, X: Any, y: Any) -> None:
+        """Train to the end, or until the user interrupts, and tell all who want to know."""
+        trainer, team = training.trainer, training.trainer.team
 
         def fitted_so_far() -> dict[str, Any]:
             attributes = _fitted_attributes(trainer, history_of(training.records))
@@ -220,21 +220,19 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
                 followed: Iterator[Epoch] = run_callbacks(epochs, self, X, y, fitted_so_far, team)
                 if self.verbose and team.is_first:
                     followed = show_progress(followed, self.max_iter, len(training.records))
-                for epoch in () if training.is_over else followed:
-                    if file and team.is_first:
-                        file.write(state, is_last=epoch.is_last)
+                for _ in () if training.is_over else followed:
+                    file.write(training)
         except DivergenceError as error:
             raise _divergence(trainer, len(training.records)) from error
         except KeyboardInterrupt:
             if self.on_interrupt == "raise" or not (training.records and team.is_alone):
                 raise
+            which = "last" if training.validation is None else "best"
             warnings.warn(
                 f"Training was interrupted after {len(training.records)} of {self.max_iter} "
-                f"epochs. The model is that of the {'best' if validation else 'last'} of them.",
-                stacklevel=4,
+                f"epochs. The model is that of the {which} of them.",
+                stacklevel=6,
             )
-        self.__dict__.update(_fitted_attributes(trainer, history_of(training.records)))
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     @_nothing_on_failure
@@ -298,15 +296,10 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         """Return X as a 2-D numeric array or CSR matrix, with NaN for what is missing."""
         return validate_rows(self, X, reset=reset, accept_sparse=True)
 
-    def _file(self) -> CheckpointFile | None:
-        if self.checkpoint is None:
-            return None
-        given = self.checkpoint
-        checkpoint = given if isinstance(given, Checkpoint) else Checkpoint(given)
+    def _of_training(self) -> dict[str, Any]:
+        """Return the parameters that decide what training comes to."""
         parameters = self.get_params(deep=False)
-        for name in _WITHOUT_EFFECT:
-            del parameters[name]
-        return CheckpointFile(checkpoint, parameters)
+        return {name: parameters[name] for name in parameters if name not in _WITHOUT_EFFECT}
 
     def _rows(self, X: Any, team: Team, index: np.ndarray | None = None) -> Rows:
         n_rows = X.shape[0] if index is None else len(index)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.utils import check_scalar
 
+from ._distributed import Team
+from ._epochs import Training
 from ._files import content_digest, read_file, write_file
 from ._state import decode, encode
 
@@ -54,86 +56,108 @@ class Checkpoint:
 
 
 class CheckpointFile:
-    """The file of one fit.
+    """The file of one fit, or of none: then nothing is read or written.
 
     Parameters
     ----------
-    checkpoint : Checkpoint
+    checkpoint : path-like, Checkpoint or None
     parameters : dict
         Of the estimator: those that decide what training comes to.
+    team : Team
+        Processes that train together. The first one reads and writes.
 
     Raises
     ------
     ValueError
-        If the folder does not exist.
+        If the folder does not exist, or if the file is damaged or that of another fit.
     """
 
-    def __init__(self, checkpoint: Checkpoint, parameters: dict[str, Any]) -> None:
-        self.checkpoint = checkpoint
-        self.path = Path(checkpoint.path)
-        if not self.path.absolute().parent.is_dir():
-            raise ValueError(f"The folder of checkpoint={os.fspath(self.path)!r} does not exist.")
-        self._parameters = encode(parameters)
+    def __init__(self, checkpoint: Any, parameters: dict[str, Any], team: Team) -> None:
+        self._checkpoint: Checkpoint | None = None
+        self._team = team
+        self._saved: dict[str, Any] | None = None
+        if checkpoint is None:
+            return
+        is_path = not isinstance(checkpoint, Checkpoint)
+        self._checkpoint = Checkpoint(checkpoint) if is_path else checkpoint
+        self._path = Path(self._checkpoint.path)
+        if not self._path.absolute().parent.is_dir():
+            raise ValueError(f"The folder of checkpoint={os.fspath(self._path)!r} does not exist.")
+        self._parameters, self._arrays = encode({"parameters": parameters})
         self._n_epochs = 0
         self._last = time.monotonic()
+        self._saved = team.by_first(self._read)
 
-    def read(self) -> dict[str, Any] | None:
-        """Return what was written last, or None if there is no file.
+    def settle(self, rng: np.random.RandomState) -> None:
+        """Give `rng` the state that training began with, the same in all processes."""
+        saved = self._saved
+        rng.set_state(saved["random_state"] if saved else self._team.by_first(rng.get_state))
+        self._random_state = rng.get_state()
+
+    def resume(self, training: Training) -> None:
+        """Let training that has not begun yet go on from the file, if there is one.
 
         Raises
         ------
         ValueError
-            If the file is damaged, or is that of another fit.
+            If it would begin with other weights than that in the file.
         """
-        if not self.path.exists():
-            return None
-        document, arrays = read_file(self.path)
-        try:
-            saved = document["parameters"]["dict"]
-            own, _ = self._parameters
-            other = [name for name, value in own["dict"].items() if saved.get(name) != value]
-            state = decode(document["state"], arrays, {})
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ValueError(f"{os.fspath(self.path)!r} is no checkpoint: {error}.") from error
-        if other:
-            raise self._of_another_fit(f"it differs in {', '.join(other)}")
-        return state
-
-    def check(self, state: dict[str, Any], start: str) -> None:
-        """Raise `ValueError` if the digest of the weights that training began with is another."""
-        if state["start"] != start:
-            raise self._of_another_fit("it began with other data, or with other weights")
-
-    def write(self, state: Callable[[], dict[str, Any]], *, is_last: bool) -> None:
-        """Write the state after an epoch, if it is time to. Should that fail, warn."""
-        self._n_epochs += 1
-        is_due = self._n_epochs % self.checkpoint.epochs == 0
-        is_due &= time.monotonic() - self._last >= self.checkpoint.seconds
-        if not (is_due or is_last):
+        if self._checkpoint is None:
             return
-        document, arrays = encode(state())
-        parameters, of_parameters = self._parameters
+        self._start = content_digest(*encode(training.trainer.module.state_dict()))
+        if self._saved is None:
+            return
+        if self._saved["start"] != self._start:
+            raise self._of_another_fit("it began with other data, or with other weights")
+        training.restore(self._saved["training"])
+
+    def write(self, training: Training) -> None:
+        """Write training down after an epoch, if it is time to. Should that fail, warn."""
+        if self._checkpoint is None or not self._team.is_first:
+            return
+        self._n_epochs += 1
+        is_due = self._n_epochs % self._checkpoint.epochs == 0
+        is_due &= time.monotonic() - self._last >= self._checkpoint.seconds
+        if not (is_due or training.is_over):
+            return
+        state, arrays = encode(
+            {
+                "random_state": self._random_state,
+                "start": self._start,
+                "training": training.state(),
+            }
+        )
+        document = {"parameters": self._parameters, "state": state}
         try:
-            write_file(
-                self.path,
-                {"parameters": parameters, "state": document},
-                {**arrays, **{f"parameters.{name}": a for name, a in of_parameters.items()}},
-            )
+            write_file(self._path, document, {**arrays, **self._arrays})
             self._last = time.monotonic()
         except OSError as error:
             warnings.warn(
-                f"Could not write the checkpoint {os.fspath(self.path)!r}: {error}. Training goes "
+                f"Could not write the checkpoint {os.fspath(self._path)!r}: {error}. Training goes "
                 "on, and the checkpoint written before, if there is one, is still good.",
                 stacklevel=2,
             )
 
+    def _read(self) -> dict[str, Any] | None:
+        """Return what was written last, or None if there is no file."""
+        if not self._path.exists():
+            return None
+        document, arrays = read_file(self._path)
+        try:
+            saved, own = (
+                parameters["dict"]["parameters"]["dict"]
+                for parameters in (document["parameters"], self._parameters)
+            )
+            other = [name for name, value in own.items() if saved.get(name) != value]
+            state: dict[str, Any] = decode(document["state"], arrays, {})
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise ValueError(f"{os.fspath(self._path)!r} is no checkpoint: {error}.") from error
+        if other:
+            raise self._of_another_fit(f"it differs in {', '.join(other)}")
+        return state
+
     def _of_another_fit(self, why: str) -> ValueError:
         return ValueError(
-            f"The checkpoint {os.fspath(self.path)!r} is that of another fit: {why}. Choose "
+            f"The checkpoint {os.fspath(self._path)!r} is that of another fit: {why}. Choose "
             "another path, or delete the file to train anew."
         )
-
-
-def digest_of(value: dict[str, Any]) -> str:
-    """Return a digest of a state."""
-    return content_digest(*encode(value))
