@@ -471,6 +471,19 @@ def test_the_last_row_of_a_grid_is_filled_with_blanks():
     np.testing.assert_array_equal(picture[6:, 3:5], 0)
 
 
+def test_images_of_one_channel_are_images_without():
+    rows = np.random.RandomState(0).uniform(size=(4, 6))
+    of_one_channel = SampleDisplay.from_rows(rows, image_shape=(1, 2, 3))
+    without = SampleDisplay.from_rows(rows, image_shape=(2, 3))
+    np.testing.assert_array_equal(drawn(of_one_channel), drawn(without))
+
+
+def test_correlations_of_many_columns_go_without_their_names():
+    X = np.random.RandomState(0).normal(size=(30, 21))
+    displays = [SampleDisplay.from_rows(rows, rows) for rows in (X[:, :20], X)]
+    assert [len(display.axes_[-1].get_xticks()) for display in displays] == [20, 0]
+
+
 def test_tables_show_marginals_and_correlations(table, table_vae):
     display = SampleDisplay.from_estimator(table_vae, table, random_state=0)
     samples = table_vae.sample(len(table), random_state=0)

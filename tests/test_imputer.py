@@ -364,6 +364,15 @@ def test_mixed_rows_are_filled_alike_whatever_stands_beside_them(mixed, mixed_im
     pd.testing.assert_frame_equal(mixed_imputer.sample(mixed[0])[0], mixed[0])
 
 
+def test_mixed_columns_of_another_dtype_are_filled(mixed, mixed_imputer):
+    holes = mixed[1].astype({"size": object, "number": object})
+    filled = mixed_imputer.transform(holes)
+    expected = mixed_imputer.transform(mixed[1])
+    assert filled["size"].dtype == object
+    for name in ("size", "number"):
+        assert filled[name].tolist() == expected[name].tolist()
+
+
 def test_mixed_tables_with_empty_columns_and_an_indicator(mixed):
     holes = mixed[1].assign(nothing=None)
     params = {**MIXED, "max_iter": 2, "add_indicator": True}
