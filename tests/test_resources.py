@@ -19,7 +19,7 @@ import pytest
 
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 
-N_FITS = int(os.environ.get("SKVAE_FITS", "60"))
+N_FITS = int(os.environ.get("SKVAE_FITS", "40"))
 N_WARM_UP = 10  # what is imported, compiled and cached once
 # A model below fills about a third of a MiB, with its optimiser's state.
 MOST_GROWTH = 4 * 2**20

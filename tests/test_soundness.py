@@ -1,0 +1,95 @@
+"""Arithmetic at its limits: gradients far out, and learning rates far too high."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.base import BaseEstimator, clone
+
+from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
+from skvae._likelihoods import LIKELIHOODS
+from skvae._numerics import soft_bound
+
+FAST = {"hidden_layer_sizes": (8,), "batch_size": 10, "random_state": 0}
+SOLVERS = ["adam", "adamw", "rmsprop"]
+X = np.random.RandomState(0).poisson(3, size=(40, 4)).astype(np.float64)
+
+
+# ---- Bounds do not kill gradients ----------------------------------------------------
+
+
+@pytest.mark.parametrize("x", [0.0, 1.0, -50.0, 1e3, -1e5, 1e6])
+@pytest.mark.parametrize("limit", [7.0, 10.0, 20.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_slope_of_a_soft_bound_falls_with_the_square_of_the_distance_and_never_to_0(
+    x, limit, dtype
+):
+    value = torch.tensor(x, dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(soft_bound(value, limit), value)
+    assert slope > 0
+    assert_allclose(slope, (1 + abs(x) / limit) ** -2, rtol=0.05)
+
+
+@pytest.mark.parametrize("value", [-1e7, -1e3, 1e3, 1e7])
+def test_log_variance_that_ran_away_is_drawn_back(value):
+    module = VAETransformer(1, max_iter=1, **FAST).fit(X).module_
+    layer = module.encoder[-1]
+    torch.nn.init.constant_(layer.bias[1:].data, value)
+    log_var = module.encode(torch.zeros(1, 4)).log_var
+    divergence = 0.5 * (log_var.expm1() - log_var).sum()
+    (slopes,) = torch.autograd.grad(divergence, layer.bias)
+    assert slopes[1].isfinite()
+    assert torch.sign(slopes[1]) == torch.sign(log_var)  # a step down it goes towards 0
+
+
+# ---- Hostile learning rates ----------------------------------------------------------
+
+
+def finite_or_said(method, *arguments):
+    """Return what the method returns, if it is finite; None if it says that it is not."""
+    try:
+        answer = method(*arguments)
+    except ValueError as error:
+        if not re.search(r"Training diverged in epoch|is too large for float64", str(error)):
+            raise
+        return None
+    if not isinstance(answer, BaseEstimator):
+        assert np.isfinite(np.asarray(answer, dtype=np.float64)).all()
+    return answer
+
+
+def check_rates(estimator, data):
+    """Check that at any rate the fit diverges by name, or is finite in all that it leaves."""
+    for rate in [1.0, 10.0, 100.0, 1000.0]:
+        fitted = clone(estimator).set_params(learning_rate_init=rate)
+        if finite_or_said(fitted.fit, data) is None:
+            continue
+        assert all(weights.isfinite().all() for weights in fitted.module_.state_dict().values())
+        assert np.isfinite([*fitted.history_.values()]).all()
+        if isinstance(fitted, VAEOutlierDetector):
+            assert np.isfinite([fitted.offset_, *fitted.usual_contributions_]).all()
+        for name in ("score_samples", "encode", "reconstruct", "transform"):
+            if hasattr(fitted, name):
+                finite_or_said(getattr(fitted, name), data)
+        finite_or_said(fitted.sample, data if isinstance(fitted, VAEImputer) else 20)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    "likelihood", [*LIKELIHOODS, Gaussian("row"), Gaussian("shared"), StudentT("row")], ids=str
+)
+def test_rates_far_too_high_diverge_by_name_or_give_finite_numbers(solver, likelihood):
+    data = X / X.max() if "bernoulli" in str(likelihood) else X
+    params = {"solver": solver, "learning_rate": "constant", "max_iter": 25, **FAST}
+    check_rates(VAETransformer(2, likelihood=likelihood, **params), data)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("kind", [VAEOutlierDetector, VAEImputer, TabularVAE])
+def test_other_estimators_diverge_by_name_or_give_finite_numbers(kind, solver):
+    params = {"solver": solver, "learning_rate": "constant", "max_iter": 10, **FAST}
+    if kind is VAEImputer:
+        params |= {"n_training_draws": 2, "n_importance_samples": 5}
+    check_rates(kind(2, **params), np.where(X == 3, np.nan, X) if kind is VAEImputer else X)
