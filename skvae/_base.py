@@ -31,6 +31,7 @@ from ._module import VAE, VAEConfig
 from ._networks import ACTIVATIONS, ARCHITECTURES
 from ._random_state import draw_seed, local_random_state
 from ._saving import SavingMixin
+from ._state import digest_of
 from ._training import DivergenceError, Recipe, Record, Trainer
 from ._validation import check_support, validate_rows
 
@@ -338,6 +339,11 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
             raise ValueError(
                 f"The fitted model was built as {self.module_.config}, but the parameters now "
                 f"ask for {config}: training cannot go on from it. Fit with warm_start=False."
+            )
+        if not (team.is_alone or team.agrees_on(digest_of(module.state_dict()))):
+            raise ValueError(
+                "Processes that train together must have the same X and parameters, but those of "
+                "this run differ. Each process reads its own share of X: give it all of it."
             )
         module = place(module, rows.device)
         return Trainer(module, self._recipe(module, len(rows)), training_seed, team)

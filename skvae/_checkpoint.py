@@ -15,8 +15,8 @@ from sklearn.utils import check_scalar
 
 from ._distributed import Team
 from ._epochs import Training
-from ._files import content_digest, read_file, write_file
-from ._state import decode, encode
+from ._files import read_file, write_file
+from ._state import decode, digest_of, encode
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class CheckpointFile:
         """
         if self._checkpoint is None:
             return
-        self._start = content_digest(*encode(training.trainer.module.state_dict()))
+        self._start = digest_of(training.trainer.module.state_dict())
         if self._saved is None:
             return
         if self._saved["start"] != self._start:

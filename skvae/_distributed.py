@@ -59,6 +59,14 @@ class Team:
         for tensor in () if self.is_alone else tensors:
             _together(partial(dist.broadcast, tensor, 0))
 
+    def agrees_on(self, value: Any) -> bool:
+        """Whether all processes have the same value."""
+        if self.is_alone:
+            return True
+        values = [None] * self.size
+        _together(lambda: dist.all_gather_object(values, value))
+        return all(other == value for other in values)
+
     def by_first(self, function: Callable[[], Value]) -> Value:
         """Return what the first process gets from the function; it alone calls it.
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._files import Arrays
+from ._files import Arrays, content_digest
 
 # Objects are written by their attributes if their class is one of these, and made from them again.
 _CLASSES = {
@@ -58,6 +58,11 @@ def encode(value: Any) -> tuple[Any, Arrays]:
     """
     encoder = _Encoder()
     return encoder.encode(value, ()), encoder.arrays
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 digest of a value."""
+    return content_digest(*encode(value))
 
 
 def decode(document: Any, arrays: Arrays, parameters: Mapping[str, Any]) -> Any:

@@ -57,6 +57,10 @@ def fit_and_save(folder, rank, accident=None, **options):
 
     Trainer.epoch = epoch
     X = np.load(folder / "X.npy", mmap_mode="r")
+    if options.pop("is_split", False):
+        X = X[rank::2][:200]
+    if options.pop("has_odd_one", False) and rank == 1:
+        options["latent_dim"] = 3
     kind = getattr(skvae, options.pop("kind", "VAETransformer"))
     params = {"hidden_layer_sizes": (8,), "max_iter": 4, "batch_size": 50, **options}
     kind(**params).fit(X).save(folder / f"vae-{rank}")
@@ -137,6 +141,17 @@ def test_without_a_seed_processes_agree_and_only_the_first_prints(folder):
     assert "4/4" in (folder / "stderr-0").read_text()
     for name in ("stdout-0", "stdout-1", "stderr-1"):
         assert (folder / name).read_text() == ""
+
+
+@pytest.mark.parametrize("difference", [{"is_split": True}, {"has_odd_one": True}], ids=str)
+def test_processes_with_different_tasks_say_so(folder, difference):
+    processes = start(folder, 2, random_state=0, **difference)
+    for process in processes:
+        process.join(timeout=30)
+        assert process.exitcode == 1
+    for rank in range(2):
+        message = (folder / f"stderr-{rank}").read_text()
+        assert "ValueError: Processes that train together must have the same X" in message
 
 
 def test_torchrun_starts_it(folder):
