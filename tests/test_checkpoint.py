@@ -369,14 +369,6 @@ def test_an_interrupt_is_raised_if_asked_for_or_if_no_epoch_is_finished(stop_aft
     assert not hasattr(vae, "n_features_in_")
 
 
-@pytest.fixture
-def interruptible():
-    """Let SIGINT raise KeyboardInterrupt, as it does but for where pytest runs in parallel."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, handler)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_a_real_interrupt_at_any_moment_leaves_a_usable_model():
     rng = random.Random(0)

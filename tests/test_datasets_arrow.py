@@ -357,6 +357,7 @@ def fill_the_disk():
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("happen", "error"), [(interrupt, KeyboardInterrupt), (fill_the_disk, OSError)]
 )
