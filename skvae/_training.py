@@ -150,6 +150,8 @@ class Trainer:
             self._descend(self._mean(loss, batch), recipe.rate(progress))
             totals.add(terms, batch.n_rows)
         self.n_epochs += 1
+        for optimizer, _ in self._optimizers:
+            optimizer.zero_grad()  # gradients are as large as the weights
         # Running statistics of a user's layers are those of the first process.
         self.team.take_over([*module.encoder.buffers(), *module.decoder.buffers()])
         record = totals.record(self.team)
