@@ -220,8 +220,13 @@ class _Decoder:
         return (values if kind == "O" else values.astype(str)).reshape(shape)
 
     def _random_state(self, content: Any) -> np.random.RandomState:
+        name, key, position, has_gauss, gauss = self.decode(content)
+        # NumPy trusts what it is given.
+        is_key = isinstance(key, np.ndarray) and (key.dtype, key.shape) == (np.uint32, (624,))
+        if name != "MT19937" or not is_key or not 0 <= position <= 624:
+            raise ValueError("a random state is none of NumPy's")
         state = np.random.RandomState()
-        state.set_state(self.decode(content))
+        state.set_state((name, key, int(position), int(has_gauss), float(gauss)))
         return state
 
     def _index(self, content: Any) -> Any:

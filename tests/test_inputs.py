@@ -181,7 +181,7 @@ def test_sparse_data_give_the_bits_of_dense_ones(counts, to_sparse, params):
 
 
 def test_sparse_data_are_never_dense_as_a_whole():
-    X = sparse.random_array((20_000, 1_000), density=0.01, format="csr", random_state=0)
+    X = sparse.random(20_000, 1_000, density=0.01, format="csr", random_state=0)
     tracemalloc.start()
     vae = fitted(X, max_iter=1, batch_size=500)
     vae.score_samples(X)

@@ -343,6 +343,21 @@ def test_a_file_that_asks_for_a_huge_model_is_refused_at_once(files, tmp_path, s
         skvae.load(tmp_path / "hostile")
 
 
+@pytest.mark.parametrize("part", [0, 1, 2, 3, 4])
+def test_a_random_state_that_is_none_is_refused(tmp_path, part):
+    # Some versions of NumPy would crash.
+    VAETransformer(random_state=np.random.RandomState(0)).save(tmp_path / "vae")
+    document, arrays = read_file(tmp_path / "vae")
+    parts = document["state"]["dict"]["random_state"]["random_state"]["tuple"]
+    for wrong in (None, [], "x", 10**6, {"tuple": []}):
+        parts[part] = wrong
+        write_file(tmp_path / "hostile", document, arrays)
+        if part > 2 and wrong == 10**6:  # of numbers, any will do
+            continue
+        with pytest.raises(ValueError, match="Can't make an estimator"):
+            skvae.load(tmp_path / "hostile")
+
+
 def test_weights_that_do_not_fit_are_refused(files, tmp_path):
     document, arrays = read_file(files[0])
     arrays["module_.weights.shift"] = np.zeros(7)
