@@ -2,6 +2,7 @@
 
 import os
 import signal
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,17 @@ def interruptible():
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture(scope="session")
+def fresh_processes():
+    """Context of multiprocessing whose processes have imported what takes long, but done nothing.
+
+    They are forks of one server, so each starts at little cost.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["skvae", "matplotlib.pyplot"])
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from skvae._likelihoods import Cells, Histogram, Marginals
 from skvae._module import VAE, VAEConfig
 from skvae._objectives import elbo_terms
 
+pytestmark = pytest.mark.torch_only
+
 LATENT_DIM = 2
 CONTEXT = ("of_code", "of_level", "of_column", "to_coefficients")
 

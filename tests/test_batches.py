@@ -7,6 +7,8 @@ from scipy import sparse
 
 from skvae._batches import Rows, column_moments, shuffled_windows
 
+pytestmark = pytest.mark.torch_only
+
 CPU = torch.device("cpu")
 
 

@@ -15,6 +15,8 @@ from skvae._callbacks import run_callbacks, show_progress
 from skvae._distributed import Team
 from skvae._epochs import Epoch
 
+pytestmark = pytest.mark.torch_only
+
 X = np.random.default_rng(0).normal(size=(40, 4))
 
 # Early stopping that does stop: a validation loss never falls by this much.

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 import warnings
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,8 @@ from skvae import (
     VAEOutlierDetector,
     VAETransformer,
 )
+
+pytestmark = pytest.mark.torch_only
 
 X = np.random.RandomState(0).normal(size=(300, 5)) @ np.random.RandomState(1).normal(size=(5, 5))
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 6, "random_state": 0}
@@ -290,13 +291,13 @@ def train_and_save(folder):
     VAETransformer(checkpoint=folder / "run", **KILLED).fit(X).save(folder / "vae")
 
 
-def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
-    context = get_context("forkserver")  # a fresh process at little cost
-    context.set_forkserver_preload(["skvae"])
+def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_one(
+    tmp_path, fresh_processes
+):
     rng = random.Random(0)
     n_killed = 0
     while not (tmp_path / "vae").exists():
-        process = context.Process(target=train_and_save, args=(tmp_path,))
+        process = fresh_processes.Process(target=train_and_save, args=(tmp_path,))
         process.start()
         if n_killed < 30:
             # At once, or some milliseconds after it has written an epoch.

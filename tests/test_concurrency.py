@@ -16,6 +16,8 @@ from torch import nn
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._device import arithmetic, one_thread, settle_threads
 
+pytestmark = pytest.mark.torch_only
+
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 4, "batch_size": 16, "random_state": 0}
 N_THREADS = 4
 

@@ -18,6 +18,8 @@ from skvae._device import (
     training_dtype,
 )
 
+pytestmark = pytest.mark.torch_only
+
 CPU = torch.device("cpu")
 LARGE, SMALL = nn.Linear(400, 300), nn.Linear(4, 3)
 

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -18,7 +17,10 @@ from skvae._batches import Rows
 from skvae._distributed import Team
 from skvae._training import Trainer
 
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="needs torch.distributed")
+pytestmark = [
+    pytest.mark.torch_only,
+    pytest.mark.skipif(not dist.is_available(), reason="needs torch.distributed"),
+]
 
 SCRIPT = """
 import os, sys
@@ -77,27 +79,35 @@ def work(folder, rank, environment, options):
     fit_and_save(folder, rank, **options)
 
 
-def start(folder, size, timeout=120, **options):
-    """Start so many processes on this machine."""
-    context = get_context("forkserver")  # fresh processes at little cost
-    context.set_forkserver_preload(["skvae"])
-    team = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
-    team["SKVAE_DISTRIBUTED_TIMEOUT"] = str(timeout)
-    processes = []
-    for rank in range(size):
-        environment = {**team, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        arguments = (folder, rank, environment, options)
-        processes.append(context.Process(target=work, args=arguments))
-        processes[-1].start()
-    return processes
+@pytest.fixture
+def start(folder, fresh_processes):
+    """Return what starts two processes on this machine."""
+
+    def start_two(timeout=120, **options):
+        team = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+        team["SKVAE_DISTRIBUTED_TIMEOUT"] = str(timeout)
+        processes = []
+        for rank in range(2):
+            environment = {**team, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            arguments = (folder, rank, environment, options)
+            processes.append(fresh_processes.Process(target=work, args=arguments))
+            processes[-1].start()
+        return processes
+
+    return start_two
 
 
-def run(folder, size, **options):
-    """Train in processes that must succeed."""
-    processes = start(folder, size, **options)
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * size
+@pytest.fixture
+def run(start):
+    """Return what trains in two processes that must succeed."""
+
+    def run_two(**options):
+        processes = start(**options)
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0, 0]
+
+    return run_two
 
 
 def load(folder, rank):
@@ -123,8 +133,8 @@ def assert_alike(vae, reference):
     ],
     ids=["plain", "early stopping", "trimmed", "weighted"],
 )
-def test_two_processes_end_with_one_model_which_is_that_of_one_process(folder, options):
-    run(folder, 2, **options)
+def test_two_processes_end_with_one_model_which_is_that_of_one_process(folder, run, options):
+    run(**options)
     first, second = (folder / f"vae-{rank}" for rank in range(2))
     assert first.read_bytes() == second.read_bytes()
     fit_and_save(folder, "alone", **options)
@@ -135,8 +145,8 @@ def test_two_processes_end_with_one_model_which_is_that_of_one_process(folder, o
     assert (vae.n_iter_ < 4) == ("early_stopping" in options)
 
 
-def test_without_a_seed_processes_agree_and_only_the_first_prints(folder):
-    run(folder, 2, verbose=1)
+def test_without_a_seed_processes_agree_and_only_the_first_prints(folder, run):
+    run(verbose=1)
     assert (folder / "vae-0").read_bytes() == (folder / "vae-1").read_bytes()
     assert "4/4" in (folder / "stderr-0").read_text()
     for name in ("stdout-0", "stdout-1", "stderr-1"):
@@ -144,8 +154,8 @@ def test_without_a_seed_processes_agree_and_only_the_first_prints(folder):
 
 
 @pytest.mark.parametrize("difference", [{"is_split": True}, {"has_odd_one": True}], ids=str)
-def test_processes_with_different_tasks_say_so(folder, difference):
-    processes = start(folder, 2, random_state=0, **difference)
+def test_processes_with_different_tasks_say_so(folder, start, difference):
+    processes = start(random_state=0, **difference)
     for process in processes:
         process.join(timeout=90)
         assert process.exitcode == 1
@@ -172,11 +182,11 @@ def hang():
 
 @pytest.mark.parametrize("accident", [die, hang])
 def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoint(
-    folder, accident
+    folder, start, run, accident
 ):
     options = {"random_state": 0, "checkpoint": folder / "run"}
     # Long enough for processes that start on a busy machine.
-    first, second = start(folder, 2, timeout=20, **options, accident=accident)
+    first, second = start(timeout=12, **options, accident=accident)
     first.join(timeout=90)
     second.kill()
     second.join()
@@ -185,11 +195,11 @@ def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoi
     assert "Another process of this run has ended or does not answer" in message
     assert "checkpoint" in message
     assert not (folder / "vae-0").exists()
-    run(folder, 2, **options)
+    run(**options)
     resumed = (folder / "vae-0").read_bytes()
     assert resumed == (folder / "vae-1").read_bytes()
     (folder / "run").unlink()
-    run(folder, 2, **options)
+    run(**options)
     assert (folder / "vae-0").read_bytes() == resumed
 
 

@@ -1,8 +1,9 @@
 """The examples run from start to end, here with a small part of their work."""
 
 import os
-import subprocess
+import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,6 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("plot_*.py"))
 
-# Runs a script with few rows and one epoch a fit, and without a screen.
-QUICKLY = """
-import runpy, sys
-import matplotlib
-matplotlib.use("Agg")
-from matplotlib import pyplot
-pyplot.show = lambda: None
-
-from skvae import datasets
-from skvae._base import BaseVAE
 
 def few_rows(fetch, n_rows=400):
     def fetch_few(**options):
@@ -27,45 +18,65 @@ def few_rows(fetch, n_rows=400):
         bunch.data, bunch.target = bunch.data[:n_rows], bunch.target[:n_rows]
         bunch.frame = None if bunch.frame is None else bunch.frame[:n_rows]
         return bunch
+
     return fetch_few
 
-for name in ("fetch_mnist", "fetch_fashion_mnist", "fetch_susy", "fetch_adult"):
-    setattr(datasets, name, few_rows(getattr(datasets, name)))
 
-fit = BaseVAE.fit
-def fit_one_epoch(self, X, y=None):
-    asked = self.max_iter
-    try:
-        return fit(self.set_params(max_iter=1), X, y)
-    finally:
-        self.set_params(max_iter=asked)
-BaseVAE.fit = fit_one_epoch
+def few_rounds(method, rounds):
+    def with_few(self, X, y=None):
+        asked = self.max_iter
+        try:
+            return method(self.set_params(max_iter=rounds), X, y)
+        finally:
+            self.set_params(max_iter=asked)
 
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-print(len(pyplot.get_fignums()), "figures")
-"""
+    return with_few
 
 
-def run_quickly(script, folder, *arguments):
-    """Run a script with `folder` as the current one and return what it printed."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error::FutureWarning",
-            "-c",
-            QUICKLY,
-            EXAMPLES / script,
-            *arguments,
-        ],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def work(script, folder, arguments):
+    """Run a script in this process, with few rows, as few rounds a fit as there can be, no screen.
+
+    What it prints goes to files in `folder`, the current one for it.
+    """
+    os.chdir(folder)
+    for stream in ("stdout", "stderr"):
+        setattr(sys, stream, open(stream, "w"))  # noqa: SIM115
+    warnings.filterwarnings("error", category=FutureWarning)
+
+    import matplotlib as mpl
+    from matplotlib import pyplot
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.impute import IterativeImputer
+    from sklearn.manifold import TSNE
+
+    from skvae import datasets
+    from skvae._base import BaseVAE
+
+    mpl.use("Agg")
+    pyplot.show = lambda: None
+    for name in ("fetch_mnist", "fetch_fashion_mnist", "fetch_susy", "fetch_adult"):
+        setattr(datasets, name, few_rows(getattr(datasets, name)))
+    BaseVAE.fit = few_rounds(BaseVAE.fit, 1)
+    TSNE.fit_transform = few_rounds(TSNE.fit_transform, 250)
+    IterativeImputer.fit_transform = few_rounds(IterativeImputer.fit_transform, 1)
+
+    sys.argv = [str(EXAMPLES / script), *arguments]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    print(len(pyplot.get_fignums()), "figures")
+
+
+@pytest.fixture
+def run_quickly(fresh_processes, tmp_path):
+    """Return what runs a script and returns what it printed."""
+
+    def run(script, *arguments):
+        process = fresh_processes.Process(target=work, args=(script, tmp_path, arguments))
+        process.start()
+        process.join()
+        assert process.exitcode == 0, (tmp_path / "stderr").read_text()
+        return (tmp_path / "stdout").read_text()
+
+    return run
 
 
 def test_there_are_examples():
@@ -74,8 +85,8 @@ def test_there_are_examples():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_examples_run(script, tmp_path, data_folder):
-    out = run_quickly(script, tmp_path)
+def test_examples_run(script, run_quickly, data_folder):
+    out = run_quickly(script)
     assert int(out.split()[-2]) >= 1
 
 
@@ -86,10 +97,10 @@ def test_examples_run(script, tmp_path, data_folder):
         *(pytest.param(d, marks=pytest.mark.slow) for d in ("mnist", "fashion-mnist", "susy")),
     ],
 )
-def test_the_main_job_writes_a_figure_and_a_table(data, tmp_path, request):
+def test_the_main_job_writes_a_figure_and_a_table(data, run_quickly, tmp_path, request):
     if data != "digits":
         request.getfixturevalue("data_folder")
-    out = run_quickly("compare_embeddings.py", tmp_path, "--data", data, "--rows", "300")
+    out = run_quickly("compare_embeddings.py", "--data", data, "--rows", "300")
     assert (tmp_path / f"embeddings-{data}.png").stat().st_size > 10_000
     table = (tmp_path / f"embeddings-{data}.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in table] == ["method", "PCA", "t-SNE", "VAE"]

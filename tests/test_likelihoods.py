@@ -27,6 +27,8 @@ from skvae import (
 from skvae._likelihoods import LIKELIHOODS, Marginals, resolve_likelihood
 from skvae._numerics import soft_bound, soft_bound_inverse, uniform
 
+pytestmark = pytest.mark.torch_only
+
 # Logits at which the continuous Bernoulli's formulas are delicate: 0, the ends of the
 # series, and far out.
 ETAS = [-50.0, -9.0, -1.0, -0.1 - 1e-12, -0.1, -0.1 + 1e-12, -1e-3, -1e-8, 0.0]

@@ -28,20 +28,13 @@ def fit(X, **params):
 def test_the_first_tutorials_network_beats_it_in_three_epochs(mnist):
     train, test = mnist
     vae = fit(train, hidden_layer_sizes=(256,), batch_size=100, max_iter=3)
-    bound = negative_bound(vae, test)
-    assert bound < 162  # the tutorial's reached 165.8
+    assert negative_bound(vae, test) < 157  # the tutorial's reached 165.8
     assert -vae.score(test[:1000]) < negative_bound(vae, test[:1000])
-
-
-def test_ten_epochs_reach_further(mnist):
-    train, test = mnist
-    vae = fit(train, hidden_layer_sizes=(256,), batch_size=100, max_iter=10)
-    assert negative_bound(vae, test) < 153.5
     # What the docs say of one number: the history's loss is of the same kind.
     assert vae.history_["loss"][-1] == pytest.approx(negative_bound(vae, train), abs=1)
 
 
-def test_a_convolutional_network_needs_few_epochs(mnist):
+def test_a_convolutional_network_beats_that_in_one_epoch(mnist):
     train, test = mnist
     vae = fit(
         train,
@@ -49,9 +42,9 @@ def test_a_convolutional_network_needs_few_epochs(mnist):
         image_shape=(28, 28),
         hidden_layer_sizes=(32, 64, 16),
         batch_size=100,
-        max_iter=2,
+        max_iter=1,
     )
-    assert negative_bound(vae, test) < 157
+    assert negative_bound(vae, test) < 161
 
 
 def test_fourier_features_learn_a_map_in_two_dimensions_faster(mnist):

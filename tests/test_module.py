@@ -13,6 +13,8 @@ from skvae._likelihoods import LIKELIHOODS
 from skvae._module import VAE, Posterior, VAEConfig
 from skvae._numerics import soft_bound
 
+pytestmark = pytest.mark.torch_only
+
 N_FEATURES, LATENT_DIM = 4, 3
 NOISES = ["feature", "shared", "row", 0.3]
 

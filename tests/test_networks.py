@@ -20,6 +20,8 @@ from skvae._networks import (
     resolve_architecture,
 )
 
+pytestmark = pytest.mark.torch_only
+
 LATENT_DIM = 3
 
 

@@ -22,6 +22,8 @@ from skvae._objectives import (
     kl_divergence,
 )
 
+pytestmark = pytest.mark.torch_only
+
 N_FEATURES, LATENT_DIM = 5, 2
 PRIOR = D.Normal(torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64))
 

@@ -9,6 +9,8 @@ from torch import nn
 
 from skvae._optimizer import Optimizer
 
+pytestmark = pytest.mark.torch_only
+
 CLASSES = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,

@@ -130,14 +130,11 @@ def test_frames_keep_their_names(tied):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("thyroid", 0.95), ("mammography", 0.83)])
-def test_outliers_of_a_classic_set_are_told_from_rows_that_trained_beside_them(
-    data_folder, name, least
-):
-    with np.load(data_folder / "outliers" / f"{name}.npz") as stored:
+def test_outliers_of_a_classic_set_are_told_from_rows_that_trained_beside_them(data_folder):
+    with np.load(data_folder / "outliers" / "thyroid.npz") as stored:
         X, is_outlier = stored["X"], stored["y"]
     scores = VAEOutlierDetector(random_state=0).fit(X).score_samples(X)
-    assert roc_auc_score(is_outlier, -scores) > least
+    assert roc_auc_score(is_outlier, -scores) > 0.95
 
 
 def test_explanations_come_in_the_dtype_of_x(blobs):

@@ -25,6 +25,8 @@ from skvae import (
     VAETransformer,
 )
 
+pytestmark = pytest.mark.torch_only
+
 # What may be wrong with the inputs below, as errors say it.
 _REASONS = re.compile(
     r"Training diverged in epoch \d+: the loss is not finite\. Lower learning_rate_init"

@@ -20,6 +20,8 @@ import pytest
 
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 
+pytestmark = pytest.mark.torch_only
+
 N_FITS = int(os.environ.get("SKVAE_FITS", "40"))
 N_WARM_UP = 10  # what is imported, compiled and cached once
 # A model below fills about a third of a MiB, with its optimiser's state.
@@ -113,11 +115,9 @@ def before_and_after(use):
     [transformer, own_networks, detector, imputer, tabular, failure],
     ids=lambda f: f.__name__,
 )
-def test_many_fits_leave_nothing_behind(use):
+def test_many_fits_leave_nothing_behind(use, fresh_processes):
     # In a process of their own: what other tests have started still works in this one.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["skvae"])
-    with ProcessPoolExecutor(1, mp_context=context) as process:
+    with ProcessPoolExecutor(1, mp_context=fresh_processes) as process:
         before, after = process.submit(before_and_after, use).result()
     print(f"\n{use.__name__}, {N_FITS} fits: {before} -> {after}")
     assert after.memory - before.memory < MOST_GROWTH

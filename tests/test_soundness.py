@@ -12,6 +12,8 @@ from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector
 from skvae._likelihoods import LIKELIHOODS
 from skvae._numerics import soft_bound
 
+pytestmark = pytest.mark.torch_only
+
 FAST = {"hidden_layer_sizes": (8,), "batch_size": 10, "random_state": 0}
 SOLVERS = ["adam", "adamw", "rmsprop"]
 X = np.random.RandomState(0).poisson(3, size=(40, 4)).astype(np.float64)

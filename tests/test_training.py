@@ -18,6 +18,8 @@ from skvae._module import VAE, VAEConfig
 from skvae._objectives import elbo_terms
 from skvae._training import DivergenceError, Recipe, Trainer, evaluate
 
+pytestmark = pytest.mark.torch_only
+
 CPU = torch.device("cpu")
 N_FEATURES, LATENT_DIM = 4, 2
 LOSSES = ("loss", "reconstruction_loss", "kl_loss")
