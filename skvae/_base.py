@@ -42,18 +42,16 @@ _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verb
 
 
 def _nothing_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a method that fails take back what validation noted of its X."""
+    """Let a method that fails take back the attributes that it has set."""
 
     @wraps(method)
     def restoring(self: BaseVAE, *args: Any, **kwargs: Any) -> Any:
-        state, names = self.__dict__, self._noted_by_validation
-        before = {name: state[name] for name in names if name in state}
+        before = self.__dict__.copy()
         try:
             return method(self, *args, **kwargs)
         except BaseException:
-            for name in names:
-                state.pop(name, None)
-            state.update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     return restoring
@@ -98,11 +96,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
     _module_class: ClassVar[type[VAE]] = VAE
     # Whether NaN in X stands for entries that are missing.
     _takes_missing: ClassVar[bool] = False
-    _noted_by_validation: ClassVar[tuple[str, ...]] = (
-        "n_features_in_",
-        "feature_names_in_",
-        "_dtype",
-    )
 
     module_: VAE
     history_: History
@@ -205,6 +198,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
         file.resume(training)
         self._train(training, file, X, y)
         self.__dict__.update(_fitted_attributes(trainer, history_of(training.records)))
+        self._after_training(X)
         return self
 
     def _train(self, training: Training, file: CheckpointFile, X: Any, y: Any) -> None:
@@ -273,16 +267,21 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
             rng.set_state(team.by_first(rng.get_state))
             trainer = self._start(rows, rng, team, resume=resume)
         trainer.recipe = replace(self._recipe(trainer.module, len(rows)), learning_rate="constant")
-        before = copy.deepcopy(trainer.module.state_dict())
+        before = copy.deepcopy(trainer.state())
         history = copy.deepcopy(self.history_) if resume else {}
         try:
             _append(history, trainer.epoch(rows))
-        except DivergenceError as error:
-            trainer.module.load_state_dict(before)
-            self._trainer = None  # its moments are no longer finite either
-            raise _divergence(trainer, len(history.get("loss", ()))) from error
-        self.__dict__.update(_fitted_attributes(trainer, history))
+            self.__dict__.update(_fitted_attributes(trainer, history))
+            self._after_training(X)
+        except BaseException as error:
+            trainer.restore(before)
+            if isinstance(error, DivergenceError):
+                raise _divergence(trainer, len(history.get("loss", ()))) from error
+            raise
         return self
+
+    def _after_training(self, X: Any) -> None:
+        """Learn what else the estimator is to know of X, with the trained module."""
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
         """Return X, checked against the estimator and the likelihood's support."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -40,7 +42,9 @@ def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str,
     plain = {name: _plain(array) for name, array in arrays.items()}
     digest = content_digest(document, plain)
     header = {"format": _FORMAT, "sha256": digest, "document": document}
-    _replace(Path(path), save(plain, metadata={"skvae": json.dumps(header, allow_nan=False)}))
+    content = save(plain, metadata={"skvae": json.dumps(header, allow_nan=False)})
+    with replacing(path) as file:
+        file.write(content)
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
@@ -96,21 +100,21 @@ def content_digest(document: Any, arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Put a file with that content in the place of one there may be, in one step.
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to write, which takes the place of the one there may be once it is complete.
 
-    It is on the disk before it gets its name, so a crash leaves the old file or the new one.
+    It is on the disk before it gets its name, so an error or a crash leaves the old file, or the
+    new one. Until then it is in a folder of its own: several processes may write at once.
     """
-    temporary = path.with_name(f"{path.name}.part")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
+    path = Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+        unfinished = Path(scratch) / path.name
+        with open(unfinished, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        os.replace(unfinished, path)
     if os.name == "posix":  # the name is an entry of the folder
         folder = os.open(path.parent, os.O_RDONLY)
         try:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ._inference import answer_dtype
 from ._likelihoods import Histogram
 from ._module import VAE
+from ._optional import optional
 
 if TYPE_CHECKING:
     from ._columns import FrameCoder
@@ -114,8 +115,7 @@ def columns_package() -> Any:
     ImportError
         If pandas is missing.
     """
-    try:
-        from . import _columns
-    except ImportError as error:
-        raise ImportError("Mixed tables need pandas: pip install 'skvae[data]'.") from error
+    optional("pandas")
+    from . import _columns
+
     return _columns

@@ -113,7 +113,6 @@ random_state, device, precision
         "n_training_draws": [Interval(Integral, 1, None, closed="left")],
     }
     _takes_missing: ClassVar[bool] = True
-    _noted_by_validation = (*BaseVAE._noted_by_validation, "_is_observed", "_filling")
 
     indicator_: MissingIndicator
     _filling: Any  # NumbersFilling or ColumnsFilling

@@ -92,8 +92,7 @@ class InferenceMixin:
             Nats, all constants included, in the units of X: higher is better.
         """
         check_is_fitted(self)
-        bound = self._with_draws(importance_weighted_bound)
-        return self._infer(X, bound, n_draws=self.n_importance_samples)
+        return self._scores(self._validate(X, reset=False))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples` over the rows of X.
@@ -148,12 +147,15 @@ class InferenceMixin:
             X = in_chunks(draw, int(n_samples), row_size=module.widest, dtype=self._dtype)
         return _finite(X)
 
-    def _infer(
-        self, X: Any, function: Callable[[VAE, Tensor], Tensor], *, n_draws: int = 1
-    ) -> np.ndarray:
+    def _scores(self, X: Any) -> np.ndarray:
+        """As `score_samples`, of valid rows."""
+        bound = self._with_draws(importance_weighted_bound)
+        return self._answer(X, bound, n_draws=self.n_importance_samples)
+
+    def _infer(self, X: Any, function: Callable[[VAE, Tensor], Tensor]) -> np.ndarray:
         """Return `function` of the module and the standardised rows of X, chunk by chunk."""
         check_is_fitted(self)
-        return self._answer(self._validate(X, reset=False), function, n_draws=n_draws)
+        return self._answer(self._validate(X, reset=False), function)
 
     def _answer(
         self,

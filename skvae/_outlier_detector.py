@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ random_state, device, precision
     ----------
     offset_ : float
         Score at which rows begin to be outliers: ``decision_function(X) = score_samples(X) -
-        offset_``.
+        offset_``. After `partial_fit`, that of its rows alone.
     usual_contributions_ : ndarray of shape (n_features + 1,)
         Median contribution of each feature, and last of the code, to the scores of the training
         rows: see `explain`.
@@ -156,54 +156,9 @@ random_state, device, precision
         self.contamination = contamination
         self.trim = trim
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the model to X, and learn which scores are usual.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data, which may hold outliers.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid, or if training diverges.
-        """
-        super().fit(X)
-        return self._learn_what_is_usual(X)
-
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Train for one more epoch, on X alone, and learn which of its scores are usual.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data. `offset_` is that of these rows alone.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid, or if training diverges.
-        """
-        super().partial_fit(X)
-        return self._learn_what_is_usual(X)
-
-    def _learn_what_is_usual(self, X: Any) -> Self:
-        scores = self.score_samples(X)
+    def _after_training(self, X: Any) -> None:
+        rows = self._validate(X, reset=False)
+        scores = self._scores(rows)
         if self.contamination == "auto":
             lower, upper = np.quantile(scores, [0.25, 0.75])
             self.offset_ = float(lower - 1.5 * (upper - lower))
@@ -211,9 +166,7 @@ random_state, device, precision
             self.offset_ = float(np.quantile(scores, self.contamination))
         n_rows = len(scores)
         some = np.linspace(0, n_rows - 1, min(n_rows, _MOST_ROWS_TO_EXPLAIN)).astype(int)
-        contributions = self._contributions(self._validate(X, reset=False), some)
-        self.usual_contributions_ = np.median(contributions, axis=0)
-        return self
+        self.usual_contributions_ = np.median(self._contributions(rows, some), axis=0)
 
     def _contributions(self, X: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
         parts = self._with_draws(contributions_to_bound)

@@ -115,7 +115,6 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
     }
     _takes_missing: ClassVar[bool] = True
     _module_class = AutoregressiveVAE
-    _noted_by_validation = (*VAETransformer._noted_by_validation, "_coder", "_gives_frames")
 
     module_: AutoregressiveVAE
     _coder: FrameCoder

@@ -289,7 +289,8 @@ def test_rounding_is_judged_by_all_rows(path, monkeypatch):
 
 def test_rounding_of_constants_and_of_exact_integers_is_not_warned_of(path):
     table = pa.table({"constant": [0.5, 0.5], "exact": [2**23, 2**23 + 1], "n": [None, None]})
-    memmap_from_arrow(table, path, allow_missing=True)
+    X = memmap_from_arrow(table, path, allow_missing=True)
+    np.testing.assert_array_equal(X, [[0.5, 2**23, np.nan], [0.5, 2**23 + 1, np.nan]])
 
 
 @pytest.mark.parametrize(

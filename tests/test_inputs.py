@@ -359,3 +359,14 @@ def test_a_failed_refit_leaves_the_fitted_model(blobs):
         vae.partial_fit(blobs)
     np.testing.assert_array_equal(vae.transform(blobs), before)
     assert vae.n_iter_ == 3
+
+
+def test_partial_fit_goes_on_from_a_failure_as_if_there_had_been_none(blobs):
+    params = {"learning_rate": "constant", "learning_rate_init": 0.01}
+    vae, undisturbed = fitted(blobs, **params), fitted(blobs, **params)
+    with pytest.raises(ValueError, match="diverged"):
+        vae.set_params(learning_rate_init=1e30).partial_fit(blobs)
+    vae.set_params(**params).partial_fit(blobs)
+    np.testing.assert_array_equal(
+        vae.transform(blobs), undisturbed.partial_fit(blobs).transform(blobs)
+    )

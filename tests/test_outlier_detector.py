@@ -60,6 +60,21 @@ def test_partial_fit_sets_the_offset_for_its_rows(tied):
     assert np.sum(detector.predict(tied[100:]) == -1) == 75
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_rows_without_scores_leave_the_detector_as_it_was(tied, method, monkeypatch):
+    def failing(self, X):
+        raise ValueError("too far")
+
+    detector = VAEOutlierDetector(**FAST, max_iter=2).fit(tied)
+    decisions, state = detector.decision_function(tied), vars(detector).copy()
+    monkeypatch.setattr(VAEOutlierDetector, "_scores", failing)
+    with pytest.raises(ValueError, match="too far"):
+        getattr(detector, method)(tied[::2])
+    monkeypatch.undo()
+    assert vars(detector) == state
+    assert np.array_equal(detector.decision_function(tied), decisions)
+
+
 def test_trimming_keeps_outliers_out_of_the_model(tied):
     group = tied[:40] + np.array([0, 0, 0, 5000])  # enough rows for a model to learn
     is_outlier = np.r_[np.zeros(len(tied)), np.ones(len(group))]

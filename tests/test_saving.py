@@ -7,6 +7,7 @@ import random
 import re
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -195,6 +196,17 @@ def test_a_failing_disk_leaves_the_old_file(blobs, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         VAETransformer(3).save(path)
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_several_may_write_one_file_at_once(blobs, tmp_path):
+    path = tmp_path / "vae.safetensors"
+    vae = VAETransformer(**FAST).fit(blobs)
+    vae.save(path)
+    whole = path.read_bytes()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(vae.save, [path] * 200))
+    assert path.read_bytes() == whole
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -17,7 +17,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-import skvae
 from skvae import TabularVAE, _tabular
 
 FAST = {"latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
@@ -658,9 +657,6 @@ def test_codes_of_another_dimension_are_an_error(vae):
 
 
 def test_without_pandas_the_extra_is_named(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("skvae._columns")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(skvae, "_columns", raising=False)
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pandas: pip install 'skvae\[data\]'"):
         TabularVAE(**FAST).fit(np.zeros((5, 2)))

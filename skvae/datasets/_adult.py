@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ._common import check_choice, optional, pack
+from .._optional import optional
+from ._common import check_choice, pack
 from ._retrieve import DataFile, find, open_file, retrieve
 
 _URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"

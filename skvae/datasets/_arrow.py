@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._files import replacing
+from .._optional import optional
 from ._arrow_sources import Table, open_table
-from ._common import optional
 
 # Rounding that may take this share of a column's range deserves a warning.
 _LOST_SHARE = 1e-3
@@ -126,13 +126,8 @@ def memmap_from_arrow(
             "overwrite=True to write it anew, or write to another file."
         )
     table = open_table(source, columns, format, dtype)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        temporary = Path(scratch) / path.name
-        with open(temporary, "wb") as file:
-            poor = _write(file, table, dtype, allow_missing, verbose)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+    with replacing(path) as file:
+        poor = _write(file, table, dtype, allow_missing, verbose)
     if poor:
         warnings.warn(
             f"Rounding to {dtype} takes more than {_LOST_SHARE:.1%} of the range of "
@@ -160,7 +155,7 @@ def _listed(noun: str, names: Sequence[str]) -> str:
 
 
 def _write(
-    file: IO[bytes], table: Table, dtype: np.dtype[Any], allow_missing: bool, verbose: bool | int
+    file: BinaryIO, table: Table, dtype: np.dtype[Any], allow_missing: bool, verbose: bool | int
 ) -> list[str]:
     """Write the table in NumPy's format, and return the columns whose rounding is coarse."""
     from tqdm.auto import tqdm
@@ -193,7 +188,7 @@ def _write(
     return [table.columns[index] for index in rounding.coarse()]
 
 
-def _write_header(file: IO[bytes], dtype: np.dtype[Any], n_rows: int, n_columns: int) -> int:
+def _write_header(file: BinaryIO, dtype: np.dtype[Any], n_rows: int, n_columns: int) -> int:
     """Write a header, and return where it ends.
 
     NumPy pads it, so that it is as long for any number of rows. So one pass over the rows does.
@@ -209,7 +204,7 @@ def _write_header(file: IO[bytes], dtype: np.dtype[Any], n_rows: int, n_columns:
 
 def _numbers(column: Any) -> np.ndarray:
     """Return the values of an Arrow array, with NaN for those missing."""
-    pa = optional("pyarrow", "arrow")
+    pa = optional("pyarrow")
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     elif pa.types.is_decimal(column.type) or pa.types.is_null(column.type):

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ._common import check_choice, optional
+from .._optional import optional
+from ._common import check_choice
 
 _SUFFIXES = {
     ".parquet": "parquet",
@@ -61,7 +62,7 @@ def open_table(
     source: Any, columns: Sequence[str] | None, format: Any, dtype: np.dtype[Any]
 ) -> Table:
     """Look at names and types only, and refuse columns that are no numbers."""
-    pa, ds = optional("pyarrow", "arrow"), optional("pyarrow.dataset", "arrow")
+    pa, ds = optional("pyarrow"), optional("pyarrow.dataset")
     if isinstance(source, ds.Dataset):
         names = _select({"": source.schema}, columns)
         return Table(names, partial(_read_dataset, source, names), source.count_rows)
@@ -136,15 +137,15 @@ class _Files:
                 else:
                     batches = _read_dataset(self._dataset(path), names, batch_size)
                 yield from ((self._complete(batch), path) for batch, _ in batches)
-            except optional("pyarrow", "arrow").ArrowInvalid as error:
+            except optional("pyarrow").ArrowInvalid as error:
                 raise ValueError(f"{path} can't be read: {error}") from error
 
     def _dataset(self, path: str) -> Any:
-        ds = optional("pyarrow.dataset", "arrow")
+        ds = optional("pyarrow.dataset")
         return ds.dataset(path, schema=self.schema, format=self.format)
 
     def _complete(self, batch: Any) -> Any:
-        pa = optional("pyarrow", "arrow")
+        pa = optional("pyarrow")
         columns = [
             batch.column(name) if name in batch.schema.names else pa.nulls(len(batch))
             for name in self.schema.names
@@ -156,14 +157,14 @@ class _Files:
 
 
 def _read_parquet(path: str, columns: list[str], batch_size: int) -> Batches:
-    pq = optional("pyarrow.parquet", "arrow")
+    pq = optional("pyarrow.parquet")
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_SIZE) as file:
         for batch in file.iter_batches(batch_size, columns=columns):
             yield batch, path
 
 
 def _read_feather(path: str, columns: list[str]) -> Batches:
-    pa = optional("pyarrow", "arrow")
+    pa = optional("pyarrow")
     with pa.memory_map(path) as source:
         names = pa.ipc.open_file(source).schema.names
         included = [index for index, name in enumerate(names) if name in columns]
@@ -226,7 +227,7 @@ def _check_format(paths: Sequence[str], format: Any) -> Any:
                 "Pass a list of those to read."
             )
         (format,) = found
-    if not isinstance(format, optional("pyarrow.dataset", "arrow").FileFormat):
+    if not isinstance(format, optional("pyarrow.dataset").FileFormat):
         check_choice("format", format, sorted(set(_SUFFIXES.values())))
     return format
 
@@ -263,7 +264,7 @@ def _select(schemas: Mapping[str, Any], columns: Sequence[str] | None) -> list[s
 
 
 def _is_number(type: Any) -> bool:
-    types = optional("pyarrow.types", "arrow")
+    types = optional("pyarrow.types")
     if types.is_dictionary(type):
         type = type.value_type
     kinds = (
@@ -280,7 +281,7 @@ def _unify(
     schemas: Mapping[str, Any], names: Sequence[str], is_csv: bool, dtype: np.dtype[Any]
 ) -> Any:
     """Return one schema for all files."""
-    pa = optional("pyarrow", "arrow")
+    pa = optional("pyarrow")
 
     def unified(name: str) -> Any:
         found = {schema.field(name).type for schema in schemas.values() if name in schema.names}

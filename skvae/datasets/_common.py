@@ -1,8 +1,7 @@
-"""What the loaders share: optional packages, checks of arguments, and the form of the answer."""
+"""What the loaders share: checks of arguments, and the form of the answer."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Collection, Sequence
 from importlib import resources
 from pathlib import Path
@@ -10,21 +9,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-
-def optional(package: str, extra: str = "data") -> Any:
-    """Import a package of an extra when it is needed, and not before.
-
-    Raises
-    ------
-    ImportError
-        If it is missing, with the command that installs it.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f"This part of skvae.datasets needs {package}: pip install 'skvae[{extra}]'"
-        ) from error
+from .._optional import optional
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:

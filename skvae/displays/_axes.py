@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from .._optional import optional
 
-def new_axes(display: object, figsize: tuple[float, float]) -> Any:
+
+def new_axes(figsize: tuple[float, float]) -> Any:
     """Return the axes of a new figure."""
-    plt = _pyplot(display)
+    plt = optional("matplotlib.pyplot")
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
@@ -22,13 +24,3 @@ def divide(ax: Any, n_rows: int, n_columns: int, **gridspec: Any) -> np.ndarray:
         raise ValueError("Axes that are to be divided must be part of a grid: see plt.subplots.")
     ax.set_axis_off()
     return spec.subgridspec(n_rows, n_columns, **gridspec).subplots(squeeze=False)
-
-
-def _pyplot(display: object) -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            f"{type(display).__name__}.plot needs matplotlib: pip install 'skvae[plot]'."
-        ) from error
-    return pyplot

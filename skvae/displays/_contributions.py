@@ -147,7 +147,7 @@ class ContributionsDisplay:
         n_rows, n_features = self.features.shape
         n_bars = min(max_features, n_features + 1)
         size = (4.2 * n_rows, 1.0 + 0.3 * n_bars)
-        ax = new_axes(self, size) if ax is None else ax
+        ax = new_axes(size) if ax is None else ax
         self.axes_ = divide(ax, 1, n_rows)[0]
         names = column_names(self.feature_names, n_features)
         for row, panel in enumerate(self.axes_):

@@ -154,7 +154,7 @@ class EmbeddingsDisplay:
         -------
         display : EmbeddingsDisplay
         """
-        ax = new_axes(self, (4.2 * len(self.codes), 4.2)) if ax is None else ax
+        ax = new_axes((4.2 * len(self.codes), 4.2)) if ax is None else ax
         self.axes_ = divide(ax, 1, len(self.codes))[0]
         for panel, (name, points) in zip(self.axes_, self.codes.items(), strict=True):
             display = LatentSpaceDisplay(

@@ -173,7 +173,7 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
         """
-        ax = new_axes(self, (6.4, 5.2)) if ax is None else ax
+        ax = new_axes((6.4, 5.2)) if ax is None else ax
         classes = Classes.of(self.labels, self.target_names)
         if self.codes.shape[1] == 1:
             _draw_histograms(ax, self.codes[:, 0], classes, scatter_kwargs or {})

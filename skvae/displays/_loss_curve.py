@@ -114,7 +114,7 @@ class LossCurveDisplay:
             raise ValueError(
                 f"losses must name what the history has, {list(self.history)}; got {list(losses)}."
             )
-        ax = new_axes(self, (1 + 3.2 * len(losses), 3.0)) if ax is None else ax
+        ax = new_axes((1 + 3.2 * len(losses), 3.0)) if ax is None else ax
         self.axes_ = divide(ax, 1, len(losses))[0]
         for panel, loss in zip(self.axes_, losses, strict=True):
             for key, label, color in (

@@ -189,7 +189,7 @@ class ManifoldDisplay:
         """
         n_rows, n_steps = self.images.shape[:2]
         if ax is None:
-            ax = new_axes(self, (7.0, 0.8 + 6.2 * n_rows / n_steps))
+            ax = new_axes((7.0, 0.8 + 6.2 * n_rows / n_steps))
         # z[1] grows upwards, as on any plane.
         images = self.images[::-1] if self.dims is None else self.images
         draw_images(ax, images, **imshow_kwargs or {})

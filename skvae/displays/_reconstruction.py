@@ -175,14 +175,14 @@ class ReconstructionDisplay:
         if self.image_shape is not None:
             pairs = np.stack([self.X[:n_images], self.X_reconstructed[:n_images]])
             images = to_images(pairs, self.image_shape)
-            ax = new_axes(self, (0.8 * images.shape[1] + 1.2, 1.8)) if ax is None else ax
+            ax = new_axes((0.8 * images.shape[1] + 1.2, 1.8)) if ax is None else ax
             draw_images(ax, images, **imshow_kwargs or {})
             ax.set_xticks([])
             ax.set_yticks([0, 1], ["original", "reconstruction"])
             self.axes_ = np.array([ax])
         else:
             n_panels = min(max_features, self.X.shape[1])
-            ax = new_axes(self, panels_size(n_panels)) if ax is None else ax
+            ax = new_axes(panels_size(n_panels)) if ax is None else ax
             self.axes_ = panels(ax, n_panels)
             self._draw_columns(scatter_kwargs or {})
         self.ax_, self.figure_ = ax, ax.figure

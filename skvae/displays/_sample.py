@@ -199,7 +199,7 @@ class SampleDisplay:
         """
         check_scalar(max_features, "max_features", Integral, min_val=1)
         if self.image_shape is not None:
-            ax = new_axes(self, (6.0, 6.0)) if ax is None else ax
+            ax = new_axes((6.0, 6.0)) if ax is None else ax
             draw_images(
                 ax, _in_grid(to_images(self.samples, self.image_shape)), **imshow_kwargs or {}
             )
@@ -209,7 +209,7 @@ class SampleDisplay:
             n_panels = min(max_features, self.samples.shape[1])
             if ax is None:
                 width, height = panels_size(n_panels)
-                ax = new_axes(self, (width, height + _CORRELATIONS_HEIGHT))
+                ax = new_axes((width, height + _CORRELATIONS_HEIGHT))
             self._draw_table(ax, n_panels, hist_kwargs or {})
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -155,7 +155,7 @@ class SyntheticTableDisplay:
         n_names = len(self.real_associations)
         below = max(3.0, 1.6 + 0.14 * n_names)
         if ax is None:
-            ax = new_axes(self, (width, height + below))
+            ax = new_axes((width, height + below))
         upper, lower = divide(ax, 2, 1, height_ratios=[height, below])[:, 0]
         columns = list(panels(upper, len(self.marginals)))
         for panel, (name, marginal) in zip(columns, self.marginals.items(), strict=True):

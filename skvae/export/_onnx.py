@@ -10,15 +10,16 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import BaseVAE
+from .._files import replacing
 from .._inference import module_in
 from .._likelihoods import Histogram
+from .._optional import optional
 from ._operators import TRANSLATIONS, decompositions
 from ._parts import PARTS, Part
 
@@ -88,24 +89,18 @@ def to_onnx(
     >>> vae = VAETransformer(max_iter=5, random_state=0).fit(load_wine().data)
     >>> to_onnx(vae, "encoder.onnx")  # doctest: +SKIP
     """
-    _import_packages()
+    for package in ("onnx", "onnxscript"):  # torch imports them
+        optional(package)
+    import onnx_ir
+
     _check(estimator, part, dtype)
     module = module_in(copy.deepcopy(estimator.module_).cpu(), dtype)
     with _quietly():
         model = _model(PARTS[part](estimator, module).eval(), estimator, dtype)
     model.metadata_props.update(_metadata(estimator, part))
-    _save(model, Path(path))
-
-
-def _import_packages() -> None:
-    """Raise `ImportError` if a package is missing that torch needs to write ONNX."""
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "to_onnx needs onnx and onnxscript: pip install 'skvae[onnx]'."
-        ) from error
+    content = onnx_ir.to_proto(model).SerializeToString()
+    with replacing(path) as file:
+        file.write(content)
 
 
 def _check(estimator: Any, part: str, dtype: str) -> None:
@@ -211,15 +206,3 @@ def _metadata(estimator: BaseVAE, part: str) -> dict[str, str]:
     if hasattr(estimator, "feature_names_in_"):
         metadata["feature_names"] = json.dumps(estimator.feature_names_in_.tolist())
     return metadata
-
-
-def _save(model: onnx_ir.Model, path: Path) -> None:
-    """Write the file, which is never there in part."""
-    import onnx_ir
-
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        onnx_ir.save(model, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
