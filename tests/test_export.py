@@ -167,7 +167,6 @@ def test_encoder_gives_the_posterior(name, dtype, rows, fitted, exported):
         ("poisson", "float32"),
         ("fourier_mlp", "float32"),
         ("row", "float64"),
-        ("shared", "float64"),
         ("negative_binomial", "float64"),
     ],
 )
@@ -182,7 +181,6 @@ def test_decoder_gives_the_mean(name, dtype, fitted, exported):
     ("name", "dtype"),
     [
         ("linear", "float32"),
-        ("conv", "float32"),
         ("grey", "float32"),
         ("poisson", "float32"),
         ("negative_binomial", "float32"),
@@ -326,7 +324,7 @@ def test_export_leaves_everything_as_it_was(rows, tmp_path, capfd):
     vae.module_.decoder.train()  # whoever did that
     weights = copy.deepcopy(vae.module_.state_dict())
     state, level = torch.get_rng_state(), logging.getLogger("torch.onnx").level
-    to_onnx(vae, tmp_path / "part.onnx", part="score")
+    to_onnx(vae, tmp_path / "part.onnx")
     assert all(torch.equal(weights[name], w) for name, w in vae.module_.state_dict().items())
     assert all(w.requires_grad for w in vae.module_.parameters())
     assert vae.module_.decoder.training

@@ -12,6 +12,8 @@ from sklearn.pipeline import make_pipeline
 
 from skvae import Gaussian, VAEImputer, VAETransformer
 
+pytestmark = pytest.mark.torch_only
+
 FAST = {
     "latent_dim": 8,
     "hidden_layer_sizes": (16,),

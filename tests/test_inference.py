@@ -13,6 +13,8 @@ from skvae import VAETransformer, _inference
 from skvae._inference import answer_dtype, in_chunks, module_in, normal_draws
 from skvae._objectives import importance_weighted_bound
 
+pytestmark = pytest.mark.torch_only
+
 N, N_FEATURES, LATENT_DIM = 60, 5, 3
 METHODS = ["transform", "encode", "reconstruct", "score_samples"]
 

@@ -8,6 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from skvae import Gaussian, VAEOutlierDetector, VAETransformer
 
+pytestmark = pytest.mark.torch_only
+
 FAST = {"latent_dim": 2, "hidden_layer_sizes": (16,), "batch_size": 20, "random_state": 0}
 
 

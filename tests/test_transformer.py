@@ -10,6 +10,8 @@ from sklearn.datasets import load_digits
 from skvae import Gaussian, VAETransformer
 from skvae._base import _auto_batch_size, _auto_learning_rate
 
+pytestmark = pytest.mark.torch_only
+
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 0}
 
 
