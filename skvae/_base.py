@@ -161,9 +161,9 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
 
     # ---- Fitting ---------------------------------------------------------------------
 
+    @_nothing_on_failure
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
-    @_nothing_on_failure
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X.
 
@@ -229,8 +229,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, BaseEstimator):
                 stacklevel=6,
             )
 
-    @_fit_context(prefer_skip_nested_validation=True)
     @_nothing_on_failure
+    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X alone.
 
