@@ -11,7 +11,7 @@ from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector
 from skvae._inference import answer_dtype
 from skvae._validation import validate_rows
 
-SMALL = {"hidden_layer_sizes": (16,), "max_iter": 5}
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 2}
 
 
 class SquashingVAE(VAETransformer):
@@ -33,18 +33,18 @@ class SquashingVAE(VAETransformer):
 
 
 ESTIMATORS = [
-    TabularVAE(max_iter=5),
+    TabularVAE(max_iter=2),
     TabularVAE(3, autoregressive=False, **SMALL),
-    VAETransformer(max_iter=5),
+    VAETransformer(max_iter=2),
     VAETransformer(likelihood=Gaussian("shared"), **SMALL),
     VAETransformer(likelihood=Gaussian("row"), **SMALL),
     VAETransformer(likelihood=Gaussian(0.5), **SMALL),
     VAETransformer(likelihood=StudentT(df=2), **SMALL),
-    VAETransformer(3, hidden_layer_sizes=(), max_iter=5),
+    VAETransformer(3, hidden_layer_sizes=(), max_iter=2),
     VAETransformer(early_stopping=True, validation_fraction=0.5, **SMALL),
-    VAEImputer(max_iter=5, n_importance_samples=20),
+    VAEImputer(max_iter=2, n_importance_samples=20),
     VAEImputer(add_indicator=True, keep_empty_features=True, n_training_draws=1, **SMALL),
-    VAEOutlierDetector(max_iter=5),
+    VAEOutlierDetector(max_iter=2),
     VAEOutlierDetector(trim=0.0, contamination=0.2, **SMALL),
     SquashingVAE(likelihood="bernoulli", **SMALL),
     SquashingVAE(likelihood="continuous_bernoulli", **SMALL),
