@@ -72,6 +72,16 @@ def test_pipelines_and_random_searches_run_on_dask(cluster):
     np.testing.assert_array_equal(search.predict(X), expected.predict(X))
 
 
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_workers_of_ray_find_the_same_bit_for_bit(in_a_loop):
+    ray = pytest.importorskip("ray", reason="needs ray, which is too large to install for one test")
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    with ray.init(num_cpus=2, include_dashboard=False), joblib.parallel_config(backend="ray"):
+        assert_same_outcome(clone(SEARCH).set_params(n_jobs=2).fit(X), in_a_loop)
+
+
 class Shipped(np.ndarray):
     """An array that counts how often Dask packs it."""
 
