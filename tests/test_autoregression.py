@@ -58,6 +58,10 @@ ORDERED = cells(
 )
 # Too few levels in order for any to be smoothed.
 SHORT = cells([single(2.0), [(0.5, 2.0, True), (0.5, 1.0, False)]], (2.0, 5.0), (0, 1), n_ordered=2)
+# Just enough.
+ENOUGH = cells(
+    [single(w) for w in (1.0, 2.0, 0.5, 4.0)], (2.0, 5.0, 4.0, 1.0), range(4), n_ordered=4
+)
 # Of no rows at all.
 EMPTY_LEVEL = cells([single(), single(), [(1.0, 1, False)]], (5.0, 1.0, 0.0), (0, 1, 2))
 
@@ -67,10 +71,13 @@ COLUMNS = {
     "two alike": (UNORDERED, UNORDERED),
     "an empty level": (EMPTY_LEVEL, SHORT),
     "one": (ORDERED,),
+    "just enough": (ENOUGH, SHORT),
 }
 every_set = pytest.mark.parametrize("columns", COLUMNS.values(), ids=COLUMNS)
 every_column = pytest.mark.parametrize(
-    "column", [UNORDERED, ORDERED, SHORT, EMPTY_LEVEL], ids=["unordered", "ordered", "short", "gap"]
+    "column",
+    [UNORDERED, ORDERED, SHORT, ENOUGH, EMPTY_LEVEL],
+    ids=["unordered", "ordered", "short", "enough", "gap"],
 )
 
 
@@ -343,6 +350,10 @@ def test_log_prob_in_single_precision_agrees_with_double(columns):
     actual = likelihood.log_prob(x.float(), single)
     assert actual.dtype == torch.float32
     assert_allclose(actual, likelihood.log_prob(x, params), rtol=1e-5, atol=1e-4)
+    assert likelihood.encoder_input(x.float(), params).dtype == torch.float32
+    assert likelihood.mean(single).dtype == torch.float32
+    drawn_p = likelihood.drawn_p(0, likelihood.split(single["coefficients"])[0], params)
+    assert drawn_p.dtype == torch.float32
 
 
 @every_set

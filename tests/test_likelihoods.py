@@ -397,6 +397,12 @@ def test_samples_lie_in_the_support_and_have_the_dtype_of_the_parameters(likelih
         assert likelihood.support.check(x).all()
 
 
+@pytest.mark.parametrize("likelihood", [Gaussian(1.0), StudentT(1.0)], ids=repr)
+def test_samples_in_double_precision_have_all_its_digits(likelihood):
+    x = draw_samples(likelihood, {"mean": f64(0), "log_noise": f64(0)[0]}, 100)
+    assert (x != x.float().double()).all()
+
+
 @every_sampler
 def test_samples_come_from_the_given_generator_alone(likelihood, params, var):
     before = torch.get_rng_state()
@@ -510,6 +516,12 @@ def test_negative_binomial_starts_at_the_variance_of_each_column(dispersion):
     params = likelihood.start(marginals(mean, var))
     theta = soft_bound(params["log_dispersion"], 10.0).exp()
     assert_allclose(mean + mean**2 / theta, var, rtol=1e-10)
+
+
+def test_columns_that_vary_no_more_than_a_poisson_start_near_one():
+    params = NegativeBinomial().start(marginals(f64(4, 4, 4), f64(4, 3.9, 0)))
+    theta = soft_bound(params["log_dispersion"], 10.0).exp()
+    assert_allclose(theta, 100, rtol=1e-10)
 
 
 def test_shared_dispersion_starts_between_those_of_the_columns():
