@@ -15,7 +15,7 @@ from sklearn.utils import check_scalar
 
 from ._distributed import Team
 from ._epochs import Training
-from ._files import read_file, write_file
+from ._files import read_file, remove_unfinished, write_file
 from ._state import decode, digest_of, encode
 
 
@@ -139,7 +139,8 @@ class CheckpointFile:
             )
 
     def _read(self) -> dict[str, Any] | None:
-        """Return what was written last, or None if there is no file."""
+        """Return what was written last, or None if there is no file, and tidy up."""
+        remove_unfinished(self._path)
         if not self._path.exists():
             return None
         document, arrays = read_file(self._path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -108,7 +109,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     new one. Until then it is in a folder of its own: several processes may write at once.
     """
     path = Path(path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_prefix(path)) as scratch:
         unfinished = Path(scratch) / path.name
         with open(unfinished, "wb") as file:
             yield file
@@ -121,6 +122,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def remove_unfinished(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed while they wrote that file have left beside it."""
+    path = Path(path)
+    for scratch in path.absolute().parent.iterdir():
+        if scratch.name.startswith(_prefix(path)):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}-unfinished-"
 
 
 def _damaged(path: str | os.PathLike[str], why: str) -> ValueError:

@@ -276,6 +276,27 @@ def test_a_folder_that_vanishes_is_a_warning_and_the_old_file_stays(tmp_path, mo
     assert_same(VAETransformer(checkpoint=path, **FAST).fit(X), vae)
 
 
+def write_and_die(folder):
+    write = os.fsync
+
+    def die(descriptor):
+        write(descriptor)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.fsync = die
+    VAETransformer(checkpoint=folder / "run", **FAST).fit(X)
+
+
+def test_what_a_process_killed_while_writing_leaves_is_removed(tmp_path, fresh_processes):
+    process = fresh_processes.Process(target=write_and_die, args=(tmp_path,))
+    process.start()
+    process.join()
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".run-unfinished-")
+    VAETransformer(checkpoint=tmp_path / "run", **FAST).fit(X)
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
+
+
 # ---- Killed --------------------------------------------------------------------------
 
 KILLED = {
@@ -309,6 +330,7 @@ def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_o
             n_killed += 1
         process.join()
     assert n_killed == 30
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "vae"}
     undisturbed = VAETransformer(**KILLED).fit(X)
     assert_same(skvae.load(tmp_path / "vae"), undisturbed)
 
