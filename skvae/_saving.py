@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from contextlib import suppress
@@ -138,7 +139,7 @@ def load(
             )
         _check_size(state, arrays)
         estimator: Any = object.__new__(cls)
-        estimator.__setstate__(state)
+        estimator.__setstate__({**_defaults(cls), **state})
         if hasattr(estimator, "module_"):
             estimator._validate_params()
     except Exception as error:  # what a file may say that no file of ours does has no limits
@@ -151,6 +152,12 @@ def _classes() -> dict[str, type]:
 
     classes = (TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer)
     return {cls.__name__: cls for cls in classes}
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """Return the parameters' defaults: files of versions that lacked one leave it at that."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _check_size(state: Any, arrays: Arrays) -> None:

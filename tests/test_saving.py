@@ -213,6 +213,17 @@ def test_several_may_write_one_file_at_once(blobs, tmp_path):
 # ---- Other files ---------------------------------------------------------------------
 
 
+def test_a_parameter_that_an_earlier_version_lacked_has_its_default(blobs, tmp_path):
+    vae = VAETransformer(**FAST).fit(blobs)
+    vae.save(tmp_path / "vae")
+    document, arrays = read_file(tmp_path / "vae")
+    del document["state"]["dict"]["on_interrupt"]
+    write_file(tmp_path / "old", document, arrays)
+    back = skvae.load(tmp_path / "old")
+    assert back.get_params() == vae.get_params()
+    assert np.array_equal(back.fit(blobs).transform(blobs), vae.transform(blobs))
+
+
 def test_files_of_others_are_told_from_damaged_ones(tmp_path):
     from safetensors.numpy import save_file
 
