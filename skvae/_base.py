@@ -109,19 +109,20 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
             attributes = _fitted_attributes(trainer, history_of(training.records))
             return copy.deepcopy({**attributes, "_trainer": None})
 
-        epochs = training.epochs()
+        epochs = training.epochs(file.after_step(training))
         try:
             with closing(epochs):
                 followed: Iterator[Epoch] = run_callbacks(epochs, self, X, y, fitted_so_far, team)
                 if self.verbose and team.is_first:
                     followed = show_progress(followed, self.max_iter, len(training.records))
                 for _ in () if training.is_over else followed:
-                    file.write(training)
+                    file.after_epoch(training)
         except DivergenceError as error:
             raise _divergence(trainer, len(training.records)) from error
         except KeyboardInterrupt:
             if self.on_interrupt == "raise" or not (training.records and team.is_alone):
                 raise
+            training.end()  # it may not even have begun
             which = "last" if training.validation is None else "best"
             warnings.warn(
                 f"Training was interrupted after {len(training.records)} of {self.max_iter} "

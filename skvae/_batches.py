@@ -88,15 +88,21 @@ class Rows:
                 places = torch.arange(first - start, last - start, device=self.device)
                 yield Batch(self.take(slice(first, last)), stop - start, places)
 
-    def shuffled(self, batch_size: int, generator: Generator) -> Iterator[Batch]:
+    def shuffled(
+        self, batch_size: int, generator: Generator, n_skipped: int = 0
+    ) -> Iterator[Batch]:
         """Yield all rows once, in an order drawn from `generator`, a CPU one.
 
         The order is that of `shuffled_windows`, wherever X is. From a memory map, a window is
-        read at once, in the order of the file.
+        read at once, in the order of the file. The first `n_skipped` batches are left out, and
+        not read.
         """
         n_bytes = self.X.shape[1] * self.X.dtype.itemsize
         for order in shuffled_windows(len(self), n_bytes, batch_size, generator):
             steps = order.split(batch_size)
+            steps, n_skipped = steps[n_skipped:], max(0, n_skipped - len(steps))
+            if not steps:
+                continue
             if self.share is None:
                 for step, x in zip(steps, self._fetch(steps), strict=True):
                     yield Batch(x, len(step))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -32,11 +34,14 @@ class Checkpoint:
     ----------
     path : path-like
         File to write. Each fit needs one of its own, so searches can't use it.
-    epochs : int, default=1
-        Write at the end of every so many epochs, and of the last.
-    seconds : float, default=0
-        And then only if so many seconds have passed since the file was written last, or since
-        training began.
+    epochs : int, default=None
+        Write at the end of every so many epochs: of each, if `seconds` is None, too.
+    seconds : float, default=None
+        Write whenever so many seconds have passed since the file was written last, or since
+        training began, also within an epoch. Of several processes that train together: at the
+        end of the epoch. 0 writes after each step.
+
+    Whatever these say, the file is also written when training is over.
 
     Examples
     --------
@@ -45,14 +50,16 @@ class Checkpoint:
     """
 
     path: str | os.PathLike[str]
-    epochs: int = 1
-    seconds: float = 0.0
+    epochs: int | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike):
             raise TypeError(f"Checkpoint(path=...) must be a path; got {self.path!r}.")
-        check_scalar(self.epochs, "Checkpoint(epochs=...)", Integral, min_val=1)
-        check_scalar(self.seconds, "Checkpoint(seconds=...)", Real, min_val=0)
+        if self.epochs is not None:
+            check_scalar(self.epochs, "Checkpoint(epochs=...)", Integral, min_val=1)
+        if self.seconds is not None:
+            check_scalar(self.seconds, "Checkpoint(seconds=...)", Real, min_val=0)
 
 
 class CheckpointFile:
@@ -111,15 +118,33 @@ class CheckpointFile:
             raise self._of_another_fit("it began with other data, or with other weights")
         training.restore(self._saved["training"])
 
-    def write(self, training: Training) -> None:
-        """Write training down after an epoch, if it is time to. Should that fail, warn."""
+    def after_epoch(self, training: Training) -> None:
+        """Write training down after an epoch, if it is time to."""
         if self._checkpoint is None or not self._team.is_first:
             return
         self._n_epochs += 1
-        is_due = self._n_epochs % self._checkpoint.epochs == 0
-        is_due &= time.monotonic() - self._last >= self._checkpoint.seconds
-        if not (is_due or training.is_over):
-            return
+        every = self._checkpoint.epochs or (1 if self._checkpoint.seconds is None else math.inf)
+        if training.is_over or self._n_epochs % every == 0 or self._is_time():
+            self._write(training)
+
+    def after_step(self, training: Training) -> Callable[[], None] | None:
+        """Return what writes training down after a step, if it is time to; None if it never is."""
+        if self._checkpoint is None or self._checkpoint.seconds is None or not self._team.is_alone:
+            return None
+
+        def write_if_due() -> None:
+            if self._is_time():
+                self._write(training)
+
+        return write_if_due
+
+    def _is_time(self) -> bool:
+        assert self._checkpoint is not None
+        seconds = self._checkpoint.seconds
+        return seconds is not None and time.monotonic() - self._last >= seconds
+
+    def _write(self, training: Training) -> None:
+        """Write training down. Should that fail, warn."""
         state, arrays = encode(
             {
                 "random_state": self._random_state,
@@ -130,13 +155,13 @@ class CheckpointFile:
         document = {"parameters": self._parameters, "state": state}
         try:
             write_file(self._path, document, {**arrays, **self._arrays})
-            self._last = time.monotonic()
         except OSError as error:
             warnings.warn(
                 f"Could not write the checkpoint {os.fspath(self._path)!r}: {error}. Training goes "
                 "on, and the checkpoint written before, if there is one, is still good.",
                 stacklevel=2,
             )
+        self._last = time.monotonic()
 
     def _read(self) -> dict[str, Any] | None:
         """Return what was written last, or None if there is no file, and tidy up."""

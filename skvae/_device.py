@@ -192,6 +192,19 @@ def seeded_global_generator(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def global_generator_states(device: torch.device) -> list[torch.Tensor]:
+    """Return the states of torch's global generators: the CPU's, and that of a CUDA device."""
+    states = [torch.random.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+
+
+def restore_global_generators(states: list[torch.Tensor], device: torch.device) -> None:
+    """Give them states that `global_generator_states` returned."""
+    torch.random.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
+
+
 def seeded_generator(seed: int, device: torch.device | str = "cpu") -> Generator:
     """Return a generator of its own on `device`: global random states stay untouched."""
     return Generator(device=device).manual_seed(seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -69,8 +69,8 @@ class Training:
         # Of the best epoch, or without validation rows, of the last, and how many there were.
         self._kept: tuple[Weights | None, int] = None, 0
 
-    def epochs(self) -> Generator[Epoch]:
-        """Train, and yield each epoch's figures.
+    def epochs(self, after_step: Callable[[], None] | None = None) -> Generator[Epoch]:
+        """Train, and yield each epoch's figures. Call `after_step` after each step within one.
 
         Even if the caller closes the iterator, or interrupts an epoch, the module ends with the
         weights of the best epoch, or without validation rows, of the last one that was finished.
@@ -83,7 +83,7 @@ class Training:
         """
         try:
             while not self.is_over:
-                record = self.trainer.epoch(self.rows)
+                record = self.trainer.epoch(self.rows, after_step)
                 if self.validation is None:
                     self._keep(record, is_best=True)
                     stalled = self._has_plateaued()
@@ -92,10 +92,15 @@ class Training:
                 self.is_over = stalled or len(self.records) == self.trainer.recipe.max_iter
                 yield Epoch(record, self.is_over)
         finally:
-            weights, n_epochs = self._kept
-            del self.records[n_epochs:]
-            if weights is not None:
-                self.trainer.module.load_state_dict(weights)
+            self.end()
+
+    def end(self) -> None:
+        """Go back to the best epoch, or without validation rows, to the last that was finished."""
+        weights, n_epochs = self._kept
+        del self.records[n_epochs:]
+        if weights is not None:
+            self.trainer.module.load_state_dict(weights)
+        self.trainer.leave_epoch()
 
     def _keep(self, record: Record, *, is_best: bool) -> None:
         weights = self._kept[0]
@@ -132,13 +137,15 @@ class Training:
         return math.fsum(values[:window]) - math.fsum(values[window:]) < self.tol * window
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs in order to go on from the last epoch, bit for bit."""
+        """Return what `restore` needs in order to go on from the last step, bit for bit."""
+        # At the end of an epoch without validation rows, the module's weights are those kept.
+        is_apart = self.validation is not None or self.trainer.is_within_epoch
         return {
             "trainer": self.trainer.state(),
             "records": self.records,
             "is_over": self.is_over,
             "stopping": [self._lowest, self._threshold, self._n_stalled],
-            "best": self._kept[0] if self.validation is not None else None,
+            "kept": self._kept[0] if is_apart else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -147,10 +154,13 @@ class Training:
         self.records = list(state["records"])
         self.is_over = state["is_over"]
         self._lowest, self._threshold, self._n_stalled = state["stopping"]
-        weights = state["best"] or self.trainer.module.state_dict()
-        self._kept = {name: w.clone() for name, w in weights.items()}, len(self.records)
+        weights = state["kept"]
+        if self.records:
+            weights = weights or self.trainer.module.state_dict()
+            weights = {name: w.clone() for name, w in weights.items()}
+        self._kept = weights, len(self.records)
         if self.is_over:
-            self.trainer.module.load_state_dict(self._kept[0] or {})
+            self.end()
 
 
 def history_of(records: list[Record]) -> dict[str, list[float]]:

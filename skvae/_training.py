@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor
 from ._batches import Batch, Rows
 from ._device import (
     arithmetic,
+    global_generator_states,
     keep_freed_memory,
+    restore_global_generators,
     seeded_generator,
     seeded_global_generator,
     suitable_threads,
@@ -108,6 +111,7 @@ class Trainer:
         self.seed = seed
         self.team = team or Team()
         self.n_epochs = 0
+        self._under_way: _UnderWay | None = None
         device = module.bias.device
         keep_freed_memory()
         self._order = seeded_generator(seed)
@@ -119,11 +123,11 @@ class Trainer:
         if free:
             self._optimizers.append((Optimizer(recipe.solver, free), _FREE_RATE_FACTOR))
 
-    def epoch(self, rows: Rows) -> Record:
+    def epoch(self, rows: Rows, after_step: Callable[[], None] | None = None) -> Record:
         """Pass over all rows once, in random order, and return the epoch's figures.
 
         A user's networks may draw from torch's global generators, for dropout: they get
-        seeded ones.
+        seeded ones. `after_step` is called after each step but the last.
 
         Raises
         ------
@@ -131,24 +135,36 @@ class Trainer:
             If the loss is not finite during the epoch or after its last step.
         """
         with ExitStack() as stack:
-            stack.callback(self.module.eval)
+            stack.callback(self.leave_epoch)
             stack.enter_context(suitable_threads(self.module, self.recipe.batch_size))
+            epoch = self._under_way or _UnderWay(self._order.get_state(), _Totals(self.module))
+            self._under_way = epoch
             if callable(self.module.config.architecture):
                 seed = int(torch.randint(2**62, (), generator=self._order))
                 stack.enter_context(seeded_global_generator(seed, rows.device))
-            return self._epoch(rows)
+                if epoch.global_generators:
+                    restore_global_generators(epoch.global_generators, rows.device)
+            return self._epoch(epoch, rows, after_step)
 
-    def _epoch(self, rows: Rows) -> Record:
-        module, recipe = self.module.train(), self.recipe
+    def leave_epoch(self) -> None:
+        """Forget of an epoch that is under way that it is."""
+        self.module.eval()
+        self._under_way = None
+
+    def _epoch(self, epoch: _UnderWay, rows: Rows, after_step: Callable[[], None] | None) -> Record:
+        module, recipe, totals = self.module.train(), self.recipe, epoch.totals
         n_batches = math.ceil(len(rows) / recipe.batch_size)
-        totals = _Totals(module)
-        for step, batch in enumerate(rows.shuffled(recipe.batch_size, self._order)):
+        batches = rows.shuffled(recipe.batch_size, self._order, epoch.n_steps)
+        for step, batch in enumerate(batches, epoch.n_steps):
             # Each step uses the schedules' value at its middle.
             progress = (self.n_epochs + (step + 0.5) / n_batches) / recipe.max_iter
             with arithmetic(batch.x.device, recipe.dtype):
                 loss, terms = self._loss(batch, recipe.kl_weight(progress))
             self._descend(self._mean(loss, batch), recipe.rate(progress))
             totals.add(terms, batch.n_rows)
+            epoch.n_steps += 1
+            if after_step and epoch.n_steps < n_batches:
+                after_step()
         self.n_epochs += 1
         for optimizer, _ in self._optimizers:
             optimizer.zero_grad()  # gradients are as large as the weights
@@ -203,13 +219,31 @@ class Trainer:
         with suitable_threads(self.module, min(len(rows), _EVALUATION_BATCH)):
             return evaluate(self.module, rows, self.seed, self.team)
 
+    @property
+    def is_within_epoch(self) -> bool:
+        return self._under_way is not None
+
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs in order to go on from here, bit for bit."""
+        """Return what `restore` needs in order to go on from here, bit for bit.
+
+        Within an epoch, `after_step` may ask for it.
+        """
+        order, within = self._order.get_state(), None
+        if self._under_way is not None:
+            order = self._under_way.order
+            within = {
+                "n_steps": self._under_way.n_steps,
+                "totals": self._under_way.totals.state(),
+                "global_generators": global_generator_states(self.module.bias.device)
+                if callable(self.module.config.architecture)
+                else [],
+            }
         return {
             "weights": self.module.state_dict(),
             "optimizers": [optimizer.state() for optimizer, _ in self._optimizers],
-            "generators": [self._order.get_state(), self._noise.get_state()],
+            "generators": [order, self._noise.get_state()],
             "n_epochs": self.n_epochs,
+            "within": within,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -220,6 +254,13 @@ class Trainer:
         for generator, saved in zip((self._order, self._noise), state["generators"], strict=True):
             generator.set_state(saved)
         self.n_epochs = state["n_epochs"]
+        self._under_way = None
+        if (within := state["within"]) is not None:
+            totals = _Totals(self.module)
+            totals.restore(within["totals"], counts_here=self.team.is_first)
+            self._under_way = _UnderWay(
+                state["generators"][0], totals, within["n_steps"], within["global_generators"]
+            )
 
 
 @torch.inference_mode()
@@ -231,6 +272,16 @@ def evaluate(module: VAE, rows: Rows, seed: int, team: Team | None = None) -> Re
     for batch in rows.batches(_EVALUATION_BATCH):
         totals.add(_elbo_terms(module, batch, generator), batch.n_rows)
     return totals.record(team or Team())
+
+
+@dataclass
+class _UnderWay:
+    """An epoch that has begun."""
+
+    order: Tensor  # state of the generator of the order when it did
+    totals: _Totals
+    n_steps: int = 0
+    global_generators: list[Tensor] = field(default_factory=list)  # states to go on from
 
 
 class _Totals:
@@ -256,6 +307,17 @@ class _Totals:
         columns = (log_likelihood[:, None], kl[:, None], mean, mean.square())
         self.sums += torch.cat(columns, dim=1).sum(0)
         self._steps.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs."""
+        return {"n": self.n, "sums": self.sums, "steps": self._steps}
+
+    def restore(self, state: dict[str, Any], *, counts_here: bool) -> None:
+        """Go on from other totals. Of several processes, only one may count their sums."""
+        self.n = state["n"]
+        if counts_here:
+            self.sums.copy_(state["sums"])
+            self._steps = [tuple(t.to(self.sums.device) for t in step) for step in state["steps"]]
 
     def record(self, team: Team) -> Record:
         if self._steps:

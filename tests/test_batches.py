@@ -170,6 +170,26 @@ def test_window_holds_blocks_of_neighbours_from_all_over_in_random_order(small_w
     assert not torch.equal(first.sort().values, other.sort().values)
 
 
+@pytest.mark.parametrize("share", [None, range(100, 350)], ids=["all", "a share"])
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("n_skipped", [0, 1, 28, 29, 70, 71])
+def test_skipped_batches_leave_the_others_as_they_were(
+    small_windows, n_skipped, is_mapped, share, tmp_path
+):
+    X = np.arange(5000, dtype=np.float64).reshape(500, 10)  # 25 rows fill a window
+    if is_mapped:
+        np.save(tmp_path / "X.npy", X)
+        X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    whole, rest = (
+        list(Rows(X, CPU, None, share).shuffled(7, torch.Generator().manual_seed(0), n))
+        for n in (0, n_skipped)
+    )
+    assert len(whole) == 72
+    for batch, expected in zip(rest, whole[n_skipped:], strict=True):
+        assert torch.equal(batch.x, expected.x)
+        assert batch.n_rows == expected.n_rows
+
+
 def test_each_row_is_about_as_likely_in_each_place(small_windows):
     # The mean place of each of 600 rows over 400 epochs, in three windows.
     places = torch.zeros(600)

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
+from torch import nn
 
 import skvae
 from skvae import (
@@ -41,11 +43,11 @@ def stop_after(monkeypatch):
     plain = Trainer.epoch
 
     def set_limit(n_epochs, error=StopHereError):
-        def epoch(self, rows):
+        def epoch(self, rows, *after_step):
             if self.n_epochs == n_epochs:
                 monkeypatch.setattr(Trainer, "epoch", plain)
                 raise error
-            return plain(self, rows)
+            return plain(self, rows, *after_step)
 
         monkeypatch.setattr(Trainer, "epoch", epoch)
 
@@ -61,11 +63,19 @@ def assert_same(first, second):
 
 # ---- Going on ------------------------------------------------------------------------
 
+
+def with_dropout(n_features, latent_dim, n_outputs):
+    """Networks that draw from torch's global generator, and count their calls."""
+    encoder = [nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ELU()]
+    return nn.Sequential(*encoder, nn.Linear(8, 2 * latent_dim)), nn.Linear(latent_dim, n_outputs)
+
+
 VARIANTS = {
     "default": VAETransformer(**FAST),
     "early stopping": VAETransformer(early_stopping=True, n_iter_no_change=2, tol=1.0, **FAST),
     "constant rate": VAETransformer(learning_rate="constant", n_iter_no_change=2, tol=9, **FAST),
     "rmsprop": VAETransformer(solver="rmsprop", likelihood="student_t", **FAST),
+    "own networks": VAETransformer(architecture=with_dropout, **FAST),
     "detector": VAEOutlierDetector(**FAST),
     "imputer": VAEImputer(**FAST),
     "table": TabularVAE(3, **FAST),
@@ -82,6 +92,61 @@ def test_a_fit_goes_on_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path,
     with pytest.raises(StopHereError):
         clone(vae).fit(data)
     assert_same(vae.fit(data), undisturbed)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("n_steps", [2, 7, 10])
+def test_a_fit_goes_on_from_within_an_epoch_bit_for_bit(name, n_steps, tmp_path, monkeypatch):
+    data = pd.DataFrame(X).round(1) if name == "table" else X
+    fit = clone(VARIANTS[name]).set_params(batch_size=64)  # five steps an epoch
+    undisturbed = clone(fit).fit(data)
+    fit.set_params(checkpoint=Checkpoint(tmp_path / "run", seconds=0))
+    limit_steps(monkeypatch, n_steps)
+    before = torch.get_rng_state()
+    with pytest.raises(StopHereError):
+        clone(fit).fit(data)
+    monkeypatch.undo()
+    n_left = limit_steps(monkeypatch, 10**6)
+    assert_same(fit.fit(data), undisturbed)
+    assert 10**6 - n_left[0] == 5 * undisturbed.n_iter_ - n_steps
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def limit_steps(monkeypatch, n_steps):
+    """Let training stop after so many steps, and return a list of how many are left."""
+    from skvae._training import Trainer
+
+    plain, n_left = Trainer._descend, [n_steps]
+
+    def descend(self, loss, rate):
+        if n_left[0] == 0:
+            raise StopHereError
+        n_left[0] -= 1
+        plain(self, loss, rate)
+
+    monkeypatch.setattr(Trainer, "_descend", descend)
+    return n_left
+
+
+def test_ctrl_c_in_an_epoch_that_a_file_began_leaves_the_model_of_the_one_before(
+    tmp_path, monkeypatch, stop_after
+):
+    checkpoint = Checkpoint(tmp_path / "run", seconds=0)
+    vae = VAETransformer(checkpoint=checkpoint, batch_size=64, **FAST)
+    limit_steps(monkeypatch, 12)
+    with pytest.raises(StopHereError):
+        clone(vae).fit(X)
+    monkeypatch.undo()
+    stop_after(2, KeyboardInterrupt)
+    with pytest.warns(UserWarning, match="interrupted after 2 of 6 epochs"):
+        vae.fit(X)
+    two = VAETransformer(batch_size=64, **FAST)
+    stop_after(2, KeyboardInterrupt)
+    with pytest.warns(UserWarning, match="interrupted after 2 of 6 epochs"):
+        assert_same(vae, two.fit(X))
+    n_left = limit_steps(monkeypatch, 6)
+    vae.partial_fit(X)
+    assert n_left == [1]  # a whole epoch has five
 
 
 @pytest.mark.parametrize("seed", [None, np.random.RandomState(3)], ids=["None", "RandomState"])
@@ -152,8 +217,10 @@ def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
         ({"epochs": 4}, [4, 6]),
         ({"seconds": 25}, [3, 6]),
         ({"seconds": 1e9}, [6]),
+        ({"epochs": 5, "seconds": 25}, [3, 5, 6]),
     ]:
-        VAETransformer(checkpoint=Checkpoint(tmp_path / "run", **options), **FAST).fit(X)
+        checkpoint = Checkpoint(tmp_path / "run", **options)
+        VAETransformer(checkpoint=checkpoint, batch_size=len(X), **FAST).fit(X)
         assert written == expected, options
         written.clear()
         done.clear()
@@ -308,20 +375,22 @@ KILLED = {
 }
 
 
-def train_and_save(folder):
-    VAETransformer(checkpoint=folder / "run", **KILLED).fit(X).save(folder / "vae")
+def train_and_save(folder, seconds):
+    checkpoint = Checkpoint(folder / "run", seconds=seconds)
+    VAETransformer(checkpoint=checkpoint, **KILLED).fit(X).save(folder / "vae")
 
 
+@pytest.mark.parametrize(("seconds", "n_kills"), [(None, 20), (0.001, 20)])
 def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_one(
-    tmp_path, fresh_processes
+    seconds, n_kills, tmp_path, fresh_processes
 ):
     rng = random.Random(0)
     n_killed = 0
     while not (tmp_path / "vae").exists():
-        process = fresh_processes.Process(target=train_and_save, args=(tmp_path,))
+        process = fresh_processes.Process(target=train_and_save, args=(tmp_path, seconds))
         process.start()
-        if n_killed < 30:
-            # At once, or some milliseconds after it has written an epoch.
+        if n_killed < n_kills:
+            # At once, or some milliseconds after it has written.
             at_once, seen = rng.random() < 0.2, modified(tmp_path / "run")
             while not at_once and process.is_alive() and modified(tmp_path / "run") == seen:
                 time.sleep(0.001)
@@ -329,7 +398,7 @@ def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_o
             process.kill()
             n_killed += 1
         process.join()
-    assert n_killed == 30
+    assert n_killed == n_kills
     assert {path.name for path in tmp_path.iterdir()} == {"run", "vae"}
     undisturbed = VAETransformer(**KILLED).fit(X)
     assert_same(skvae.load(tmp_path / "vae"), undisturbed)

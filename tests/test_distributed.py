@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 import skvae
-from skvae import VAETransformer
+from skvae import Checkpoint, VAETransformer
 from skvae._batches import Rows
 from skvae._distributed import Team
 from skvae._training import Trainer
@@ -52,10 +52,10 @@ def fit_and_save(folder, rank, accident=None, **options):
     """Train on the file, and leave the estimator in another."""
     plain = Trainer.epoch
 
-    def epoch(self, rows):
+    def epoch(self, rows, *after_step):
         if accident is not None and rank == 1 and self.n_epochs == 2:
             accident()
-        return plain(self, rows)
+        return plain(self, rows, *after_step)
 
     Trainer.epoch = epoch
     X = np.load(folder / "X.npy", mmap_mode="r")
@@ -201,6 +201,23 @@ def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoi
     (folder / "run").unlink()
     run(**options)
     assert (folder / "vae-0").read_bytes() == resumed
+
+
+def test_two_processes_go_on_from_within_an_epoch_of_one(folder, run, monkeypatch):
+    options = {"random_state": 0, "checkpoint": Checkpoint(folder / "run", seconds=0)}
+    plain, left = Trainer._descend, [None] * 12
+
+    def descend(self, loss, rate):
+        left.pop()
+        plain(self, loss, rate)
+
+    monkeypatch.setattr(Trainer, "_descend", descend)
+    with pytest.raises(IndexError):
+        fit_and_save(folder, "alone", **options)
+    monkeypatch.undo()
+    run(**options)
+    fit_and_save(folder, "alone", random_state=0)
+    assert_alike(load(folder, 0), load(folder, "alone"))
 
 
 def test_shares_are_neighbours_that_cover_all_rows():

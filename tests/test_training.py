@@ -445,10 +445,13 @@ class Script:
         self.losses, self.validation_losses = losses, validation_losses
         self.n_epochs = 0
 
-    def epoch(self, data):
+    def epoch(self, data, after_step):
         self.n_epochs += 1
         self.module.bias.data.fill_(self.n_epochs)
         return {**self.record(self.losses), "active_units": 1}
+
+    def leave_epoch(self):
+        pass
 
     def evaluate(self, data):
         return self.record(self.validation_losses)
