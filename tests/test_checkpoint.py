@@ -380,6 +380,7 @@ def train_and_save(folder, seconds):
     VAETransformer(checkpoint=checkpoint, **KILLED).fit(X).save(folder / "vae")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "n_kills"), [(None, 20), (0.001, 20)])
 def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_one(
     seconds, n_kills, tmp_path, fresh_processes

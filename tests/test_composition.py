@@ -60,6 +60,7 @@ def fit_and_count_threads(vae, X):
     return n_threads
 
 
+@pytest.mark.slow
 def test_worker_processes_share_the_cores_and_give_the_same_results(cancer):
     from joblib import Parallel, cpu_count, delayed
 

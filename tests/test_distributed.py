@@ -164,6 +164,7 @@ def test_processes_with_different_tasks_say_so(folder, start, difference):
         assert "ValueError: Processes that train together must have the same X" in message
 
 
+@pytest.mark.slow
 def test_torchrun_starts_it(folder):
     (folder / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
@@ -180,6 +181,7 @@ def hang():
     time.sleep(600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accident", [die, hang])
 def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoint(
     folder, start, run, accident

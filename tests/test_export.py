@@ -334,6 +334,7 @@ def test_export_leaves_everything_as_it_was(rows, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_the_first_export_of_a_process_is_silent(tmp_path):
     program = """
 import sys

@@ -109,6 +109,7 @@ def before_and_after(use):
     return before, held()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     "use",

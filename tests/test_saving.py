@@ -319,6 +319,7 @@ def places(document, path=()):
     return found
 
 
+@pytest.mark.slow
 def test_no_document_does_worse_than_an_error(files, tmp_path):
     # Files that are whole, but say what no file of ours does.
     rng = random.Random(0)
