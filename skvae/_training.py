@@ -147,7 +147,7 @@ class Trainer:
             return self._epoch(epoch, rows, after_step)
 
     def leave_epoch(self) -> None:
-        """Forget of an epoch that is under way that it is."""
+        """Give up the epoch that is under way, if there is one: the next begins anew."""
         self.module.eval()
         self._under_way = None
 

@@ -65,7 +65,7 @@ def assert_same(first, second):
 
 
 def with_dropout(n_features, latent_dim, n_outputs):
-    """Networks that draw from torch's global generator, and count their calls."""
+    """Networks that draw from torch's global generator, and keep running statistics."""
     encoder = [nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ELU()]
     return nn.Sequential(*encoder, nn.Linear(8, 2 * latent_dim)), nn.Linear(latent_dim, n_outputs)
 
