@@ -17,9 +17,9 @@ import time
 import pandas as pd
 
 from skvae import VAETransformer
-from skvae._batches import Rows
-from skvae._training import evaluate
 from skvae.datasets import fetch_mnist
+from skvae.training._batches import Rows
+from skvae.training._trainer import evaluate
 
 # Name -> parameters, and the bound to reach, if there is one.
 RUNS: dict[str, tuple[dict[str, object], float]] = {

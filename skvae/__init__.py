@@ -1,8 +1,7 @@
 """Variational autoencoders as scikit-learn estimators."""
 
-from ._checkpoint import Checkpoint
-from ._imputer import VAEImputer
-from ._likelihoods import (
+from .estimators import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer, load
+from .likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
     Gaussian,
@@ -11,10 +10,7 @@ from ._likelihoods import (
     Poisson,
     StudentT,
 )
-from ._outlier_detector import VAEOutlierDetector
-from ._saving import load
-from ._tabular import TabularVAE
-from ._transformer import VAETransformer
+from .training import Checkpoint
 
 __version__ = "0.1.0"
 

@@ -10,10 +10,10 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
-from skvae._autoregression import AutoregressiveVAE
-from skvae._likelihoods import Cells, Histogram, Marginals
-from skvae._module import VAE, VAEConfig
-from skvae._objectives import elbo_terms
+from skvae.likelihoods import Cells, Histogram, Marginals
+from skvae.models._autoregressive import AutoregressiveVAE
+from skvae.models._objectives import elbo_terms
+from skvae.models._vae import VAE, VAEConfig
 
 pytestmark = pytest.mark.torch_only
 

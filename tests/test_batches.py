@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from skvae._batches import Rows, column_moments, shuffled_windows
+from skvae.training._batches import Rows, column_moments, shuffled_windows
 
 pytestmark = pytest.mark.torch_only
 
@@ -140,8 +140,8 @@ def windows(n_rows, row_bytes, batch_size=7, seed=0):
 @pytest.fixture
 def small_windows(monkeypatch):
     """Windows of 200 rows of 10 bytes, in blocks of 20."""
-    monkeypatch.setattr("skvae._batches._WINDOW_BYTES", 2000)
-    monkeypatch.setattr("skvae._batches._BLOCK_BYTES", 200)
+    monkeypatch.setattr("skvae.training._batches._WINDOW_BYTES", 2000)
+    monkeypatch.setattr("skvae.training._batches._BLOCK_BYTES", 200)
 
 
 @pytest.mark.parametrize("n_rows", [1, 200, 201, 219, 1999])
@@ -257,8 +257,8 @@ def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, in
 
     expected = batches()
     # The CPU stands in for a device with memory of its own.
-    monkeypatch.setattr("skvae._batches.free_memory", lambda device: 10**6)
-    monkeypatch.setattr("skvae._batches._MOVED_AT_ONCE", 3)
+    monkeypatch.setattr("skvae.training._batches.free_memory", lambda device: 10**6)
+    monkeypatch.setattr("skvae.training._batches._MOVED_AT_ONCE", 3)
     for actual, batch in zip(batches(), expected, strict=True):
         assert actual.dtype == batch.dtype
         assert torch.equal(actual, batch)
@@ -268,7 +268,7 @@ def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, in
 def test_rows_move_as_a_whole_if_they_fill_half_of_the_free_memory_at_most(
     monkeypatch, free, moved
 ):
-    monkeypatch.setattr("skvae._batches.free_memory", lambda device: free)
+    monkeypatch.setattr("skvae.training._batches.free_memory", lambda device: free)
     X = table()  # of 240 bytes
     rows = Rows(X, CPU)
     first = shuffled(rows, 10)
@@ -308,7 +308,7 @@ def test_all_rows_are_used_without_an_index():
 @pytest.mark.parametrize("elements", [1, 7, 12, 10**6])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "float16", ">i4"])
 def test_moments_are_those_of_numpy_whatever_the_chunks(monkeypatch, elements, dtype):
-    monkeypatch.setattr("skvae._batches._CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr("skvae.training._batches._CHUNK_ELEMENTS", elements)
     X = table(dtype)
     mean, var = column_moments(Rows(X, CPU))
     np.testing.assert_allclose(mean, X.mean(axis=0, dtype=np.float64), rtol=1e-15)
@@ -324,7 +324,7 @@ def test_moments_are_of_the_rows_in_the_index():
 
 @pytest.mark.parametrize("elements", [1, 20, 10**6])
 def test_moments_pass_over_what_is_missing(monkeypatch, elements):
-    monkeypatch.setattr("skvae._batches._CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr("skvae.training._batches._CHUNK_ELEMENTS", elements)
     rng = np.random.default_rng(0)
     X = np.where(rng.uniform(size=(40, 3)) < 0.4, np.nan, rng.standard_normal((40, 3)) + 100)
     X[:12, 1] = np.nan  # whole chunks
@@ -342,7 +342,7 @@ def test_variance_keeps_its_digits_far_from_zero():
 
 
 def test_constant_column_has_variance_0_though_its_mean_is_rounded(monkeypatch):
-    monkeypatch.setattr("skvae._batches._CHUNK_ELEMENTS", 14)
+    monkeypatch.setattr("skvae.training._batches._CHUNK_ELEMENTS", 14)
     X = np.full((1000, 2), 0.1)
     X[:, 1] += np.linspace(0, 1e-9, 1000)
     _, var = column_moments(Rows(X, CPU))

@@ -11,9 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
-from skvae._callbacks import run_callbacks, show_progress
-from skvae._distributed import Team
-from skvae._epochs import Epoch
+from skvae.estimators._callbacks import run_callbacks, show_progress
+from skvae.training._loop import Epoch
+from skvae.training._process_group import Team
 
 pytestmark = pytest.mark.torch_only
 

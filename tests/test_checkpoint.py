@@ -38,7 +38,7 @@ class StopHereError(Exception):
 @pytest.fixture
 def stop_after(monkeypatch):
     """Return a function that lets the next fit fail after so many epochs."""
-    from skvae._training import Trainer
+    from skvae.training._trainer import Trainer
 
     plain = Trainer.epoch
 
@@ -114,7 +114,7 @@ def test_a_fit_goes_on_from_within_an_epoch_bit_for_bit(name, n_steps, tmp_path,
 
 def limit_steps(monkeypatch, n_steps):
     """Let training stop after so many steps, and return a list of how many are left."""
-    from skvae._training import Trainer
+    from skvae.training._trainer import Trainer
 
     plain, n_left = Trainer._descend, [n_steps]
 
@@ -186,7 +186,7 @@ def test_warm_starts_have_checkpoints_too(tmp_path, stop_after):
 def test_a_fit_that_was_over_is_at_once(tmp_path, monkeypatch):
     vae = VAETransformer(checkpoint=tmp_path / "run", early_stopping=True, **FAST)
     first = clone(vae).fit(X)
-    monkeypatch.setattr("skvae._training.Trainer.epoch", None)
+    monkeypatch.setattr("skvae.training._trainer.Trainer.epoch", None)
     assert_same(clone(vae).fit(X), first)
 
 
@@ -203,11 +203,13 @@ def test_the_progress_bar_goes_on_too(tmp_path, stop_after, capsys):
 
 def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr("skvae._checkpoint.write_file", lambda *_: written.append(n_done()))
+    monkeypatch.setattr(
+        "skvae.training._checkpoint.write_file", lambda *_: written.append(n_done())
+    )
     clock = iter(range(0, 10**6, 10))  # 10 seconds pass between two looks at it
-    monkeypatch.setattr("skvae._checkpoint.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("skvae.training._checkpoint.time.monotonic", lambda: float(next(clock)))
     done = []
-    monkeypatch.setattr("skvae._epochs.Training._keep", noting(done))
+    monkeypatch.setattr("skvae.training._loop.Training._keep", noting(done))
 
     def n_done():
         return len(done)
@@ -227,7 +229,7 @@ def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
 
 
 def noting(done):
-    from skvae._epochs import Training
+    from skvae.training._loop import Training
 
     plain = Training._keep
 
@@ -425,7 +427,7 @@ def test_an_interrupted_fit_keeps_the_epochs_so_far_and_says_so(early_stopping, 
 
 
 def test_an_interrupt_in_the_middle_of_an_epoch_leaves_the_epoch_before(monkeypatch):
-    from skvae._optimizer import Optimizer
+    from skvae.training._optimizer import Optimizer
 
     plain, n_steps = Optimizer.step, 0
 

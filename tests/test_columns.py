@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from skvae._columns import FrameCoder, as_frame
+from skvae.columns import FrameCoder, as_frame
 
 N = 400
 RNG = np.random.RandomState(0)

@@ -7,8 +7,8 @@ import torch
 from test_columns import N, cells_of, coder_of, column, decode, encode
 
 from skvae import TabularVAE
-from skvae._columns import FrameCoder
-from skvae._likelihoods import Histogram
+from skvae.columns import FrameCoder
+from skvae.likelihoods import Histogram
 
 FAST = {"latent_dim": 2, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
 HALF = np.arange(N) % 2 == 0

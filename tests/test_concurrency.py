@@ -14,7 +14,7 @@ from sklearn.base import clone
 from torch import nn
 
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae._device import arithmetic, one_thread, settle_threads
+from skvae.utils._device import arithmetic, one_thread, settle_threads
 
 pytestmark = pytest.mark.torch_only
 

@@ -8,8 +8,8 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae._inference import answer_dtype
-from skvae._validation import validate_rows
+from skvae.estimators._inference import answer_dtype
+from skvae.estimators._validation import validate_rows
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 2}
 

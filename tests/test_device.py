@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skvae import _device
-from skvae._device import (
+from skvae.utils._device import (
     arithmetic,
     available_devices,
     has_fast_bfloat16,

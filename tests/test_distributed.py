@@ -13,9 +13,9 @@ import torch.distributed as dist
 
 import skvae
 from skvae import Checkpoint, VAETransformer
-from skvae._batches import Rows
-from skvae._distributed import Team
-from skvae._training import Trainer
+from skvae.training._batches import Rows
+from skvae.training._process_group import Team
+from skvae.training._trainer import Trainer
 
 pytestmark = [
     pytest.mark.torch_only,

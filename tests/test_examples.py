@@ -50,7 +50,7 @@ def work(script, folder, arguments):
     from sklearn.manifold import TSNE
 
     from skvae import datasets
-    from skvae._base import BaseVAE
+    from skvae.estimators._base import BaseVAE
 
     mpl.use("Agg")
     pyplot.show = lambda: None

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from skvae import VAETransformer, _inference
-from skvae._inference import answer_dtype, in_chunks, module_in, normal_draws
-from skvae._objectives import importance_weighted_bound
+from skvae.estimators._inference import answer_dtype, in_chunks, module_in, normal_draws
+from skvae.models._objectives import importance_weighted_bound
 
 pytestmark = pytest.mark.torch_only
 

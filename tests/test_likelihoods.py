@@ -24,8 +24,8 @@ from skvae import (
     StudentT,
     VAETransformer,
 )
-from skvae._likelihoods import LIKELIHOODS, Marginals, resolve_likelihood
-from skvae._numerics import soft_bound, soft_bound_inverse, uniform
+from skvae.likelihoods import LIKELIHOODS, Marginals, resolve_likelihood
+from skvae.utils._numerics import soft_bound, soft_bound_inverse, uniform
 
 pytestmark = pytest.mark.torch_only
 

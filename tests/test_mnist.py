@@ -3,9 +3,9 @@
 import pytest
 
 from skvae import VAETransformer
-from skvae._batches import Rows
-from skvae._training import evaluate
 from skvae.datasets import fetch_mnist
+from skvae.training._batches import Rows
+from skvae.training._trainer import evaluate
 
 pytestmark = pytest.mark.slow
 

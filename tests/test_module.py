@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson
-from skvae._likelihoods import LIKELIHOODS
-from skvae._module import VAE, Posterior, VAEConfig
-from skvae._numerics import soft_bound
+from skvae.likelihoods import LIKELIHOODS
+from skvae.models._vae import VAE, Posterior, VAEConfig
+from skvae.utils._numerics import soft_bound
 
 pytestmark = pytest.mark.torch_only
 

@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from skvae._networks import (
+from skvae.models._networks import (
     ACTIVATIONS,
     FREQUENCY_SCALE,
     FourierFeatures,

@@ -9,10 +9,8 @@ from scipy.stats import multivariate_normal
 from torch import distributions as D
 
 from skvae import Bernoulli, Gaussian, Poisson
-from skvae._likelihoods import Likelihood
-from skvae._module import VAE, Posterior, VAEConfig
-from skvae._numerics import soft_bound_inverse
-from skvae._objectives import (
+from skvae.likelihoods import Likelihood
+from skvae.models._objectives import (
     ElboTerms,
     contributions_to_bound,
     elbo_terms,
@@ -21,6 +19,8 @@ from skvae._objectives import (
     importance_weighted_terms,
     kl_divergence,
 )
+from skvae.models._vae import VAE, Posterior, VAEConfig
+from skvae.utils._numerics import soft_bound_inverse
 
 pytestmark = pytest.mark.torch_only
 

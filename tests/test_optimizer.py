@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skvae._optimizer import Optimizer
+from skvae.training._optimizer import Optimizer
 
 pytestmark = pytest.mark.torch_only
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skvae._random_state import draw_seed, local_random_state
+from skvae.utils._random_state import draw_seed, local_random_state
 
 
 def test_seeds_follow_from_the_state_of_the_generator_and_differ():

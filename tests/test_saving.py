@@ -24,7 +24,7 @@ from skvae import (
     VAEOutlierDetector,
     VAETransformer,
 )
-from skvae._files import read_file, write_file
+from skvae.serialization._files import read_file, write_file
 
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
 

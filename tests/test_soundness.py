@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from sklearn.base import BaseEstimator, clone
 
 from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae._likelihoods import LIKELIHOODS
-from skvae._numerics import soft_bound
+from skvae.likelihoods import LIKELIHOODS
+from skvae.utils._numerics import soft_bound
 
 pytestmark = pytest.mark.torch_only
 

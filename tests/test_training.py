@@ -11,12 +11,12 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from skvae import Gaussian
-from skvae._batches import Rows
-from skvae._device import seeded_generator
-from skvae._epochs import Epoch, Training
-from skvae._module import VAE, VAEConfig
-from skvae._objectives import elbo_terms
-from skvae._training import DivergenceError, Recipe, Trainer, evaluate
+from skvae.models._objectives import elbo_terms
+from skvae.models._vae import VAE, VAEConfig
+from skvae.training._batches import Rows
+from skvae.training._loop import Epoch, Training
+from skvae.training._trainer import DivergenceError, Recipe, Trainer, evaluate
+from skvae.utils._device import seeded_generator
 
 pytestmark = pytest.mark.torch_only
 

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skvae import Gaussian, VAETransformer
-from skvae._hyperparameters import _auto_batch_size, _auto_learning_rate
+from skvae.estimators._parameters import _auto_batch_size, _auto_learning_rate
 
 pytestmark = pytest.mark.torch_only
 

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._files import replacing
-from .._optional import optional
+from ..serialization import replacing
+from ..utils import optional
 from ._arrow_sources import Table, open_table
 
 # Rounding that may take this share of a column's range deserves a warning.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._optional import optional
+from ..utils import optional
 from ._common import check_choice
 
 _SUFFIXES = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-from .._optional import optional
+from ..utils import optional
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:

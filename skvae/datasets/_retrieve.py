@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._optional import optional
+from ..utils import optional
 
 _TIMEOUT = 30.0  # seconds that a server may keep silent
 _CHUNK = 1 << 16

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._optional import optional
+from ..utils import optional
 from ._common import check_choice, pack
 from ._retrieve import READ_ERRORS, DataFile, find, open_file, retrieve
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._optional import optional
+from ..utils import optional
 
 
 def new_axes(figsize: tuple[float, float]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import BaseVAE
+from ..estimators import BaseVAE
 
 
 def last_step(estimator: Any) -> Any:

@@ -13,7 +13,7 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils.validation import check_array, column_or_1d
 
-from .._random_state import local_random_state
+from ..utils import local_random_state
 from ._axes import new_axes
 from ._colors import Classes
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import BaseVAE
-from .._files import replacing
-from .._inference import module_in
-from .._likelihoods import Histogram
-from .._optional import optional
+from ..estimators import BaseVAE, module_in
+from ..likelihoods import Histogram
+from ..serialization import replacing
+from ..utils import optional
 from ._operators import TRANSLATIONS, decompositions
 from ._parts import PARTS, Part
 

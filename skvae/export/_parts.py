@@ -10,12 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .._base import BaseVAE
-from .._imputer import VAEImputer
-from .._likelihoods import Parameters
-from .._module import VAE
-from .._objectives import importance_weighted_bound
-from .._outlier_detector import VAEOutlierDetector
+from ..estimators import BaseVAE, VAEImputer, VAEOutlierDetector
+from ..likelihoods import Parameters
+from ..models import VAE, importance_weighted_bound
 
 
 class Part(nn.Module, ABC):

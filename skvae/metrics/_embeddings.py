@@ -17,8 +17,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 
-from .._base import BaseVAE
-from .._random_state import local_random_state
+from ..estimators import BaseVAE
+from ..utils import local_random_state
 
 if TYPE_CHECKING:
     from pandas import DataFrame

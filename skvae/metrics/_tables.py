@@ -24,7 +24,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from .._random_state import draw_seed, local_random_state
+from ..utils import draw_seed, local_random_state
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -334,7 +334,7 @@ def is_number(column: Series) -> bool:
 
 def numbers_of(column: Series, *, missing: float) -> np.ndarray:
     """Return values in float64, times in microseconds, and `missing` for missing ones."""
-    from .._columns import units_of
+    from ..columns import units_of
 
     units = units_of(column)
     numbers = units.numbers(column) * units.size
