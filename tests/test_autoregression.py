@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
-from skvae.likelihoods import Cells, Histogram, Marginals
+from skvae.likelihoods import ColumnBins, Histogram, Marginals
 from skvae.models._autoregressive import AutoregressiveVAE
 from skvae.models._objectives import elbo_terms
 from skvae.models._vae import VAE, VAEConfig
@@ -18,20 +18,20 @@ from skvae.models._vae import VAE, VAEConfig
 pytestmark = pytest.mark.torch_only
 
 LATENT_DIM = 2
-CONTEXT = ("of_code", "of_level", "of_column", "to_coefficients")
+CONTEXT = ("code_weight", "level_embedding", "column_bias", "output_weight")
 
 
 def cells(levels, counts, middle, n_ordered=0):
-    """Return Cells of levels, each a list of cells: share, width and whether it is drawn from."""
+    """Return the bins of levels, each a list of fraction, width and whether it is drawn from."""
     flat = [(number, *cell) for number, level in enumerate(levels) for cell in level]
-    number, share, width, drawable = zip(*flat, strict=True)
-    return Cells(
+    number, share, width, observed = zip(*flat, strict=True)
+    return ColumnBins(
         level=number,
-        log_share=tuple(map(math.log, share)),
+        log_fraction=tuple(map(math.log, share)),
         log_width=tuple(map(math.log, width)),
-        drawable=drawable,
+        observed=observed,
         counts=counts,
-        middle=middle,
+        representative_bin=middle,
         n_ordered=n_ordered,
     )
 
@@ -109,7 +109,7 @@ def build(columns, *, autoregressive=True, seed=0):
     )
     module = AutoregressiveVAE(config, seeded(seed)).double().eval()
     zeros = torch.zeros(len(columns), dtype=torch.float64)
-    module.start_at(10, zeros, zeros + 1)
+    module.initialize(10, zeros, zeros + 1)
     return module
 
 
@@ -172,7 +172,7 @@ def naive_levels(column, coefficients):
 def naive_drawn(column, levels):
     """Return the probability to draw each cell, from the levels' probabilities."""
     level = np.array(column.level)
-    share = np.exp(column.log_share) * column.drawable
+    share = np.exp(column.log_fraction) * column.observed
     share /= np.maximum(np.bincount(level, share), 1e-300)[level]
     p = levels[level] * share
     return p / p.sum()
@@ -196,19 +196,19 @@ class Naive:
         """Return the probability of each level of column j, given the cells before it."""
         coefficients = self.coefficients[self.parts[j]]
         if self.context:
-            summed = self.z @ self.context["of_code"] + self.context["of_column"][j]
+            summed = self.z @ self.context["code_weight"] + self.context["column_bias"][j]
             for i in range(j):
                 if not np.isnan(row[i]):
                     level = self.columns[i].level[int(row[i])]
-                    summed = summed + self.context["of_level"][self.first_level[i] + level]
+                    summed = summed + self.context["level_embedding"][self.first_level[i] + level]
             gelu = summed * stats.norm.cdf(summed)
-            coefficients = coefficients + self.context["to_coefficients"][self.parts[j]] @ gelu
+            coefficients = coefficients + self.context["output_weight"][self.parts[j]] @ gelu
         return naive_levels(self.columns[j], coefficients)
 
     def cells(self, j, row):
         """Return the probability of each cell of column j, given the cells before it."""
         column = self.columns[j]
-        return self.levels(j, row)[list(column.level)] * np.exp(column.log_share)
+        return self.levels(j, row)[list(column.level)] * np.exp(column.log_fraction)
 
     def drawn(self, j, row):
         """Return the probability to draw each cell of column j."""
@@ -225,7 +225,7 @@ class Naive:
     def p_drawn(self, row):
         return math.prod(self.drawn(j, row)[int(value)] for j, value in enumerate(row))
 
-    def middle(self):
+    def representative_bin(self):
         row = []
         for j, column in enumerate(self.columns):
             p = self.levels(j, row)
@@ -233,7 +233,7 @@ class Naive:
             n = column.n_ordered
             if n and p[:n].sum() >= 0.5:
                 level = np.flatnonzero(p[:n].cumsum() >= p[:n].sum() / 2)[0]
-            row.append(column.middle[level])
+            row.append(column.representative_bin[level])
         return row
 
 
@@ -302,14 +302,14 @@ def test_log_prob_is_the_probability_of_the_level_and_the_density_within_it(colu
         p = naive_levels(column, per_column[j].numpy())
         cell = rows[:, j].int().numpy()
         expected = np.log(p)[np.array(column.level)[cell]]
-        expected += np.array(column.log_share)[cell] - np.array(column.log_width)[cell]
+        expected += np.array(column.log_fraction)[cell] - np.array(column.log_width)[cell]
         assert_allclose(actual[:, j], expected, rtol=1e-11, atol=1e-12)
 
 
 @every_set
 def test_coefficients_of_0_are_the_marginals(columns):
     likelihood, params = histogram_params(columns, 1, scale=0.0)
-    start = likelihood.start(Marginals(10, *normal(3, len(columns))))
+    start = likelihood.initial_params(Marginals(10, *normal(3, len(columns))))
     assert torch.equal(start["coefficients"], params["coefficients"][0])
     for j, column in enumerate(columns):
         counts = np.array(column.counts) + 0.5
@@ -352,8 +352,10 @@ def test_log_prob_in_single_precision_agrees_with_double(columns):
     assert_allclose(actual, likelihood.log_prob(x, params), rtol=1e-5, atol=1e-4)
     assert likelihood.encoder_input(x.float(), params).dtype == torch.float32
     assert likelihood.mean(single).dtype == torch.float32
-    drawn_p = likelihood.drawn_p(0, likelihood.split(single["coefficients"])[0], params)
-    assert drawn_p.dtype == torch.float32
+    sampling_weights = likelihood.sampling_weights(
+        0, likelihood.split(single["coefficients"])[0], params
+    )
+    assert sampling_weights.dtype == torch.float32
 
 
 @every_set
@@ -425,7 +427,7 @@ def test_the_middle_is_the_median_of_what_is_in_order_and_else_the_mode(column, 
     found = np.linalg.lstsq(basis.T, log_p - column.log_marginal().numpy(), rcond=None)[0]
     coefficients = torch.from_numpy(found[:-1])
     assert_allclose(likelihood.log_p(0, coefficients, tables).exp(), p, atol=1e-8)
-    assert likelihood.middle(0, coefficients, tables) == expected
+    assert likelihood.representative_bin(0, coefficients, tables) == expected
     assert likelihood.mean({**tables, "coefficients": coefficients}).tolist() == [expected]
 
 
@@ -526,7 +528,7 @@ def test_missing_entries_add_nothing_and_say_nothing_to_other_columns(columns):
         for j, column in enumerate(columns):
             silent = copy.deepcopy(module)
             first = sum(len(c.counts) for c in columns[:j])
-            silent.of_level[first : first + len(column.counts)] = 0
+            silent.level_embedding[first : first + len(column.counts)] = 0
             seen = x.clone()
             seen[:, j] = x[:, j].nan_to_num(0)
             others = [i for i in range(len(columns)) if i != j]
@@ -562,7 +564,7 @@ def test_the_mean_is_the_middle_of_each_column_given_those_before(columns):
     module, codes = trained(columns, scale=1.5), 2 * normal(40, LATENT_DIM)
     with torch.no_grad():
         actual = module.mean(codes)
-    expected = [Naive(module, z).middle() for z in codes]
+    expected = [Naive(module, z).representative_bin() for z in codes]
     assert actual.tolist() == expected
     assert len(np.unique(expected, axis=0)) > 1
 
@@ -574,7 +576,7 @@ def allowed_shares(column, seed):
     """Return shares of cells that are allowed: all of some, part of others, nothing of others."""
     rng = np.random.RandomState(seed)
     shares = rng.choice([0.0, 0.3, 1.0], len(column.level))
-    some, none = rng.permutation(np.flatnonzero(column.drawable))[:2]
+    some, none = rng.permutation(np.flatnonzero(column.observed))[:2]
     shares[some], shares[none] = 0.6, 0.0
     return shares
 
@@ -665,7 +667,9 @@ def test_it_starts_at_the_marginals_where_the_decoder_says_nothing(columns):
     for j, column in enumerate(columns):
         counts = np.array(column.counts) + 0.5
         level = np.array(column.level)
-        log_p = np.log(counts / counts.sum())[level] + column.log_share - np.array(column.log_width)
+        log_p = (
+            np.log(counts / counts.sum())[level] + column.log_fraction - np.array(column.log_width)
+        )
         assert_allclose(actual[:, j], log_p[rows[:, j].int()], rtol=1e-12, atol=1e-14)
 
 
@@ -682,7 +686,7 @@ def test_without_autoregression_it_is_a_vae():
         for j, column in enumerate(columns):
             naive = [Naive(module, code).drawn(j, None) for code in z]
             p = module.likelihood.split(module.decode(z)["coefficients"])[j]
-            drawn = module.likelihood.drawn_p(j, p, module.constants)
+            drawn = module.likelihood.sampling_weights(j, p, module.constants)
             assert_allclose(drawn / drawn.sum(-1, keepdim=True), naive, rtol=1e-9)
             assert len(column.level) == drawn.shape[-1]
 
@@ -720,7 +724,7 @@ def test_the_context_learns_by_the_gradient_of_the_log_likelihood(columns):
                 values.append(module.log_likelihood(x, z).sum())
             parameter.copy_(start)
         slope = (values[0] - values[1]) / 2e-5
-        assert abs(slope) > 1e-3 or (name == "of_level" and len(columns) == 1)
+        assert abs(slope) > 1e-3 or (name == "level_embedding" and len(columns) == 1)
         assert_allclose((parameter.grad * direction).sum(), slope, rtol=1e-5, atol=1e-7)
 
 
@@ -749,5 +753,5 @@ def test_the_value_is_the_same_with_and_without_gradients(columns):
 
 def test_what_is_widest_bounds_the_context_too():
     columns = (UNORDERED,) * 30
-    width = build(columns).of_code.shape[1]
-    assert build(columns).widest >= 30 * width > build(columns, autoregressive=False).widest
+    width = build(columns).code_weight.shape[1]
+    assert build(columns).max_width >= 30 * width > build(columns, autoregressive=False).max_width

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import VAETransformer
 from skvae.estimators._callbacks import run_callbacks, show_progress
 from skvae.training._loop import Epoch
-from skvae.training._process_group import Team
+from skvae.training._process_group import ProcessGroup
 
 pytestmark = pytest.mark.torch_only
 
@@ -95,7 +95,7 @@ def test_bar_ends_its_line_when_training_fails(capsys):
 def test_epochs_pass_where_scikit_learn_has_no_callbacks():
     epochs = script(3)
     estimator = SimpleNamespace(max_iter=3)
-    assert list(run_callbacks(iter(epochs), estimator, X, None, dict, Team())) == epochs
+    assert list(run_callbacks(iter(epochs), estimator, X, None, dict, ProcessGroup())) == epochs
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from skvae.columns import FrameCoder, as_frame
+from skvae.columns import FrameCodec, as_frame
 
 N = 400
 RNG = np.random.RandomState(0)
@@ -92,33 +92,33 @@ def column(name, missing=False):
     return values.mask(HIDDEN) if missing else values
 
 
-def coder_of(values, kind=None):
-    return FrameCoder(pd.DataFrame({"c": values}), {"c": kind} if kind else {})
+def codec_of(values, kind=None):
+    return FrameCodec(pd.DataFrame({"c": values}), {"c": kind} if kind else {})
 
 
-def encode(coder, values):
-    return coder.encode(pd.DataFrame({"c": values}))[:, 0]
+def encode(codec, values):
+    return codec.encode(pd.DataFrame({"c": values}))[:, 0]
 
 
-def decode(coder, cell, position=0.5):
+def decode(codec, cell, position=0.5):
     cell = np.asarray(cell, dtype=float)[:, None]
-    return coder.decode(cell, np.broadcast_to(np.reshape(position, (-1, 1)), cell.shape))["c"]
+    return codec.decode(cell, np.broadcast_to(np.reshape(position, (-1, 1)), cell.shape))["c"]
 
 
-def cells_of(coder):
-    return coder.coders[0].cells
+def cells_of(codec):
+    return codec.codecs[0].bins
 
 
-def ends(coder):
+def ends(codec):
     """Return the left and right ends of a numeric column's cells, and what a unit counts as."""
-    (column,) = coder.coders
+    (column,) = codec.codecs
     return column._left, column._right, column._per_unit
 
 
 def probability(cells):
     """Return the probability of each cell, by the levels' counts alone."""
     level = np.array(cells.level)
-    return np.exp(cells.log_marginal().numpy()[level] + np.array(cells.log_share))
+    return np.exp(cells.log_marginal().numpy()[level] + np.array(cells.log_fraction))
 
 
 # ---- There and back ------------------------------------------------------------------
@@ -129,8 +129,8 @@ def probability(cells):
 @pytest.mark.parametrize("position", [0.5, 0.01, 0.99])
 def test_what_comes_back_has_the_columns_dtype_and_is_missing_where_it_was(name, missing, position):
     values = column(name, missing)
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values), position)
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values), position)
     assert back.dtype == values.dtype
     if isinstance(values.dtype, pd.CategoricalDtype):
         assert back.cat.categories.equals(values.cat.categories)
@@ -143,20 +143,20 @@ def test_what_comes_back_has_the_columns_dtype_and_is_missing_where_it_was(name,
 @with_and_without_missing
 def test_what_comes_back_is_encoded_as_before(name, missing):
     values = column(name, missing)
-    coder = coder_of(values)
-    cell = encode(coder, values)
+    codec = codec_of(values)
+    cell = encode(codec, values)
     positions = np.random.RandomState(1).uniform(0.01, 0.99, size=N)
     for position in (0.5, positions):
-        np.testing.assert_array_equal(encode(coder, decode(coder, cell, position)), cell)
+        np.testing.assert_array_equal(encode(codec, decode(codec, cell, position)), cell)
 
 
 @every_numeric_column
 @with_and_without_missing
 def test_numbers_stay_within_the_range_of_training(name, missing):
     values = column(name, missing)
-    coder = coder_of(values)
-    drawable = np.flatnonzero(cells_of(coder).drawable)
-    back = pd.concat([decode(coder, drawable, position) for position in (0.0, 0.4, 0.999)])
+    codec = codec_of(values)
+    observed = np.flatnonzero(cells_of(codec).observed)
+    back = pd.concat([decode(codec, observed, position) for position in (0.0, 0.4, 0.999)])
     assert back.min() >= values.min()
     assert back.max() <= values.max()
     # Of the outermost cells, the ends.
@@ -168,8 +168,8 @@ def test_numbers_stay_within_the_range_of_training(name, missing):
 @with_and_without_missing
 def test_categories_come_back_as_they_were(name, missing):
     values = column(name, missing)
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values), 0.9)
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values), 0.9)
     known = ~values.isna()
     assert back[known].tolist() == values[known].tolist()
 
@@ -178,9 +178,9 @@ def test_categories_come_back_as_they_were(name, missing):
 @with_and_without_missing
 def test_numbers_come_back_with_no_more_decimals(name, missing):
     values = column(name, missing)
-    coder = coder_of(values)
+    codec = codec_of(values)
     positions = np.random.RandomState(1).uniform(size=N)
-    back = decode(coder, encode(coder, values), positions).dropna().astype(float)
+    back = decode(codec, encode(codec, values), positions).dropna().astype(float)
     # To the last bit, as `round` has them.
     decimals = round(-np.log10(STEPS[name]))
     np.testing.assert_array_equal(back, back.round(decimals))
@@ -189,9 +189,9 @@ def test_numbers_come_back_with_no_more_decimals(name, missing):
 
 @pytest.mark.parametrize("name", TIME_STEPS)
 def test_times_come_back_in_steps_of_what_all_are_multiples_of(name):
-    coder = coder_of(column(name))
+    codec = codec_of(column(name))
     positions = np.random.RandomState(1).uniform(0.01, 0.8, size=N)
-    back = decode(coder, encode(coder, column(name)), positions)
+    back = decode(codec, encode(codec, column(name)), positions)
     since = back - pd.Timestamp("2024-01-01", tz=back.dt.tz)
     assert (since % pd.Timedelta(TIME_STEPS[name]) == pd.Timedelta(0)).all()
     assert (back != column(name)).any()
@@ -199,39 +199,39 @@ def test_times_come_back_in_steps_of_what_all_are_multiples_of(name):
 
 def test_frames_keep_the_names_and_order_of_columns():
     frame = pd.DataFrame({"b": column("int64"), "a": column("strings"), "c": column("days")})
-    coder = FrameCoder(frame, {})
-    cells = coder.encode(frame)
+    codec = FrameCodec(frame, {})
+    cells = codec.encode(frame)
     assert cells.dtype == np.float64
-    back = coder.decode(cells)
+    back = codec.decode(cells)
     assert list(back.columns) == ["b", "a", "c"]
     assert back.dtypes.tolist() == frame.dtypes.tolist()
     assert back["a"].tolist() == frame["a"].tolist()
-    middle = coder.decode(cells, np.full(cells.shape, 0.5))
+    middle = codec.decode(cells, np.full(cells.shape, 0.5))
     pd.testing.assert_frame_equal(back, middle)
 
 
 def test_the_index_of_rows_does_not_matter():
     frame = pd.DataFrame({"a": column("float64", True), "b": column("strings", True)})
     moved = frame.set_axis(np.arange(N) % 7, axis=0)
-    coder = FrameCoder(moved, {})
-    np.testing.assert_array_equal(coder.encode(moved), FrameCoder(frame, {}).encode(frame))
-    assert coder.decode(coder.encode(moved)).index.equals(frame.index)
+    codec = FrameCodec(moved, {})
+    np.testing.assert_array_equal(codec.encode(moved), FrameCodec(frame, {}).encode(frame))
+    assert codec.decode(codec.encode(moved)).index.equals(frame.index)
 
 
 @every_column
 def test_a_value_missing_from_a_column_that_was_whole_in_training_is_not_observed(name):
-    coder = coder_of(column(name))
-    cell = encode(coder, column(name, True))
+    codec = codec_of(column(name))
+    cell = encode(codec, column(name, True))
     np.testing.assert_array_equal(np.isnan(cell), HIDDEN)
-    whole = encode(coder, column(name))
+    whole = encode(codec, column(name))
     np.testing.assert_array_equal(cell[~HIDDEN], whole[~HIDDEN])
 
 
 @every_column
 def test_missing_values_have_the_last_cell_and_a_level_by_themselves(name):
-    coder = coder_of(column(name, True))
-    cells = cells_of(coder)
-    cell = encode(coder, column(name, True))
+    codec = codec_of(column(name, True))
+    cells = cells_of(codec)
+    cell = encode(codec, column(name, True))
     assert (cell[HIDDEN] == len(cells.level) - 1).all()
     assert (cell[~HIDDEN] < len(cells.level) - 1).all()
     assert cells.level.count(cells.level[-1]) == 1
@@ -245,36 +245,40 @@ def test_missing_values_have_the_last_cell_and_a_level_by_themselves(name):
 @every_column
 @with_and_without_missing
 def test_shares_of_the_cells_of_a_level_sum_to_1(name, missing):
-    cells = cells_of(coder_of(column(name, missing)))
-    assert_allclose(np.bincount(cells.level, np.exp(cells.log_share)), 1, rtol=1e-12)
+    cells = cells_of(codec_of(column(name, missing)))
+    assert_allclose(np.bincount(cells.level, np.exp(cells.log_fraction)), 1, rtol=1e-12)
     assert_allclose(probability(cells).sum(), 1, rtol=1e-12)
-    assert len(cells.log_width) == len(cells.drawable) == len(cells.level)
+    assert len(cells.log_width) == len(cells.observed) == len(cells.level)
 
 
 @every_column
 @with_and_without_missing
 def test_cells_are_drawn_as_often_as_they_had_rows(name, missing):
     values = column(name, missing)
-    coder = coder_of(values)
-    cells = cells_of(coder)
-    level, drawable = np.array(cells.level), np.array(cells.drawable)
-    n_rows = np.bincount(encode(coder, values).astype(int), minlength=len(level))
-    np.testing.assert_array_equal(n_rows > 0, drawable)
+    codec = codec_of(values)
+    cells = cells_of(codec)
+    level, observed = np.array(cells.level), np.array(cells.observed)
+    n_rows = np.bincount(encode(codec, values).astype(int), minlength=len(level))
+    np.testing.assert_array_equal(n_rows > 0, observed)
     assert_allclose(np.bincount(level, n_rows), cells.counts)
-    share = np.where(drawable, np.exp(cells.log_share), 0)
+    share = np.where(observed, np.exp(cells.log_fraction), 0)
     share /= np.bincount(level, share, minlength=cells.n_levels)[level].clip(1e-300)
-    of_level = np.array(cells.counts)[level]
-    assert_allclose(share[of_level > 0], (n_rows / of_level.clip(1))[of_level > 0], rtol=1e-12)
+    per_level = np.array(cells.counts)[level]
+    assert_allclose(
+        share[per_level > 0],
+        (n_rows / per_level.clip(1))[per_level > 0],
+        rtol=1e-12,
+    )
 
 
 @every_column
 def test_the_middle_cell_of_a_level_holds_the_median_of_its_rows(name):
     values = column(name)
-    coder = coder_of(values)
-    cells = cells_of(coder)
+    codec = codec_of(values)
+    cells = cells_of(codec)
     level = np.array(cells.level)
-    cell = encode(coder, values).astype(int)
-    for number, middle in enumerate(cells.middle):
+    cell = encode(codec, values).astype(int)
+    for number, middle in enumerate(cells.representative_bin):
         assert level[middle] == number
         rows = np.sort(cell[level[cell] == number])
         if len(rows):
@@ -284,24 +288,24 @@ def test_the_middle_cell_of_a_level_holds_the_median_of_its_rows(name):
 @every_numeric_column
 @with_and_without_missing
 def test_cells_of_numbers_cover_the_line_without_gap_or_overlap(name, missing):
-    coder = coder_of(column(name, missing))
-    left, right, _ = ends(coder)
+    codec = codec_of(column(name, missing))
+    left, right, _ = ends(codec)
     is_value = left == right
     following = np.where(is_value, np.nextafter(right, np.inf), right)
     np.testing.assert_array_equal(following[:-1], left[1:])
     assert left[0] < -1e100
     assert right[-1] > 1e100
-    level = np.array(cells_of(coder).level)[: len(left)]
+    level = np.array(cells_of(codec).level)[: len(left)]
     assert set(np.diff(level)) <= {0, 1}
-    assert len(left) == len(cells_of(coder).level) - missing
+    assert len(left) == len(cells_of(codec).level) - missing
 
 
 @every_numeric_column
 @with_and_without_missing
 def test_the_density_of_numbers_integrates_to_1(name, missing):
-    coder = coder_of(column(name, missing))
-    cells = cells_of(coder)
-    left, right, per_unit = ends(coder)
+    codec = codec_of(column(name, missing))
+    cells = cells_of(codec)
+    left, right, per_unit = ends(codec)
     width = np.append((right - left) / (per_unit or 1), np.zeros(int(missing)))
     width[width == 0] = 1  # of a single value, the density is a mass
     density = probability(cells) / np.exp(cells.log_width)
@@ -312,10 +316,10 @@ def test_the_density_of_numbers_integrates_to_1(name, missing):
 def test_the_density_of_rounded_numbers_is_their_probability_over_the_step(name):
     step = STEPS[name]
     numbers = column(name).astype(float)
-    coder = coder_of(column(name))
-    cells = cells_of(coder)
+    codec = codec_of(column(name))
+    cells = cells_of(codec)
     points = np.arange(round(numbers.min() / step), round(numbers.max() / step) + 1)
-    n_points = np.bincount(encode(coder, points / round(1 / step)).astype(int))
+    n_points = np.bincount(encode(codec, points / round(1 / step)).astype(int))
     inside = n_points > 0
     density = probability(cells) / np.exp(cells.log_width)
     mass = n_points * step * density[: len(n_points)]
@@ -325,46 +329,46 @@ def test_the_density_of_rounded_numbers_is_their_probability_over_the_step(name)
 @every_numeric_column
 def test_larger_numbers_have_later_cells_and_levels(name):
     values = column(name).sort_values()
-    coder = coder_of(values)
-    cell = encode(coder, values)
+    codec = codec_of(values)
+    cell = encode(codec, values)
     assert (np.diff(cell) >= 0).all()
-    level = np.array(cells_of(coder).level)
+    level = np.array(cells_of(codec).level)
     assert (np.diff(level) >= 0).all()
-    assert cells_of(coder).n_ordered == cells_of(coder).n_levels
+    assert cells_of(codec).n_ordered == cells_of(codec).n_levels
 
 
 def test_levels_of_a_continuous_column_hold_about_a_fiftieth_of_the_rows():
     for n, n_levels in ((400, 20), (5000, 50)):
-        cells = cells_of(coder_of(np.random.RandomState(0).normal(size=n)))
+        cells = cells_of(codec_of(np.random.RandomState(0).normal(size=n)))
         assert cells.counts == (n / n_levels,) * n_levels
 
 
 def test_a_number_that_occurs_often_has_a_level_of_its_own():
     values = column("inflated")
-    coder = coder_of(values)
-    cells = cells_of(coder)
-    cell = int(encode(coder, [0.0])[0])
+    codec = codec_of(values)
+    cells = cells_of(codec)
+    cell = int(encode(codec, [0.0])[0])
     same = [k for k, level in enumerate(cells.level) if level == cells.level[cell]]
-    assert [k for k in same if cells.drawable[k]] == [cell]
+    assert [k for k in same if cells.observed[k]] == [cell]
     assert cells.counts[cells.level[cell]] == (values == 0).sum()
     assert cells.log_width[cell] == 0  # a mass
-    assert (decode(coder, [cell] * 3, [0.0, 0.5, 0.99]) == 0).all()
+    assert (decode(codec, [cell] * 3, [0.0, 0.5, 0.99]) == 0).all()
     # And no other is drawn there.
-    others = np.flatnonzero(cells.drawable)
-    assert (decode(coder, others[others != cell], 0.0) > 0).all()
+    others = np.flatnonzero(cells.observed)
+    assert (decode(codec, others[others != cell], 0.0) > 0).all()
 
 
 @pytest.mark.parametrize(("n_rows", "n_often"), [(600, 20), (40_000, 42)])
 def test_a_number_is_often_if_twenty_rows_and_one_in_a_thousand_have_it(n_rows, n_often):
     numbers = np.random.RandomState(0).normal(size=n_rows)
     for n, is_alone in ((n_often, True), (n_often - 5, False)):
-        coder = coder_of(np.concatenate([numbers, np.repeat([0.5, -1.0], n)]))
-        cells = cells_of(coder)
+        codec = codec_of(np.concatenate([numbers, np.repeat([0.5, -1.0], n)]))
+        cells = cells_of(codec)
         level = np.array(cells.level)
-        for cell in encode(coder, [0.5, -1.0]).astype(int):
-            drawable = np.array(cells.drawable)[level == level[cell]]
+        for cell in encode(codec, [0.5, -1.0]).astype(int):
+            observed = np.array(cells.observed)[level == level[cell]]
             assert (cells.counts[level[cell]] == n) == is_alone
-            assert drawable.sum() == 1 or not is_alone
+            assert observed.sum() == 1 or not is_alone
             assert cells.log_width[cell] == 0 or not is_alone
 
 
@@ -395,23 +399,23 @@ UNSEEN = {
 
 @pytest.mark.parametrize(("values", "value"), UNSEEN.values(), ids=UNSEEN)
 def test_values_never_seen_have_cells_of_little_probability_that_are_not_drawn(values, value):
-    coder = coder_of(values)
-    cells = cells_of(coder)
-    (cell,) = encode(coder, pd.Series([value])).astype(int)
-    assert not cells.drawable[cell]
+    codec = codec_of(values)
+    cells = cells_of(codec)
+    (cell,) = encode(codec, pd.Series([value])).astype(int)
+    assert not cells.observed[cell]
     assert 0 < probability(cells)[cell] < 1.01 / len(values) + 1e-12
 
 
 def test_numbers_beyond_those_seen_share_the_probability_of_about_one_row():
-    cells = cells_of(coder_of(column("float64")))
-    not_drawn = ~np.array(cells.drawable)
+    cells = cells_of(codec_of(column("float64")))
+    not_drawn = ~np.array(cells.observed)
     assert 0.5 / N < probability(cells)[not_drawn].sum() < 1.5 / N
 
 
 def test_density_falls_with_the_distance_from_what_was_seen():
-    coder = coder_of(column("float64"))
-    cells = cells_of(coder)
-    far = encode(coder, -(10.0 ** np.arange(1, 130, 4))).astype(int)
+    codec = codec_of(column("float64"))
+    cells = cells_of(codec)
+    far = encode(codec, -(10.0 ** np.arange(1, 130, 4))).astype(int)
     log_density = np.log(probability(cells)[far]) - np.array(cells.log_width)[far]
     steps = np.diff(log_density[np.diff(far, prepend=-1) != 0])
     assert len(steps) >= 5
@@ -421,28 +425,28 @@ def test_density_falls_with_the_distance_from_what_was_seen():
 def test_rare_categories_share_a_level_and_keep_their_frequencies():
     counts = {"c": 10, "f": 1, "a": 100, "e": 3, "b": 60, "d": 9}
     values = pd.Series([name for name, n in counts.items() for _ in range(n)])
-    coder = coder_of(values)
-    cells = cells_of(coder)
+    codec = codec_of(values)
+    cells = cells_of(codec)
     assert cells.counts == (100, 60, 10, 13)
-    level = np.array(cells.level)[encode(coder, list("abcdef")).astype(int)]
+    level = np.array(cells.level)[encode(codec, list("abcdef")).astype(int)]
     assert level.tolist() == [0, 1, 2, 3, 3, 3]
-    rare = np.exp(cells.log_share)[encode(coder, list("def")).astype(int)]
+    rare = np.exp(cells.log_fraction)[encode(codec, list("def")).astype(int)]
     assert_allclose(rare, np.array([9, 3, 1]) / 14)  # one row is for what was not seen
 
 
 def test_the_least_frequent_of_very_many_categories_share_a_level():
     values = pd.Series([f"{k}" for k in range(220) for _ in range(10 + (k < 200))])
-    cells = cells_of(coder_of(values))
+    cells = cells_of(codec_of(values))
     assert cells.counts == (11,) * 200 + (200,)
 
 
 def test_ordered_categories_have_a_level_each_in_their_order():
-    coder = coder_of(column("ordered"))
-    cells = cells_of(coder)
+    codec = codec_of(column("ordered"))
+    cells = cells_of(codec)
     counts = column("ordered").value_counts().reindex(["z", "x", "none", "y"])
     assert cells.counts == tuple(counts)
     assert cells.n_ordered == cells.n_levels == 4
-    assert cells_of(coder_of(column("unordered"))).n_ordered == 0
+    assert cells_of(codec_of(column("unordered"))).n_ordered == 0
 
 
 # ---- Columns with little in them -----------------------------------------------------
@@ -468,15 +472,15 @@ CONSTANTS = {
 @with_and_without_missing
 def test_a_constant_comes_back_alone(value, n, missing):
     values = pd.Series([value] * n + [None] * missing)
-    coder = coder_of(values)
-    cell = encode(coder, values)
+    codec = codec_of(values)
+    cell = encode(codec, values)
     for position in (0.0, 0.5, 0.9):
-        back = decode(coder, cell, position)
+        back = decode(codec, cell, position)
         assert back.dtype == values.dtype
         assert (back[:n] == value).all()
         assert back[n:].isna().all()
-    assert np.isfinite(cells_of(coder).log_width).all()
-    assert np.sum(cells_of(coder).drawable) == 1 + missing
+    assert np.isfinite(cells_of(codec).log_width).all()
+    assert np.sum(cells_of(codec).observed) == 1 + missing
 
 
 @pytest.mark.parametrize(
@@ -484,42 +488,42 @@ def test_a_constant_comes_back_alone(value, n, missing):
 )
 def test_a_column_without_any_number_comes_back_empty(dtype):
     values = pd.Series([None] * 5, dtype=dtype)
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values))
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values))
     assert back.dtype == dtype
     assert back.isna().all()
     # A number is not observed there, but no error.
-    assert cells_of(coder).counts == (5,)
+    assert cells_of(codec).counts == (5,)
 
 
 def test_categories_that_are_all_missing_come_back_empty():
     values = pd.Series(pd.Categorical([None] * 5, categories=["a", "b"]))
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values))
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values))
     assert back.dtype == values.dtype
     assert back.isna().all()
-    assert cells_of(coder).drawable == (False, False, False, True)
+    assert cells_of(codec).observed == (False, False, False, True)
 
 
 @pytest.mark.parametrize("scale", [1e150, 1e-150, 1e-300])
 def test_numbers_of_any_size_come_back(scale):
     values = pd.Series(scale * np.random.RandomState(0).normal(size=N))
-    coder = coder_of(values)
-    cells = cells_of(coder)
+    codec = codec_of(values)
+    cells = cells_of(codec)
     assert np.isfinite(cells.log_width).all()
-    cell = encode(coder, values)
-    back = decode(coder, cell)
-    np.testing.assert_array_equal(encode(coder, back), cell)
+    cell = encode(codec, values)
+    back = decode(codec, cell)
+    np.testing.assert_array_equal(encode(codec, back), cell)
     assert_allclose(back, values, atol=scale)
     assert np.corrcoef(back / scale, values / scale)[0, 1] > 0.99
     for value in (0.0, 1e300, -1e300, 5e-324):
-        assert not np.isnan(encode(coder, [value])[0])
+        assert not np.isnan(encode(codec, [value])[0])
 
 
 def test_numbers_far_from_zero_and_close_together_come_back():
     values = pd.Series(1e9 + np.random.RandomState(0).uniform(size=N))
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values))
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values))
     assert back.between(values.min(), values.max()).all()
     assert (back - values).abs().max() < 0.1
 
@@ -535,7 +539,7 @@ def test_numbers_far_from_zero_and_close_together_come_back():
 def test_an_error_in_training_names_the_column(bad):
     frame = pd.DataFrame({"good": [1, 2], "worse": pd.Series(bad)})
     with pytest.raises((TypeError, ValueError), match="'worse'"):
-        FrameCoder(frame, {})
+        FrameCodec(frame, {})
 
 
 @pytest.mark.parametrize(
@@ -555,9 +559,9 @@ def test_an_error_in_training_names_the_column(bad):
     ],
 )
 def test_an_error_in_what_is_encoded_names_the_column(name, bad):
-    coder = coder_of(column(name))
+    codec = codec_of(column(name))
     with pytest.raises((TypeError, ValueError), match="Column 'c' of X"):
-        encode(coder, pd.Series([bad], dtype=object))
+        encode(codec, pd.Series([bad], dtype=object))
 
 
 # ---- What kind of column it is -------------------------------------------------------
@@ -565,53 +569,53 @@ def test_an_error_in_what_is_encoded_names_the_column(name, bad):
 
 def test_integers_may_be_categories():
     values = pd.Series(np.random.RandomState(0).choice([3, 5, 9], N))
-    coder = coder_of(values, "categorical")
-    assert cells_of(coder).n_ordered == 0
-    cell = encode(coder, [3, 5, 9, 4])
+    codec = codec_of(values, "categorical")
+    assert cells_of(codec).n_ordered == 0
+    cell = encode(codec, [3, 5, 9, 4])
     assert len(set(cell)) == 4
-    assert not cells_of(coder).drawable[int(cell[3])]
-    assert decode(coder, encode(coder, values)).equals(values)
+    assert not cells_of(codec).observed[int(cell[3])]
+    assert decode(codec, encode(codec, values)).equals(values)
 
 
 @pytest.mark.parametrize("name", ["int64", "strings", "days", "bool", "unordered"])
 def test_any_column_may_be_ordinal(name):
     values = column(name)
-    coder = coder_of(values, "ordinal")
-    cells = cells_of(coder)
+    codec = codec_of(values, "ordinal")
+    cells = cells_of(codec)
     assert cells.n_ordered == cells.n_levels > 1
     in_order = sorted(set(values)) if name != "unordered" else ["z", "x", "y"]
-    assert (np.diff(encode(coder, in_order)) > 0).all()
-    back = decode(coder, encode(coder, values))
+    assert (np.diff(encode(codec, in_order)) > 0).all()
+    back = decode(codec, encode(codec, values))
     assert back.dtype == values.dtype
     assert back.tolist() == values.tolist()
 
 
 def test_categories_of_numbers_may_be_numeric():
     values = pd.Series(np.random.RandomState(0).poisson(3, N)).astype("category")
-    coder = coder_of(values, "numeric")
-    expected = cells_of(coder_of(values.astype(int)))
-    assert cells_of(coder) == expected
-    assert decode(coder, encode(coder, values)).dtype == values.dtype
+    codec = codec_of(values, "numeric")
+    expected = cells_of(codec_of(values.astype(int)))
+    assert cells_of(codec) == expected
+    assert decode(codec, encode(codec, values)).dtype == values.dtype
 
 
 def test_ordered_categories_may_lose_their_order():
-    assert cells_of(coder_of(column("ordered"), "categorical")).n_ordered == 0
+    assert cells_of(codec_of(column("ordered"), "categorical")).n_ordered == 0
 
 
 @pytest.mark.parametrize("name", ["strings", "ordered"])
 def test_words_can_not_be_numeric(name):
     with pytest.raises((TypeError, ValueError), match="Column 'c' of X"):
-        coder_of(column(name), "numeric")
+        codec_of(column(name), "numeric")
 
 
 def test_a_kind_for_a_column_that_is_not_there_is_an_error():
     with pytest.raises(ValueError, match=r"\['d'\], which X does not have"):
-        FrameCoder(pd.DataFrame({"c": [1, 2]}), {"c": "numeric", "d": "ordinal"})
+        FrameCodec(pd.DataFrame({"c": [1, 2]}), {"c": "numeric", "d": "ordinal"})
 
 
 def test_objects_are_what_they_hold():
     numbers = pd.Series([1, 2.5, None] * 20, dtype=object)
-    assert cells_of(coder_of(numbers)) == cells_of(coder_of(numbers.astype(float)))
+    assert cells_of(codec_of(numbers)) == cells_of(codec_of(numbers.astype(float)))
 
 
 # ---- Conditions ----------------------------------------------------------------------
@@ -676,24 +680,24 @@ INTERVALS = {
 def check_condition(values, condition, expected, least_kept):
     """Check a condition against the rows that satisfy it, and against draws from its parts."""
     frame = pd.DataFrame({"c": values})
-    coder = coder_of(values)
-    satisfied = coder.satisfy(frame, {"c": condition})
+    codec = codec_of(values)
+    satisfied = codec.satisfies(frame, {"c": condition})
     assert satisfied.dtype == bool
     np.testing.assert_array_equal(satisfied, expected)
-    (number, part), *others = coder.parts({"c": condition}).items()
+    (number, part), *others = codec.allowed_ranges({"c": condition}).items()
     assert number == 0
     assert not others
     assert ((part >= 0) & (part <= 1)).all()
     allowed = part[:, 1] > part[:, 0]
-    drawable = np.array(cells_of(coder).drawable)
-    assert not (allowed & ~drawable).any()
+    observed = np.array(cells_of(codec).observed)
+    assert not (allowed & ~observed).any()
     # All rows that satisfy it are possible, and most of what is possible satisfies it.
-    assert allowed[encode(coder, values)[satisfied].astype(int)].all()
+    assert allowed[encode(codec, values)[satisfied].astype(int)].all()
     drawn = np.repeat(np.flatnonzero(allowed), 100).astype(float)[:, None]
-    positions = coder.positions(drawn, {0: part}, np.random.RandomState(0))
-    kept = coder.satisfy(coder.decode(drawn, positions), {"c": condition}).mean()
+    positions = codec.sample_positions(drawn, {0: part}, np.random.RandomState(0))
+    kept = codec.satisfies(codec.decode(drawn, positions), {"c": condition}).mean()
     assert kept >= least_kept
-    return drawn[:, 0], decode(coder, drawn[:, 0], positions[:, 0])
+    return drawn[:, 0], decode(codec, drawn[:, 0], positions[:, 0])
 
 
 @pytest.mark.parametrize(("name", "condition", "select"), CONDITIONS.values(), ids=CONDITIONS)
@@ -726,8 +730,8 @@ def test_draws_reach_all_of_an_interval_and_nothing_else():
 
 def test_each_of_several_values_in_one_cell_is_drawn():
     values = column("days")
-    coder = coder_of(values)
-    cells = encode(coder, values)
+    codec = codec_of(values)
+    cells = encode(codec, values)
     days = values[cells == cells[0]].drop_duplicates()
     first, last = days.min(), days.max()
     assert first < last
@@ -737,11 +741,11 @@ def test_each_of_several_values_in_one_cell_is_drawn():
 
 def test_columns_without_a_condition_are_drawn_from_all_of_a_cell():
     frame = pd.DataFrame({"a": column("float64"), "b": column("float32")})
-    coder = FrameCoder(frame, {})
+    codec = FrameCodec(frame, {})
     cells = np.zeros((2000, 2))
-    cells[:] = coder.encode(frame)[0]
-    parts = {1: np.tile([0.2, 0.4], (len(coder.coders[1].cells.level), 1))}
-    positions = coder.positions(cells, parts, np.random.RandomState(0))
+    cells[:] = codec.encode(frame)[0]
+    parts = {1: np.tile([0.2, 0.4], (len(codec.codecs[1].bins.level), 1))}
+    positions = codec.sample_positions(cells, parts, np.random.RandomState(0))
     assert positions[:, 0].min() < 0.01
     assert positions[:, 0].max() > 0.99
     assert 0.2 <= positions[:, 1].min() < 0.21
@@ -750,11 +754,11 @@ def test_columns_without_a_condition_are_drawn_from_all_of_a_cell():
 
 def test_all_conditions_have_to_be_satisfied():
     frame = pd.DataFrame({"a": column("Int64"), "b": column("strings")})
-    coder = FrameCoder(frame, {})
-    both = coder.satisfy(frame, {"a": interval(1, 3), "b": "a"})
+    codec = FrameCodec(frame, {})
+    both = codec.satisfies(frame, {"a": interval(1, 3), "b": "a"})
     expected = frame["a"].between(2, 3) & (frame["b"] == "a")
     np.testing.assert_array_equal(both, expected)
-    assert coder.satisfy(frame, {}).all()
+    assert codec.satisfies(frame, {}).all()
 
 
 @pytest.mark.parametrize(
@@ -779,15 +783,15 @@ def test_all_conditions_have_to_be_satisfied():
 )
 def test_a_condition_that_no_value_satisfies_is_an_error(name, condition):
     with pytest.raises(ValueError, match="No value that column 'c' had in training satisfies"):
-        coder_of(column(name)).parts({"c": condition})
+        codec_of(column(name)).allowed_ranges({"c": condition})
 
 
-@pytest.mark.parametrize("method", ["parts", "satisfy"])
+@pytest.mark.parametrize("method", ["allowed_ranges", "satisfies"])
 def test_a_condition_on_a_column_that_is_not_there_is_an_error(method):
     frame = pd.DataFrame({"c": column("int64")})
-    arguments = ({"d": 1},) if method == "parts" else (frame, {"d": 1})
+    arguments = ({"d": 1},) if method == "allowed_ranges" else (frame, {"d": 1})
     with pytest.raises(ValueError, match=r"There is no column 'd': X has \['c'\]"):
-        getattr(coder_of(frame["c"]), method)(*arguments)
+        getattr(codec_of(frame["c"]), method)(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -795,7 +799,7 @@ def test_a_condition_on_a_column_that_is_not_there_is_an_error(method):
 )
 def test_a_condition_that_is_no_value_of_the_column_names_it(name, condition):
     with pytest.raises((TypeError, ValueError), match="'c'"):
-        coder_of(column(name)).parts({"c": condition})
+        codec_of(column(name)).allowed_ranges({"c": condition})
 
 
 # ---- Frames --------------------------------------------------------------------------

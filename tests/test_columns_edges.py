@@ -1,13 +1,13 @@
-"""Columns at the edge of what coders take: each was once read or drawn wrongly."""
+"""Columns at the edge of what codecs take: each was once read or drawn wrongly."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_columns import N, cells_of, coder_of, column, decode, encode
+from test_columns import N, cells_of, codec_of, column, decode, encode
 
 from skvae import TabularVAE
-from skvae.columns import FrameCoder
+from skvae.columns import FrameCodec
 from skvae.likelihoods import Histogram
 
 FAST = {"latent_dim": 2, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
@@ -18,29 +18,29 @@ HALF = np.arange(N) % 2 == 0
 def test_rare_categories_are_drawn_as_often_as_they_had_rows(n_declared):
     declared = ["a", "b", *(f"u{k}" for k in range(n_declared))]
     X = pd.DataFrame({"c": pd.Categorical(["a"] * 491 + ["b"] * 9, categories=declared)})
-    coder = FrameCoder(X, {})
-    likelihood = coder.likelihood
+    codec = FrameCodec(X, {})
+    likelihood = codec.likelihood
     zeros = torch.zeros(1, likelihood.decoder_width(1), dtype=torch.float64)
-    (p,) = likelihood.drawn_p(0, zeros, likelihood.constants())
+    (p,) = likelihood.sampling_weights(0, zeros, likelihood.constants())
     assert (p[1] / p.sum()).item() == pytest.approx(9 / 500, rel=0.07)
 
 
 @pytest.mark.parametrize("kind", ["unordered", "ordered"])
 def test_an_undeclared_category_gives_no_warning(kind):
-    coder = coder_of(column(kind))
+    codec = codec_of(column(kind))
     for values in (pd.Series(["new"]), pd.Series(["new"], dtype="category")):
-        assert not cells_of(coder).drawable[int(encode(coder, values)[0])]
+        assert not cells_of(codec).observed[int(encode(codec, values)[0])]
 
 
 @pytest.mark.parametrize("value", ["False", "word", 1.5, "0"])
 def test_no_truth_value_is_made_of_anything_else(value):
-    coder = coder_of(column("bool"))
+    codec = codec_of(column("bool"))
     values = pd.Series([True, value], dtype=object)
     try:
-        cell = encode(coder, values)[1]
+        cell = encode(codec, values)[1]
     except (TypeError, ValueError):
         return
-    assert not cells_of(coder).drawable[int(cell)]
+    assert not cells_of(codec).observed[int(cell)]
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_no_truth_value_is_made_of_anything_else(value):
     ids=["object", "string", "boolean", "category"],
 )
 def test_a_column_without_any_category_comes_back_empty(values):
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values))
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values))
     assert back.dtype == values.dtype
     assert back.isna().all()
 
@@ -63,22 +63,22 @@ def test_a_column_without_any_category_comes_back_empty(values):
 @pytest.mark.parametrize("values", [["a", "b"], [1, 2], [1.5, 2.5], [True, False]])
 def test_objects_come_back_as_objects(values):
     values = pd.Series(values * 20, dtype=object)
-    assert decode(coder_of(values), encode(coder_of(values), values)).dtype == object
+    assert decode(codec_of(values), encode(codec_of(values), values)).dtype == object
 
 
 @pytest.mark.parametrize("value", [1e200, 1e300, -1.7e308])
 def test_huge_constants_come_back(value):
     values = pd.Series([value] * 30)
-    coder = coder_of(values)
-    assert (decode(coder, encode(coder, values)) == value).all()
+    codec = codec_of(values)
+    assert (decode(codec, encode(codec, values)) == value).all()
 
 
 @pytest.mark.parametrize("scale", [1e200, 1e300, 4e307])
 def test_huge_numbers_come_back(scale):
     values = pd.Series(scale * np.random.RandomState(0).uniform(-4, 4, size=N))
-    coder = coder_of(values)
-    assert np.isfinite(cells_of(coder).log_width).all()
-    assert decode(coder, encode(coder, values)).between(values.min(), values.max()).all()
+    codec = codec_of(values)
+    assert np.isfinite(cells_of(codec).log_width).all()
+    assert decode(codec, encode(codec, values)).between(values.min(), values.max()).all()
 
 
 @pytest.mark.parametrize(
@@ -86,28 +86,28 @@ def test_huge_numbers_come_back(scale):
 )
 def test_a_large_constant_comes_back_alone(value):
     values = pd.Series([value] * 30)
-    coder = coder_of(values)
+    codec = codec_of(values)
     for position in (0.0, 0.5, 0.9, 0.999):
-        assert (decode(coder, encode(coder, values), position) == value).all()
+        assert (decode(codec, encode(codec, values), position) == value).all()
 
 
 def test_numbers_stay_in_range_at_the_very_end_of_a_cell():
     for name in ("int64", "int8", "Int8", "float64", "one decimal", "days"):
-        coder = coder_of(column(name))
-        drawable = np.flatnonzero(cells_of(coder).drawable)
-        back = decode(coder, drawable, np.nextafter(1, 0))
+        codec = codec_of(column(name))
+        observed = np.flatnonzero(cells_of(codec).observed)
+        back = decode(codec, observed, np.nextafter(1, 0))
         assert back.max() <= column(name).max()
 
 
 def test_complex_numbers_are_an_error():
     with pytest.raises((TypeError, ValueError)):
-        coder_of(pd.Series(np.arange(30) * 1j))
+        codec_of(pd.Series(np.arange(30) * 1j))
 
 
 @pytest.mark.parametrize("kind", ["foo", "Numeric", None, 5])
 def test_an_unknown_kind_is_an_error(kind):
     with pytest.raises((TypeError, ValueError)):
-        FrameCoder(pd.DataFrame({"c": [1, 2, 3]}), {"c": kind})
+        FrameCodec(pd.DataFrame({"c": [1, 2, 3]}), {"c": kind})
 
 
 @pytest.mark.parametrize(
@@ -119,12 +119,12 @@ def test_an_unknown_kind_is_an_error(kind):
     ],
 )
 def test_intervals_may_be_open_ended(name, condition):
-    coder = coder_of(column(name))
-    ((_, part),) = coder.parts({"c": condition}).items()
+    codec = codec_of(column(name))
+    ((_, part),) = codec.allowed_ranges({"c": condition}).items()
     assert (part[:, 1] > part[:, 0]).any()
     expected = column(name).map(lambda value: value in condition)
     frame = pd.DataFrame({"c": column(name)})
-    np.testing.assert_array_equal(coder.satisfy(frame, {"c": condition}), expected)
+    np.testing.assert_array_equal(codec.satisfies(frame, {"c": condition}), expected)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_intervals_may_be_open_ended(name, condition):
 )
 def test_a_condition_between_the_values_there_are_is_an_error_at_once(name, condition):
     with pytest.raises(ValueError, match="No value that column 'c' had"):
-        coder_of(column(name)).parts({"c": condition})
+        codec_of(column(name)).allowed_ranges({"c": condition})
 
 
 def test_days_of_a_time_zone_stay_days():
     values = column("days").dt.tz_localize("Europe/Berlin")
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values), np.random.RandomState(0).uniform(size=N))
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values), np.random.RandomState(0).uniform(size=N))
     assert (back == back.dt.normalize()).all()
 
 
@@ -155,7 +155,7 @@ def test_a_time_without_a_zone_is_local_or_an_error():
     values = days.dt.tz_localize("Europe/Berlin")
     frame = pd.DataFrame({"c": values})
     try:
-        satisfied = coder_of(values).satisfy(frame, {"c": str(days[0])})
+        satisfied = codec_of(values).satisfies(frame, {"c": str(days[0])})
     except (TypeError, ValueError):
         return
     assert satisfied[0]
@@ -163,29 +163,29 @@ def test_a_time_without_a_zone_is_local_or_an_error():
 
 def test_decimals_of_single_precision_do_not_grow():
     values = column("one decimal").astype(np.float32)
-    coder = coder_of(values)
-    back = decode(coder, encode(coder, values), 0.3)
+    codec = codec_of(values)
+    back = decode(codec, encode(codec, values), 0.3)
     assert (back == back.round(1)).all()
 
 
 @pytest.mark.parametrize("value", [849.31287, 849.3129, 5000.123, 0.1])
 def test_numbers_of_single_precision_come_back_as_they_are(value):
     values = pd.Series([value], dtype=np.float32)
-    coder = coder_of(values)
-    assert decode(coder, encode(coder, values), 0.5).equals(values)
+    codec = codec_of(values)
+    assert decode(codec, encode(codec, values), 0.5).equals(values)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_number_is_asked_for_as_the_dtype_has_it(dtype):
     values = pd.Series([0.1, 0.2] * 20, dtype=dtype)
-    coder = coder_of(values)
-    assert coder.satisfy(pd.DataFrame({"c": values}), {"c": 0.1}).tolist() == [True, False] * 20
-    assert not coder.satisfy(pd.DataFrame({"c": values}), {"c": 1e10}).any()
+    codec = codec_of(values)
+    assert codec.satisfies(pd.DataFrame({"c": values}), {"c": 0.1}).tolist() == [True, False] * 20
+    assert not codec.satisfies(pd.DataFrame({"c": values}), {"c": 1e10}).any()
 
 
 def test_decimals_of_single_precision_can_be_asked_for():
     values = pd.Series(np.where(HALF, 0.1, column("inflated") + 1).astype(np.float32))
-    ((_, part),) = coder_of(values).parts({"c": 0.1}).items()
+    ((_, part),) = codec_of(values).allowed_ranges({"c": 0.1}).items()
     assert (part[:, 1] > 0).sum() == 1
 
 
@@ -206,12 +206,12 @@ def test_lists_are_reconstructed_by_a_model_of_frames():
 
 
 def test_integers_as_categories_may_be_unseen_floats():
-    coder = coder_of(pd.Series([1, 2, 3] * 20), "categorical")
-    assert not cells_of(coder).drawable[int(encode(coder, pd.Series([1.5]))[0])]
+    codec = codec_of(pd.Series([1, 2, 3] * 20), "categorical")
+    assert not cells_of(codec).observed[int(encode(codec, pd.Series([1.5]))[0])]
 
 
 def test_log_prob_broadcasts_rows_of_parameters():
-    cells = cells_of(coder_of(pd.Series([1, 2] * 20)))
+    cells = cells_of(codec_of(pd.Series([1, 2] * 20)))
     likelihood = Histogram((cells,))
     zeros = torch.zeros(1, likelihood.decoder_width(1), dtype=torch.float64)
     params = {"coefficients": zeros, **likelihood.constants()}
@@ -228,19 +228,19 @@ def test_polars_frames_have_names():
 def test_a_number_of_one_row_is_no_mass():
     spikes = np.repeat(np.arange(20) / 2 + 1e-7, 30)
     values = np.concatenate([spikes, np.random.RandomState(0).uniform(0, 10, 30)])
-    coder = coder_of(values)
-    cell = encode(coder, values).astype(int)
-    n_rows = np.bincount(cell, minlength=len(cells_of(coder).level))
-    (numeric,) = coder.coders
-    is_mass = (numeric._left == numeric._right) & np.array(cells_of(coder).drawable)
+    codec = codec_of(values)
+    cell = encode(codec, values).astype(int)
+    n_rows = np.bincount(cell, minlength=len(cells_of(codec).level))
+    (numeric,) = codec.codecs
+    is_mass = (numeric._left == numeric._right) & np.array(cells_of(codec).observed)
     assert n_rows[is_mass].min() > 1
 
 
 @pytest.mark.parametrize("value", [2**53, 2**63 - 1, -(2**60)])
 def test_integers_that_floating_point_cannot_tell_apart_are_an_error(value):
     with pytest.raises(ValueError, match=r"Column 'c' .* beyond 2\*\*53"):
-        coder_of(pd.Series([value] * 30))
-    categories = coder_of(pd.Series([value] * 30).astype("category"))
+        codec_of(pd.Series([value] * 30))
+    categories = codec_of(pd.Series([value] * 30).astype("category"))
     assert decode(categories, [0]).iloc[0] == value
 
 

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from torch import nn
 
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae.utils._device import arithmetic, one_thread, settle_threads
+from skvae.utils._device import arithmetic, init_threads, single_thread
 
 pytestmark = pytest.mark.torch_only
 
@@ -161,7 +161,7 @@ def test_thread_that_begins_during_small_steps_of_another_has_all_of_torchs_thre
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(begin)
-        with one_thread():
+        with single_thread():
             assert torch.get_num_threads() == 1
             small_steps.set()
             begun.wait()
@@ -171,10 +171,10 @@ def test_thread_that_begins_during_small_steps_of_another_has_all_of_torchs_thre
 
 def test_threads_that_keep_to_themselves_at_once_get_their_numbers_back(two_threads):
     def numbers():
-        settle_threads()
+        init_threads()
         before = torch.get_num_threads()
         for _ in range(50):
-            with one_thread():
+            with single_thread():
                 inside = torch.get_num_threads()
                 time.sleep(1e-4)
         return before, inside, torch.get_num_threads()

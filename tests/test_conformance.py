@@ -8,7 +8,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae.estimators._inference import answer_dtype
+from skvae.estimators._inference import result_dtype
 from skvae.estimators._validation import validate_rows
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 2}
@@ -20,7 +20,7 @@ class SquashingVAE(VAETransformer):
     def _validate(self, X, *, reset):
         X = validate_rows(self, X, reset=reset)
         if reset:
-            self._dtype = answer_dtype(X)
+            self._dtype = result_dtype(X)
         if self.likelihood in ("bernoulli", "continuous_bernoulli"):
             return expit(X).astype(self._dtype)
         return np.rint(np.abs(X)).clip(max=1000).astype(self._dtype)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from skvae import _device
+from skvae.utils import _device
 from skvae.utils._device import (
     arithmetic,
     available_devices,
     has_fast_bfloat16,
+    limit_threads,
     resolve_device,
     seeded_generator,
-    suitable_threads,
     training_dtype,
 )
 
@@ -179,13 +179,13 @@ def two_threads():
     ids=["small", "few rows", "large", "convolution", "no weights"],
 )
 def test_small_steps_keep_to_one_thread(two_threads, module, n_rows, expected):
-    with suitable_threads(module, n_rows):
+    with limit_threads(module, n_rows):
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == 2
 
 
 def test_number_of_threads_comes_back_after_an_error(two_threads):
-    with pytest.raises(ZeroDivisionError), suitable_threads(SMALL, 1):
+    with pytest.raises(ZeroDivisionError), limit_threads(SMALL, 1):
         _ = 1 / 0
     assert torch.get_num_threads() == 2
 
@@ -193,7 +193,7 @@ def test_number_of_threads_comes_back_after_an_error(two_threads):
 def test_other_threads_of_the_program_keep_theirs(two_threads):
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 2
-        with suitable_threads(SMALL, 1):
+        with limit_threads(SMALL, 1):
             assert torch.get_num_threads() == 1
             assert pool.submit(torch.get_num_threads).result() == 2
 

@@ -14,7 +14,7 @@ import torch.distributed as dist
 import skvae
 from skvae import Checkpoint, VAETransformer
 from skvae.training._batches import Rows
-from skvae.training._process_group import Team
+from skvae.training._process_group import ProcessGroup
 from skvae.training._trainer import Trainer
 
 pytestmark = [
@@ -224,7 +224,7 @@ def test_two_processes_go_on_from_within_an_epoch_of_one(folder, run, monkeypatc
 
 def test_shares_are_neighbours_that_cover_all_rows():
     for n_rows in (0, 1, 7, 100):
-        shares = [Team(rank, 3).share(n_rows) for rank in range(3)]
+        shares = [ProcessGroup(rank, 3).share(n_rows) for rank in range(3)]
         assert [row for share in shares for row in share] == list(range(n_rows))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -233,7 +233,7 @@ def test_shares_are_neighbours_that_cover_all_rows():
 def test_shares_of_batches_are_the_batches_together(batch_size):
     X = np.arange(42).reshape(21, 2)
     generators = [torch.Generator().manual_seed(0) for _ in range(4)]
-    shares = [None, *(Team(rank, 3).share(21) for rank in range(3))]
+    shares = [None, *(ProcessGroup(rank, 3).share(21) for rank in range(3))]
     rows = [Rows(X, torch.device("cpu"), None, share) for share in shares]
     for kind in ("shuffled", "batches"):
         streams = [

@@ -67,7 +67,9 @@ def conditional_means(imputer, X):
     module = imputer.module_
     weight = module.decoder[-1].weight.detach().double().numpy()  # (d, k)
     bias = module.bias.detach().double().numpy()[0]
-    noise = np.exp(2 * module.likelihood.log_noise(dict(module.free)).detach().double().numpy())
+    noise = np.exp(
+        2 * module.likelihood.log_noise(dict(module.global_params)).detach().double().numpy()
+    )
     shift, scale = module.shift.numpy(), module.scale.numpy()
     cov = weight @ weight.T + np.diag(noise)
     means = X.copy()
@@ -144,7 +146,7 @@ def test_score_is_of_observed_entries_alone(imputer, whole):
     # One column of a linear model is normal.
     module = imputer.module_
     weight = module.decoder[-1].weight.detach().double().numpy()[0]
-    noise = module.likelihood.log_noise(dict(module.free)).exp()[0].item()
+    noise = module.likelihood.log_noise(dict(module.global_params)).exp()[0].item()
     std = np.hypot(np.linalg.norm(weight), noise) * module.scale[0].item()
     mean = module.bias[0, 0].item() * module.scale[0].item() + module.shift[0].item()
     exact = -0.5 * ((X[:, 0] - mean) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))

@@ -9,8 +9,9 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from skvae import VAETransformer, _inference
-from skvae.estimators._inference import answer_dtype, in_chunks, module_in, normal_draws
+from skvae import VAETransformer
+from skvae.estimators import _inference
+from skvae.estimators._inference import as_dtype, in_chunks, normal_draws, result_dtype
 from skvae.models._objectives import importance_weighted_bound
 
 pytestmark = pytest.mark.torch_only
@@ -215,7 +216,7 @@ def test_score_is_the_mean_of_the_rows_scores(vae):
 
 @pytest.mark.parametrize("n_draws", [1, 5, 32])
 def test_scores_are_the_bound_at_so_many_of_the_common_draws(vae, n_draws):
-    module = module_in(vae.module_, "float64")
+    module = as_dtype(vae.module_, "float64")
     x = module.standardize(torch.from_numpy(table()))
     expected = importance_weighted_bound(module, x, normal_draws(n_draws, LATENT_DIM)).detach()
     other = copy.copy(vae).set_params(n_importance_samples=n_draws)
@@ -288,8 +289,8 @@ def test_codes_that_are_not_finite_are_an_error_that_names_them(vae):
 
 def test_module_is_copied_only_to_change_its_precision(vae):
     module = vae.module_
-    assert module_in(module, "float32") is module
-    double = module_in(module, "float64")
+    assert as_dtype(module, "float32") is module
+    double = as_dtype(module, "float64")
     assert double.dtype == torch.float64
     assert module.dtype == torch.float32
     assert torch.equal(double.bias, module.bias.double())
@@ -306,4 +307,4 @@ def test_module_is_copied_only_to_change_its_precision(vae):
     ],
 )
 def test_only_single_precision_is_answered_in_single_precision(dtype, expected):
-    assert answer_dtype(np.zeros((1, 1), dtype)) == expected
+    assert result_dtype(np.zeros((1, 1), dtype)) == expected

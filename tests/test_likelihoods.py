@@ -25,7 +25,7 @@ from skvae import (
     VAETransformer,
 )
 from skvae.likelihoods import LIKELIHOODS, Marginals, resolve_likelihood
-from skvae.utils._numerics import soft_bound, soft_bound_inverse, uniform
+from skvae.utils._numerics import soft_clamp, soft_clamp_inverse, uniform
 
 pytestmark = pytest.mark.torch_only
 
@@ -80,7 +80,7 @@ def draw_rows(likelihood: Likelihood, n: int, d: int, seed: int = 1) -> torch.Te
 
 
 def negative_binomial_params(mean: torch.Tensor, theta: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"log_mean": mean.log(), "log_dispersion": soft_bound_inverse(theta.log(), 10.0)}
+    return {"log_mean": mean.log(), "log_dispersion": soft_clamp_inverse(theta.log(), 10.0)}
 
 
 def unit_interval_quadrature() -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,7 +104,7 @@ def test_learned_gaussian_log_prob_is_the_normal_density_at_the_bounded_std(nois
     likelihood = Gaussian(noise)
     params = draw_params(likelihood, 6, 4)
     x = draw_rows(likelihood, 6, 4)
-    std = torch.exp(soft_bound(params["log_noise"], 7.0))
+    std = torch.exp(soft_clamp(params["log_noise"], 7.0))
     expected = stats.norm.logpdf(x, params["mean"], std)
     assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-12)
 
@@ -114,7 +114,7 @@ def test_noise_with_a_floor_is_that_of_both_together(noise):
     likelihood = Gaussian(noise, floor=0.7)
     params = draw_params(likelihood, 6, 4)
     x = draw_rows(likelihood, 6, 4)
-    learned = torch.exp(soft_bound(params["log_noise"], 7.0))
+    learned = torch.exp(soft_clamp(params["log_noise"], 7.0))
     expected = stats.norm.logpdf(x, params["mean"], (learned.square() + 0.49).sqrt())
     assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-12)
     lowest = {**params, "log_noise": torch.full_like(params["log_noise"], -1e30)}
@@ -333,7 +333,7 @@ SAMPLED = {
     "gaussian": (
         Gaussian(),
         {"mean": f64(-5, 0, 3), "log_noise": f64(-1, 0, 1)},
-        torch.exp(2 * soft_bound(f64(-1, 0, 1), 7.0)),
+        torch.exp(2 * soft_clamp(f64(-1, 0, 1), 7.0)),
     ),
     "gaussian_fixed": (
         Gaussian(2.0),
@@ -343,7 +343,7 @@ SAMPLED = {
     "student_t": (
         StudentT(df=12),
         {"mean": f64(-5, 0, 3), "log_noise": f64(-1, 0, 1)},
-        torch.exp(2 * soft_bound(f64(-1, 0, 1), 7.0)) * 12 / 10,
+        torch.exp(2 * soft_clamp(f64(-1, 0, 1), 7.0)) * 12 / 10,
     ),
     "bernoulli": (
         Bernoulli(),
@@ -472,14 +472,14 @@ def marginals(mean, var, n_samples=10**12, scale=1.0) -> Marginals:
     ids=repr,
 )
 def test_likelihood_starts_at_the_mean_of_each_column(likelihood, mean):
-    params = likelihood.start(marginals(mean, np.ones(len(mean))))
+    params = likelihood.initial_params(marginals(mean, np.ones(len(mean))))
     assert_allclose(likelihood.mean(params), mean, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), Poisson(), NegativeBinomial()], ids=repr)
 def test_start_of_a_small_sample_is_moved_off_0_by_half_an_observation_at_most(likelihood):
     mean = f64(0.0, 0.1, 0.5, 1.0)
-    start = likelihood.start(marginals(mean, f64(0, 1, 1, 0), n_samples=10))
+    start = likelihood.initial_params(marginals(mean, f64(0, 1, 1, 0), n_samples=10))
     shift = likelihood.mean(start) - mean
     assert (shift.abs() <= 0.5 / 10 + 1e-12).all()
     assert shift[0] > 0.4 / 10
@@ -487,25 +487,25 @@ def test_start_of_a_small_sample_is_moved_off_0_by_half_an_observation_at_most(l
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(), ContinuousBernoulli()], ids=repr)
 def test_start_is_finite_for_a_column_at_the_very_edge_of_the_support(likelihood):
-    params = likelihood.start(marginals([1 + 5e-7, -5e-7], [0, 0]))
+    params = likelihood.initial_params(marginals([1 + 5e-7, -5e-7], [0, 0]))
     assert params["logits"].isfinite().all()
 
 
 def test_gaussian_starts_at_one_standard_deviation_of_its_units():
     for noise in ("feature", "shared", "row"):
-        log_std = Gaussian(noise).start(marginals([0, 0], [1, 1]))["log_noise"]
+        log_std = Gaussian(noise).initial_params(marginals([0, 0], [1, 1]))["log_noise"]
         assert log_std.eq(0).all()
 
 
 def test_gaussian_starts_there_whatever_its_floor_allows():
     for floor, start in ((0.3, 1.0), (0.9, 1.0), (2.0, math.hypot(2.0, 0.1))):
         likelihood = Gaussian(floor=floor)
-        params = likelihood.start(marginals([0, 0], [1, 1]))
+        params = likelihood.initial_params(marginals([0, 0], [1, 1]))
         assert_allclose(likelihood.log_noise(params).exp(), [start] * 2, rtol=1e-9)
 
 
 def test_fixed_gaussian_starts_at_the_noise_in_the_units_of_the_data():
-    params = Gaussian(0.5).start(marginals([0, 0], [1, 1], scale=4.0))
+    params = Gaussian(0.5).initial_params(marginals([0, 0], [1, 1], scale=4.0))
     assert_allclose(params["log_noise"].exp() * 4.0, 0.5, rtol=1e-14)
 
 
@@ -513,21 +513,21 @@ def test_fixed_gaussian_starts_at_the_noise_in_the_units_of_the_data():
 def test_negative_binomial_starts_at_the_variance_of_each_column(dispersion):
     likelihood = NegativeBinomial(dispersion)
     mean, var = f64(0.5, 4, 50), f64(0.8, 30, 90)
-    params = likelihood.start(marginals(mean, var))
-    theta = soft_bound(params["log_dispersion"], 10.0).exp()
+    params = likelihood.initial_params(marginals(mean, var))
+    theta = soft_clamp(params["log_dispersion"], 10.0).exp()
     assert_allclose(mean + mean**2 / theta, var, rtol=1e-10)
 
 
 def test_columns_that_vary_no_more_than_a_poisson_start_near_one():
-    params = NegativeBinomial().start(marginals(f64(4, 4, 4), f64(4, 3.9, 0)))
-    theta = soft_bound(params["log_dispersion"], 10.0).exp()
+    params = NegativeBinomial().initial_params(marginals(f64(4, 4, 4), f64(4, 3.9, 0)))
+    theta = soft_clamp(params["log_dispersion"], 10.0).exp()
     assert_allclose(theta, 100, rtol=1e-10)
 
 
 def test_shared_dispersion_starts_between_those_of_the_columns():
     columns = marginals([4, 4], [12, 40])
-    each = NegativeBinomial("feature").start(columns)["log_dispersion"]
-    shared = NegativeBinomial("shared").start(columns)["log_dispersion"]
+    each = NegativeBinomial("feature").initial_params(columns)["log_dispersion"]
+    shared = NegativeBinomial("shared").initial_params(columns)["log_dispersion"]
     assert shared.shape == ()
     assert each.min() < shared < each.max()
 
@@ -536,14 +536,14 @@ def test_shared_dispersion_starts_between_those_of_the_columns():
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_start_is_finite_for_a_constant_column(likelihood, value):
     columns = marginals([value], [0], n_samples=20)
-    params = likelihood.start(columns)
+    params = likelihood.initial_params(columns)
     assert all(p.isfinite().all() for p in params.values())
     assert likelihood.log_prob(f64(value), params).isfinite().all()
 
 
 @every_likelihood
 def test_start_gives_each_parameter_a_shape_that_fits_its_share(likelihood):
-    params = likelihood.start(marginals([0.2, 0.5, 0.7], [1, 1, 1]))
+    params = likelihood.initial_params(marginals([0.2, 0.5, 0.7], [1, 1, 1]))
     assert list(params) == list(likelihood.parameters)
     for name, share in likelihood.parameters.items():
         assert params[name].shape == ((3,) if share in ("row", "feature") else ())
@@ -695,19 +695,19 @@ def test_every_public_likelihood_has_a_name():
 
 def test_soft_bound_keeps_any_number_within_its_limit_and_in_order():
     x = f64(-1e300, -5, -1, 0, 1, 5, 1e300)
-    y = soft_bound(x, 7.0)
+    y = soft_clamp(x, 7.0)
     assert (y.abs() <= 7).all()
     assert (y.diff() > 0).all()
 
 
 def test_soft_bound_is_the_identity_near_0():
-    assert_allclose(soft_bound(f64(1e-9, -1e-9, 0), 7.0), [1e-9, -1e-9, 0], rtol=1e-8)
+    assert_allclose(soft_clamp(f64(1e-9, -1e-9, 0), 7.0), [1e-9, -1e-9, 0], rtol=1e-8)
 
 
 def test_soft_bound_inverse_undoes_it_within_nine_tenths_of_the_limit():
     y = torch.linspace(-6.3, 6.3, 21, dtype=torch.float64)
-    assert_allclose(soft_bound(soft_bound_inverse(y, 7.0), 7.0), y, rtol=1e-14, atol=1e-15)
-    assert_allclose(soft_bound(soft_bound_inverse(f64(-9, 9), 7.0), 7.0), [-6.3, 6.3])
+    assert_allclose(soft_clamp(soft_clamp_inverse(y, 7.0), 7.0), y, rtol=1e-14, atol=1e-15)
+    assert_allclose(soft_clamp(soft_clamp_inverse(f64(-9, 9), 7.0), 7.0), [-6.3, 6.3])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

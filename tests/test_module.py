@@ -11,7 +11,7 @@ from scipy import stats
 from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson
 from skvae.likelihoods import LIKELIHOODS
 from skvae.models._vae import VAE, Posterior, VAEConfig
-from skvae.utils._numerics import soft_bound
+from skvae.utils._numerics import soft_clamp
 
 pytestmark = pytest.mark.torch_only
 
@@ -61,7 +61,7 @@ def rows(likelihood: str | Likelihood, n: int = 5) -> torch.Tensor:
 def test_unstandardize_undoes_standardize_to_double_precision():
     module = build().double()
     shift, scale = f64(1e8, 0, -1e-6, 3), f64(1, 1e-6, 1e-9, 1e8)
-    module.start_at(9, shift, scale.square())
+    module.initialize(9, shift, scale.square())
     X = shift + scale * normal(50, N_FEATURES)
     back = module.unstandardize(module.standardize(X))
     assert_allclose(back, X, rtol=4e-16, atol=0)
@@ -71,7 +71,7 @@ def test_unstandardize_undoes_standardize_to_double_precision():
 def test_standardized_columns_have_mean_0_and_standard_deviation_1(noise):
     module = build(Gaussian(noise)).double()
     X = normal(50, N_FEATURES) * f64(1e-6, 1, 50, 1e8) + f64(1, -3, 1e3, 1e8)
-    module.start_at(50, X.mean(0), X.var(0, correction=0))
+    module.initialize(50, X.mean(0), X.var(0, correction=0))
     x = module.standardize(X)
     assert_allclose(x.mean(0), 0, atol=1e-9)
     assert_allclose(x.std(0, correction=0), 1, rtol=1e-9)
@@ -80,21 +80,21 @@ def test_standardized_columns_have_mean_0_and_standard_deviation_1(noise):
 @pytest.mark.parametrize("noise", ["shared", 0.3])
 def test_one_common_noise_brings_one_common_scale(noise):
     module = build(Gaussian(noise))
-    module.start_at(50, f64(1, 2, 3, 4), f64(1, 0, 4, 7))
+    module.initialize(50, f64(1, 2, 3, 4), f64(1, 0, 4, 7))
     assert_allclose(module.scale, [3**0.5] * 4, rtol=1e-15)
     assert_allclose(module.shift, [1, 2, 3, 4], rtol=0)
 
 
 def test_constant_columns_keep_the_scale_1():
     module = build()
-    module.start_at(50, f64(1, 2, 3, 4), f64(4, 0, 0, 9))
+    module.initialize(50, f64(1, 2, 3, 4), f64(4, 0, 0, 9))
     assert module.scale.tolist() == [2, 1, 1, 3]
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "poisson"])
 def test_other_likelihoods_keep_the_units_of_the_data(likelihood):
     module = build(likelihood)
-    module.start_at(50, f64(0.1, 0.2, 0.3, 0.4), f64(4, 1, 1, 9))
+    module.initialize(50, f64(0.1, 0.2, 0.3, 0.4), f64(4, 1, 1, 9))
     X = rows(likelihood)
     assert torch.equal(module.standardize(X), X.float())
     assert torch.equal(module.unstandardize(X), X)
@@ -102,7 +102,7 @@ def test_other_likelihoods_keep_the_units_of_the_data(likelihood):
 
 def test_large_offset_costs_no_precision_though_the_weights_are_single():
     module = build()
-    module.start_at(9, f64(1e8, 1e8, 1e8, 1e8), f64(1, 1, 1, 1))
+    module.initialize(9, f64(1e8, 1e8, 1e8, 1e8), f64(1, 1, 1, 1))
     x = normal(20, N_FEATURES)
     standardized = module.standardize(1e8 + x)
     assert standardized.dtype == torch.float32
@@ -112,7 +112,7 @@ def test_large_offset_costs_no_precision_though_the_weights_are_single():
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.float32])
 def test_rows_of_any_dtype_are_standardised_alike(dtype):
     module = build()
-    module.start_at(9, f64(0.5, 0.5, 0.5, 0.5), f64(4, 4, 4, 4))
+    module.initialize(9, f64(0.5, 0.5, 0.5, 0.5), f64(4, 4, 4, 4))
     X = torch.tensor([[0, 1, 0, 1]])
     assert module.standardize(X.to(dtype)).tolist() == [[-0.25, 0.25, -0.25, 0.25]]
 
@@ -128,7 +128,7 @@ def test_rescaling_data_by_c_changes_the_log_likelihood_by_minus_d_log_c(noise, 
     for c in (1.0, factor):
         likelihood = Gaussian(noise if isinstance(noise, str) else noise * c)
         module = build(likelihood).double()
-        module.start_at(5, c * X.mean(0), c**2 * X.var(0))
+        module.initialize(5, c * X.mean(0), c**2 * X.var(0))
         log_likelihoods.append(module.log_likelihood(module.standardize(c * X), z))
     change = log_likelihoods[1] - log_likelihoods[0]
     assert_allclose(change, [-N_FEATURES * math.log(factor)] * 5, rtol=1e-12)
@@ -137,8 +137,8 @@ def test_rescaling_data_by_c_changes_the_log_likelihood_by_minus_d_log_c(noise, 
 def test_rescaling_each_column_changes_the_log_likelihood_by_the_sum_of_logs():
     X, z, c = normal(5, N_FEATURES), normal(5, LATENT_DIM, seed=1), f64(1e-6, 0.1, 7, 1e8)
     before, after = build().double(), build().double()
-    before.start_at(5, X.mean(0), X.var(0))
-    after.start_at(5, c * X.mean(0), c**2 * X.var(0))
+    before.initialize(5, X.mean(0), X.var(0))
+    after.initialize(5, c * X.mean(0), c**2 * X.var(0))
     change = after.log_likelihood(after.standardize(c * X), z) - before.log_likelihood(
         before.standardize(X), z
     )
@@ -150,9 +150,9 @@ def test_log_likelihood_is_the_normal_density_in_the_units_of_the_data(noise):
     X = normal(5, N_FEATURES) * f64(0.1, 1, 5, 20) + 3
     z = normal(5, LATENT_DIM, seed=1)
     module = build(Gaussian(noise)).double()
-    module.start_at(5, X.mean(0), X.var(0))
+    module.initialize(5, X.mean(0), X.var(0))
     log_std = module.decode(z)["log_noise"]
-    std = soft_bound(log_std, 7.0).exp() * module.scale if isinstance(noise, str) else noise
+    std = soft_clamp(log_std, 7.0).exp() * module.scale if isinstance(noise, str) else noise
     expected = stats.norm.logpdf(X, module.mean(z), std).sum(1)
     assert_allclose(module.log_likelihood(module.standardize(X), z), expected, rtol=1e-11)
 
@@ -203,7 +203,7 @@ def test_decoder_outputs_are_one_block_of_features_per_parameter():
 )
 def test_model_starts_at_the_mean_of_each_column_where_the_decoder_says_nothing(likelihood, mean):
     module = build(likelihood).double()
-    module.start_at(10**9, f64(*mean), f64(*mean).abs() + 1)
+    module.initialize(10**9, f64(*mean), f64(*mean).abs() + 1)
     torch.nn.init.zeros_(module.decoder[-1].weight)
     start = module.mean(normal(3, LATENT_DIM))
     assert_allclose(start, f64(*mean).expand(3, -1), rtol=1e-6, atol=1e-9)
@@ -222,7 +222,7 @@ def test_model_starts_at_the_mean_of_each_column_where_the_decoder_says_nothing(
 )
 def test_parameters_beside_the_decoder_have_the_shape_of_their_share(likelihood, shape, learned):
     module = VAE(build(likelihood).config, generator())
-    (free,) = module.free.values()
+    (free,) = module.global_params.values()
     assert free.shape == shape
     assert free.requires_grad is learned
 
@@ -232,7 +232,7 @@ def test_parameters_beside_the_decoder_have_the_shape_of_their_share(likelihood,
 )
 def test_parameters_of_each_row_come_from_the_decoder_alone(likelihood):
     module = build(likelihood)
-    assert not module.free
+    assert not module.global_params
     assert module.bias.shape == (len(likelihood.parameters), N_FEATURES)
 
 
@@ -242,7 +242,7 @@ def test_parameters_of_each_row_come_from_the_decoder_alone(likelihood):
 def test_posterior_draws_are_its_mean_plus_so_many_standard_deviations():
     posterior = Posterior(f64(1, 2)[None], f64(4, 9).log()[None])
     assert_allclose(posterior.std, [[2, 3]], rtol=1e-15)
-    assert_allclose(posterior.at(f64(1, -1)), [[3, -1]], rtol=1e-15)
+    assert_allclose(posterior.rsample(f64(1, -1)), [[3, -1]], rtol=1e-15)
 
 
 @pytest.mark.parametrize("out", [-1e30, 1e30])
@@ -289,7 +289,7 @@ def test_draws_come_from_the_given_generator_alone():
 @every_likelihood
 def test_state_dict_carries_all_that_equal_configurations_may_differ_in(likelihood):
     source, target = build(likelihood, seed=0), build(likelihood, seed=1)
-    source.start_at(9, f64(0.1, 0.2, 0.3, 0.4), f64(1, 2, 3, 4))
+    source.initialize(9, f64(0.1, 0.2, 0.3, 0.4), f64(1, 2, 3, 4))
     x, z = source.standardize(rows(likelihood)), normal(5, LATENT_DIM).float()
     assert not torch.equal(target.log_likelihood(x, z), source.log_likelihood(x, z))
     target.load_state_dict(source.state_dict())

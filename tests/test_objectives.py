@@ -20,7 +20,7 @@ from skvae.models._objectives import (
     kl_divergence,
 )
 from skvae.models._vae import VAE, Posterior, VAEConfig
-from skvae.utils._numerics import soft_bound_inverse
+from skvae.utils._numerics import soft_clamp_inverse
 
 pytestmark = pytest.mark.torch_only
 
@@ -118,14 +118,16 @@ def test_elbo_terms_are_those_of_the_code_drawn(likelihood):
 def test_bound_of_one_draw_is_the_log_ratio_of_joint_and_posterior(likelihood):
     module, x = build(likelihood), rows(likelihood)
     eps = normal(1, LATENT_DIM)
-    log_joint, log_posterior = joint_and_posterior(module, x, module.encode(x).at(eps))
+    log_joint, log_posterior = joint_and_posterior(module, x, module.encode(x).rsample(eps))
     expected = log_joint - log_posterior
     assert_allclose(importance_weighted_bound(module, x, eps), expected, rtol=1e-12)
 
 
 def test_bound_of_many_draws_is_the_log_of_their_mean_weight():
     module, x, eps = build(), rows("gaussian"), normal(9, LATENT_DIM)
-    log_joint, log_posterior = joint_and_posterior(module, x, module.encode(x).at(eps[:, None]))
+    log_joint, log_posterior = joint_and_posterior(
+        module, x, module.encode(x).rsample(eps[:, None])
+    )
     expected = (log_joint - log_posterior).exp().mean(0).log()
     assert_allclose(importance_weighted_bound(module, x, eps), expected, rtol=1e-12)
 
@@ -151,7 +153,7 @@ def test_bound_of_one_draw_is_on_average_the_elbo():
     eps = normal(4000, LATENT_DIM)
     many = x.expand(4000, -1)
     elbo = elbo_terms(module, many, eps).elbo
-    log_joint, log_posterior = joint_and_posterior(module, many, module.encode(many).at(eps))
+    log_joint, log_posterior = joint_and_posterior(module, many, module.encode(many).rsample(eps))
     difference = (log_joint - log_posterior) - elbo
     assert difference.mean().abs() < 4 * difference.std() / math.sqrt(4000)
 
@@ -184,12 +186,12 @@ def solved_linear_vae(noise: float | str) -> tuple[VAE, multivariate_normal]:
     decoder.weight.copy_(W)
     module.bias.copy_(b[None])
     log_std = torch.tensor(math.log(std), dtype=torch.float64)
-    module.free["log_noise"].copy_(
-        soft_bound_inverse(log_std, 7.0) if isinstance(noise, str) else log_std
+    module.global_params["log_noise"].copy_(
+        soft_clamp_inverse(log_std, 7.0) if isinstance(noise, str) else log_std
     )
     to_mean = W.T / std**2 / M[:, None]
     encoder.weight.copy_(torch.cat([to_mean, torch.zeros_like(to_mean)]))
-    encoder.bias.copy_(torch.cat([-to_mean @ b, soft_bound_inverse(-M.log(), 20.0)]))
+    encoder.bias.copy_(torch.cat([-to_mean @ b, soft_clamp_inverse(-M.log(), 20.0)]))
 
     covariance = W @ W.T + std**2 * torch.eye(N_FEATURES, dtype=torch.float64)
     evidence = multivariate_normal((3.0 * b + module.shift).numpy(), (9.0 * covariance).numpy())
@@ -245,7 +247,7 @@ def test_contribution_of_a_feature_is_its_expected_log_likelihood():
     module, x = build(), rows("gaussian")
     module.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
     eps = normal(20_000, LATENT_DIM, seed=2)
-    z = module.encode(x).at(eps.unsqueeze(1))
+    z = module.encode(x).rsample(eps.unsqueeze(1))
     joint, log_posterior = joint_and_posterior(module, x, z)
     params = module.decode(z)
     of_features = D.Normal(params["mean"], module.likelihood.log_noise(params).exp()).log_prob(x)

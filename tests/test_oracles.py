@@ -39,7 +39,7 @@ def exact_evidence(vae, X):
     k, d, module = vae.latent_dim, X.shape[1], vae.module_
     b = vae.inverse_transform(np.zeros((1, k)))[0]
     W = (vae.inverse_transform(np.eye(k)) - b).T
-    std = module.likelihood.log_noise(dict(module.free)).double().exp() * module.scale
+    std = module.likelihood.log_noise(dict(module.global_params)).double().exp() * module.scale
     covariance = W @ W.T + np.diag(np.broadcast_to(std.numpy() ** 2, d))
     return multivariate_normal(b, covariance).logpdf(X)
 

@@ -208,14 +208,14 @@ def assert_numbers(values, shape, dtype):
     assert np.isfinite(values).all()
 
 
-def answer_dtype(X):
+def result_dtype(X):
     is_single = isinstance(X, np.ndarray) and X.dtype.type is np.float32
     return np.float32 if is_single else np.float64
 
 
 def check_answers(model, X, dtype_of_fit):
     """Check all that a model of numbers says of rows, and return its codes and scores."""
-    n, d, k, dtype = len(X), model.n_features_in_, model.latent_dim, answer_dtype(X)
+    n, d, k, dtype = len(X), model.n_features_in_, model.latent_dim, result_dtype(X)
     scores = model.score_samples(X)
     assert_numbers(scores, (n,), dtype)
     assert np.isfinite(model.score(X))
@@ -254,7 +254,7 @@ def test_models_of_numbers_answer_or_say_why_not(kind, data):
     scale = data.draw(EXTREMES, label="scale of other rows")
     with clear_errors():
         model = kind(**params).fit(X)
-        of_fit = answer_dtype(X)
+        of_fit = result_dtype(X)
         codes, scores = check_answers(model, X, of_fit)
         again_codes, again_scores = check_answers(clone(model).fit(X), X, of_fit)
         np.testing.assert_array_equal(again_codes, codes)
@@ -306,13 +306,13 @@ def check_filled(imputer, X, mark):
     """Check what an imputer makes of X, and return it."""
     names = imputer.get_feature_names_out()
     filled = imputer.transform(X)
-    assert_numbers(filled, (len(X), len(names)), answer_dtype(X))
+    assert_numbers(filled, (len(X), len(names)), result_dtype(X))
     missing = is_missing(X, mark)
     if not imputer.add_indicator and len(names) == X.shape[1]:
         np.testing.assert_array_equal(filled[~missing], X[~missing].astype(filled.dtype))
     draws = imputer.sample(X, 2, random_state=0)
     assert_numbers(draws, (2, *filled.shape), filled.dtype)
-    assert_numbers(imputer.score_samples(X), (len(X),), answer_dtype(X))
+    assert_numbers(imputer.score_samples(X), (len(X),), result_dtype(X))
     return filled
 
 

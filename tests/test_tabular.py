@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skvae import TabularVAE, _tabular
+from skvae import TabularVAE
+from skvae.estimators import _tabular
 
 FAST = {"latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 N = 300
@@ -421,7 +422,7 @@ def test_conditions_that_can_not_be_met_are_errors(vae, conditions, message):
 
 
 def test_rare_rows_are_drawn_in_few_rounds(vae, monkeypatch):
-    monkeypatch.setattr(_tabular, "_MOST_ROUNDS", 3)
+    monkeypatch.setattr(_tabular, "_MAX_ROUNDS", 3)
     # Of the rows drawn, one in a million satisfies them all.
     conditions = {"count": 8, "small": [1, 2], "grade": "w", "word": "fig", "some count": 1}
     table = vae.sample(300, conditions=conditions, random_state=0)
@@ -429,8 +430,8 @@ def test_rare_rows_are_drawn_in_few_rounds(vae, monkeypatch):
 
 
 def test_rows_that_are_too_rare_are_an_error(vae, monkeypatch):
-    monkeypatch.setattr(_tabular, "_MOST_ROUNDS", 1)
-    monkeypatch.setattr(_tabular, "_LEAST_DRAWN", 1)
+    monkeypatch.setattr(_tabular, "_MAX_ROUNDS", 1)
+    monkeypatch.setattr(_tabular, "_MIN_DRAWS", 1)
     # Of as many rows as are wanted, one round keeps not all.
     with pytest.raises(ValueError, match=r"Only \d+ of the 500 rows satisfy {'word': 'fig'}"):
         vae.sample(500, conditions={"word": "fig"}, random_state=0)
@@ -779,11 +780,11 @@ def test_encoder_and_decoder_learn_the_same_with_and_without_autoregression(mixe
     )
     plain = dict(without.named_parameters())
     names = {name for name, _ in with_context.named_parameters()} - set(plain)
-    assert names == {"of_code", "of_level", "of_column", "to_coefficients"}
+    assert names == {"code_weight", "level_embedding", "column_bias", "output_weight"}
     learned = dict(with_context.named_parameters())
     for name, weights in plain.items():
         torch.testing.assert_close(learned[name], weights, rtol=1e-3, atol=1e-4)
-    assert learned["to_coefficients"].abs().max() > 0.01
+    assert learned["output_weight"].abs().max() > 0.01
 
 
 # ---- What is learned -----------------------------------------------------------------

@@ -15,7 +15,7 @@ from skvae.models._objectives import elbo_terms
 from skvae.models._vae import VAE, VAEConfig
 from skvae.training._batches import Rows
 from skvae.training._loop import Epoch, Training
-from skvae.training._trainer import DivergenceError, Recipe, Trainer, evaluate
+from skvae.training._trainer import DivergenceError, Trainer, TrainingConfig, evaluate
 from skvae.utils._device import seeded_generator
 
 pytestmark = pytest.mark.torch_only
@@ -61,7 +61,7 @@ def certain(**options) -> VAE:
     return module
 
 
-def plan(**options) -> Recipe:
+def plan(**options) -> TrainingConfig:
     recipe = {
         "solver": "adam",
         "learning_rate": "constant",
@@ -72,10 +72,12 @@ def plan(**options) -> Recipe:
         "kl_warmup": 0.0,
         "dtype": torch.float32,
     }
-    return Recipe(**recipe | options)
+    return TrainingConfig(**recipe | options)
 
 
-def fit(module: VAE, recipe: Recipe, *, seed: int = 0, data: Rows | None = None) -> list[Epoch]:
+def fit(
+    module: VAE, recipe: TrainingConfig, *, seed: int = 0, data: Rows | None = None
+) -> list[Epoch]:
     """Train to the end, without validation rows."""
     trainer = Trainer(module, recipe, seed)
     return list(train(trainer, data or rows(), n_iter_no_change=10, tol=0.0))
@@ -160,13 +162,13 @@ def test_schedules_are_read_at_the_middle_of_each_step(monkeypatch, batch_size):
     seen = {"rate": [], "kl_weight": []}
 
     def spy_on(name):
-        schedule = getattr(Recipe, name)
+        schedule = getattr(TrainingConfig, name)
 
         def spy(recipe, progress):
             seen[name].append(progress)
             return schedule(recipe, progress)
 
-        monkeypatch.setattr(Recipe, name, spy)  # instances are frozen, their class is not
+        monkeypatch.setattr(TrainingConfig, name, spy)  # instances are frozen, their class is not
 
     for name in seen:
         spy_on(name)
@@ -299,10 +301,10 @@ def test_bfloat16_is_for_arithmetic_only():
 
 def test_units_and_given_parameters_are_not_trained():
     module = build(likelihood=Gaussian(0.5))
-    module.start_at(50, torch.ones(N_FEATURES).double(), torch.ones(N_FEATURES).double())
+    module.initialize(50, torch.ones(N_FEATURES).double(), torch.ones(N_FEATURES).double())
     before = state_of(module)
     fit(module, plan())
-    for name in ("shift", "scale", "free.log_noise"):
+    for name in ("shift", "scale", "global_params.log_noise"):
         assert torch.equal(module.state_dict()[name], before[name])
     assert not torch.equal(module.bias, before["bias"])
 

@@ -6,7 +6,7 @@ utils.
 
 from __future__ import annotations
 
-from ._frame import FrameCoder, as_frame
+from ._frame import FrameCodec, as_frame
 from ._units import units_of
 
-__all__ = ["FrameCoder", "as_frame", "units_of"]
+__all__ = ["FrameCodec", "as_frame", "units_of"]

@@ -1,4 +1,4 @@
-"""What a column's coder is, and how one puts its cells together."""
+"""What a column's codec is, and how one puts its cells together."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..likelihoods import Cells
+from ..likelihoods import ColumnBins
 
 
-class ColumnCoder(ABC):
+class ColumnCodec(ABC):
     """Values of one column to numbers of cells, and back.
 
     If training had missing values that count as a level, they have the last cell. Otherwise a
     missing value has no cell: it is NaN, which stands for what was not observed.
     """
 
-    cells: Cells
+    bins: ColumnBins
     has_missing: bool
 
     @abstractmethod
@@ -33,11 +33,11 @@ class ColumnCoder(ABC):
         """Return the values nearest to numbers, (n,), or those of categories' cells."""
 
     @abstractmethod
-    def level_numbers(self) -> np.ndarray | None:
+    def level_means(self) -> np.ndarray | None:
         """Return what number each level is on average, (n_levels,), or None for categories."""
 
     @abstractmethod
-    def parts(self, condition: Any) -> np.ndarray:
+    def allowed_ranges(self, condition: Any) -> np.ndarray:
         """Return between which positions each cell may satisfy the condition, (n_cells, 2)."""
 
     @abstractmethod
@@ -49,11 +49,11 @@ class ColumnCoder(ABC):
         cell = np.full(len(is_missing), np.nan)
         cell[~is_missing] = known
         if self.has_missing:
-            cell[is_missing] = len(self.cells.level) - 1
+            cell[is_missing] = len(self.bins.level) - 1
         return cell
 
 
-class CellsBuilder:
+class BinsBuilder:
     """The levels of a column and their cells, put together one level after the other."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class CellsBuilder:
     def n_levels(self) -> int:
         return len(self._counts)
 
-    def add_level(self, counts: Any, log_widths: Any, drawable: Any) -> None:
+    def add_level(self, counts: Any, log_widths: Any, observed: Any) -> None:
         """Add a level.
 
         Parameters
@@ -76,10 +76,10 @@ class CellsBuilder:
         counts : sequence of float
             Rows of each of its cells in training; of those that had none, what they count as.
         log_widths : sequence of float
-        drawable : sequence of bool
+        observed : sequence of bool
             Which cells had rows.
         """
-        weights, had_rows = np.asarray(counts, dtype=float), np.asarray(drawable)
+        weights, had_rows = np.asarray(counts, dtype=float), np.asarray(observed)
         seen = np.where(had_rows, weights, 0.0)
         middle = int(np.searchsorted(seen.cumsum(), 0.5 * seen.sum()))
         self._middle.append(len(self._level) + middle)
@@ -93,14 +93,14 @@ class CellsBuilder:
         """Add the level of missing values."""
         self.add_level([n_missing], [0.0], [True])
 
-    def cells(self, *, n_ordered: int) -> Cells:
+    def build(self, *, n_ordered: int) -> ColumnBins:
         """Return what was built."""
-        return Cells(
+        return ColumnBins(
             level=tuple(self._level),
-            log_share=tuple(np.log(self._share).tolist()),
+            log_fraction=tuple(np.log(self._share).tolist()),
             log_width=tuple(self._log_width),
-            drawable=tuple(self._drawable),
+            observed=tuple(self._drawable),
             counts=tuple(self._counts),
-            middle=tuple(self._middle),
+            representative_bin=tuple(self._middle),
             n_ordered=n_ordered,
         )

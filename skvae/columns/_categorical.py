@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._base import CellsBuilder, ColumnCoder
+from ._base import BinsBuilder, ColumnCodec
 
 # Categories with fewer training rows share a level, and so do those beyond the most frequent.
 _ROWS_OF_CATEGORY = 10
-_MOST_LEVELS = 200
+_MAX_LEVELS = 200
 # What a level's categories without any count as together.
 _ROWS_OF_UNSEEN = 1.0
 
 
-class CategoricalColumn(ColumnCoder):
+class CategoricalColumn(ColumnCodec):
     """Categories, each a cell; rare ones share a level.
 
     A last cell is for categories that `fit` did not see. It belongs to the rare ones' level, with
@@ -40,25 +40,25 @@ class CategoricalColumn(ColumnCoder):
             counts = counts.sort_index()
         self._index = pd.Index(counts.index.astype(object))
         n_rows = counts.to_numpy(dtype=float)
-        is_frequent = (n_rows >= _ROWS_OF_CATEGORY) & (np.arange(len(n_rows)) < _MOST_LEVELS)
+        is_frequent = (n_rows >= _ROWS_OF_CATEGORY) & (np.arange(len(n_rows)) < _MAX_LEVELS)
         n_alone = len(n_rows) if is_ordered else int(is_frequent.sum())
         levels = [[n] for n in n_rows[:n_alone]]
         if n_alone < len(n_rows) or not levels:
             levels.append([*n_rows[n_alone:]])
         levels[-1].append(0.0)  # for what was not seen
-        builder = CellsBuilder()
+        builder = BinsBuilder()
         for level in levels:
             builder.add_level(
                 counts=[n or _ROWS_OF_UNSEEN / level.count(0.0) for n in level],
                 log_widths=[0.0] * len(level),
-                drawable=[n > 0 for n in level],
+                observed=[n > 0 for n in level],
             )
         is_missing = values.isna().to_numpy()
         self.has_missing = missing_is_level and bool(is_missing.any())
         n_ordered = builder.n_levels if is_ordered else 0
         if self.has_missing:
             builder.add_missing(int(is_missing.sum()))
-        self.cells = builder.cells(n_ordered=n_ordered)
+        self.bins = builder.build(n_ordered=n_ordered)
 
     def encode(self, values: Any) -> np.ndarray:
         is_missing = pd.isna(values).to_numpy()
@@ -75,17 +75,17 @@ class CategoricalColumn(ColumnCoder):
     def from_estimates(self, estimates: np.ndarray) -> Any:
         return self.decode(estimates.astype(np.int64), np.zeros(len(estimates)))
 
-    def level_numbers(self) -> None:
+    def level_means(self) -> None:
         return None
 
-    def parts(self, condition: Any) -> np.ndarray:
+    def allowed_ranges(self, condition: Any) -> np.ndarray:
         choices = pd.Series(_choices(condition), dtype=object)
-        parts = np.zeros((len(self.cells.level), 2))
+        ranges = np.zeros((len(self.bins.level), 2))
         known = self._index.get_indexer(choices.dropna())
-        parts[known[known >= 0]] = [0, 1]
+        ranges[known[known >= 0]] = [0, 1]
         if choices.isna().any() and self.has_missing:
-            parts[-1] = [0, 1]
-        return parts
+            ranges[-1] = [0, 1]
+        return ranges
 
     def satisfies(self, values: Any, condition: Any) -> np.ndarray:
         choices = pd.Series(_choices(condition), dtype=object)

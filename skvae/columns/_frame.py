@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.utils import check_array
 
 from ..likelihoods import Histogram
-from ._base import ColumnCoder
+from ._base import ColumnCodec
 from ._categorical import CategoricalColumn
 from ._numeric import NumericColumn
 from ._units import INTEGERS_OF_FLOAT64, units_of
@@ -37,8 +37,8 @@ def as_frame(X: Any, estimator: Any) -> Any:
     return X
 
 
-class FrameCoder:
-    """A coder for each column of a frame.
+class FrameCodec:
+    """A codec for each column of a frame.
 
     Parameters
     ----------
@@ -66,20 +66,20 @@ class FrameCoder:
                 raise ValueError(f"column_types[{name!r}] must be one of {KINDS}; got {kind!r}.")
         self.names = frame.columns
         self._dtypes = list(frame.dtypes)
-        self.coders: list[ColumnCoder] = [
-            _named(name, _coder, frame.iloc[:, j], kinds.get(name), missing_is_level)
+        self.codecs: list[ColumnCodec] = [
+            _named(name, _codec, frame.iloc[:, j], kinds.get(name), missing_is_level)
             for j, name in enumerate(frame.columns)
         ]
 
     @property
     def likelihood(self) -> Histogram:
-        return Histogram(tuple(coder.cells for coder in self.coders))
+        return Histogram(tuple(codec.bins for codec in self.codecs))
 
     def encode(self, frame: Any) -> np.ndarray:
         """Return the number of each value's cell, (n, n_columns), or NaN: not observed."""
         cells = np.empty(frame.shape)
-        for j, (name, coder) in enumerate(zip(self.names, self.coders, strict=True)):
-            cells[:, j] = _named(name, coder.encode, frame.iloc[:, j])
+        for j, (name, codec) in enumerate(zip(self.names, self.codecs, strict=True)):
+            cells[:, j] = _named(name, codec.encode, frame.iloc[:, j])
         return cells
 
     def decode(self, cells: np.ndarray, positions: np.ndarray | None = None) -> Any:
@@ -87,20 +87,20 @@ class FrameCoder:
         if positions is None:
             positions = np.full(cells.shape, 0.5)
         columns = [
-            coder.decode(cells[:, j].astype(np.int64), positions[:, j])
-            for j, coder in enumerate(self.coders)
+            codec.decode(cells[:, j].astype(np.int64), positions[:, j])
+            for j, codec in enumerate(self.codecs)
         ]
         return self._table(columns)
 
     def from_estimates(self, estimates: np.ndarray) -> Any:
         """Return values as a frame, from numbers, and from cells of categories, (n, n_columns)."""
-        columns = [coder.from_estimates(estimates[:, j]) for j, coder in enumerate(self.coders)]
+        columns = [codec.from_estimates(estimates[:, j]) for j, codec in enumerate(self.codecs)]
         return self._table(columns)
 
     def _table(self, columns: list[Any]) -> Any:
         """Return columns as a frame of the dtypes of the training data."""
         for j, dtype in enumerate(self._dtypes):
-            # Of objects, coders took the dtype that suits the values.
+            # Of objects, codecs took the dtype that suits the values.
             if pd.api.types.is_object_dtype(dtype):
                 columns[j] = columns[j].astype(object)
         return pd.concat(columns, axis=1).set_axis(self.names, axis=1)
@@ -125,7 +125,7 @@ class FrameCoder:
             filled.isetitem(j, column)
         return filled
 
-    def parts(self, conditions: Mapping[Any, Any]) -> dict[int, np.ndarray]:
+    def allowed_ranges(self, conditions: Mapping[Any, Any]) -> dict[int, np.ndarray]:
         """Return between which positions cells may satisfy conditions, for columns' numbers.
 
         Raises
@@ -133,34 +133,34 @@ class FrameCoder:
         ValueError
             If a column is unknown, or if none of its values that were seen satisfies a condition.
         """
-        parts = {}
+        ranges = {}
         for name, condition in conditions.items():
             j = self._number(name)
-            part = _named(name, self.coders[j].parts, condition)
-            part[~np.array(self.coders[j].cells.drawable)] = 0
+            part = _named(name, self.codecs[j].allowed_ranges, condition)
+            part[~np.array(self.codecs[j].bins.observed)] = 0
             if not (part[:, 1] > part[:, 0]).any():
                 raise ValueError(
                     f"No value that column {name!r} had in training satisfies {condition!r}. Where "
                     "numbers are not rounded, ask for an interval."
                 )
-            parts[j] = part
-        return parts
+            ranges[j] = part
+        return ranges
 
-    def positions(
-        self, cells: np.ndarray, parts: Mapping[int, np.ndarray], rng: np.random.RandomState
+    def sample_positions(
+        self, cells: np.ndarray, ranges: Mapping[int, np.ndarray], rng: np.random.RandomState
     ) -> np.ndarray:
-        """Draw positions within cells, (n, n_columns), within the parts that are given."""
+        """Draw positions within cells, (n, n_columns), within the ranges that are given."""
         positions = rng.uniform(size=cells.shape)
-        for j, part in parts.items():
+        for j, part in ranges.items():
             start, stop = part[cells[:, j].astype(np.int64)].T
             positions[:, j] = start + positions[:, j] * (stop - start)
         return positions
 
-    def satisfy(self, frame: Any, conditions: Mapping[Any, Any]) -> np.ndarray:
+    def satisfies(self, frame: Any, conditions: Mapping[Any, Any]) -> np.ndarray:
         """Return which rows satisfy all conditions, (n,)."""
         satisfied = np.ones(len(frame), dtype=bool)
         for name, condition in conditions.items():
-            satisfied &= self.coders[self._number(name)].satisfies(frame[name], condition)
+            satisfied &= self.codecs[self._number(name)].satisfies(frame[name], condition)
         return satisfied
 
     def _number(self, name: Any) -> int:
@@ -169,8 +169,8 @@ class FrameCoder:
         return int(self.names.get_loc(name))
 
 
-def _coder(values: Any, kind: str | None, missing_is_level: bool) -> ColumnCoder:
-    """Return the coder of a column, of the kind that was given or that its dtype says."""
+def _codec(values: Any, kind: str | None, missing_is_level: bool) -> ColumnCodec:
+    """Return the codec of a column, of the kind that was given or that its dtype says."""
     if values.dtype == object:
         values = values.infer_objects()
     if values.dtype.kind == "c":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._base import CellsBuilder, ColumnCoder
+from ._base import BinsBuilder, ColumnCodec
 from ._units import INTEGERS_OF_FLOAT64, Interval, Units
 
 # A value that this share of the rows has, and at least so many, is a level by itself.
@@ -23,11 +23,11 @@ _ROWS_OF_GAP = 0.5
 # How far the cells beyond reach, in units of the range of values. Each is half as probable as the
 # one before.
 _REACH = 10.0 ** np.array([0, 1, 2, 4, 8, 16, 32, 64, 128])
-_MOST_LEVELS = 50
-_MOST_DECIMALS = 4
-_LARGEST = 1e300
+_MAX_LEVELS = 50
+_MAX_DECIMALS = 4
+_MAX_MAGNITUDE = 1e300
 # So much may numbers be off what they are meant to be.
-_NEARLY = 1e-6
+_ROUNDING_TOL = 1e-6
 
 
 class _Cell(NamedTuple):
@@ -37,14 +37,14 @@ class _Cell(NamedTuple):
     right: float
     n_rows: float
     level: int
-    drawable: bool
+    observed: bool
 
 
-class NumericColumn(ColumnCoder):
+class NumericColumn(ColumnCodec):
     """Numbers, cut at their quantiles; one that occurs often has a cell and level for itself.
 
     Numbers that have few decimals, integers above all, are counted in units of the last one, and
-    what is decoded has no more. Cells without training values lie between and beyond the others,
+    what is decoded has no more. Bins without training values lie between and beyond the others,
     so that no number is impossible; none of them is drawn from.
 
     Parameters
@@ -60,12 +60,12 @@ class NumericColumn(ColumnCoder):
         known = numbers[~np.isnan(numbers)]
         self.has_missing = missing_is_level and len(known) < len(numbers)
         self._per_unit = _points_per_unit(known, units)  # 0 if they are not rounded
-        builder = CellsBuilder()
+        builder = BinsBuilder()
         self._left, self._right = self._cut(self._counted(known), builder)
         n_ordered = builder.n_levels
         if self.has_missing:
             builder.add_missing(len(numbers) - len(known))
-        self.cells = builder.cells(n_ordered=n_ordered)
+        self.bins = builder.build(n_ordered=n_ordered)
 
     def encode(self, values: Any) -> np.ndarray:
         numbers = self.units.numbers(values)
@@ -89,22 +89,22 @@ class NumericColumn(ColumnCoder):
     def from_estimates(self, estimates: np.ndarray) -> Any:
         return self.units.values(self._counted(estimates) / (self._per_unit or 1.0))
 
-    def level_numbers(self) -> np.ndarray:
+    def level_means(self) -> np.ndarray:
         middle = (self._left + self._right) / 2
         if self._per_unit:
             middle = (self._left + self._right - 1) / 2 / self._per_unit
-        level = np.array(self.cells.level)
-        rows = np.where(self.cells.drawable, np.exp(self.cells.log_share), 0.0)
+        level = np.array(self.bins.level)
+        rows = np.where(self.bins.observed, np.exp(self.bins.log_fraction), 0.0)
         return np.bincount(level, np.where(rows > 0, middle, 0.0) * rows) / np.bincount(level, rows)
 
-    def parts(self, condition: Any) -> np.ndarray:
-        parts = np.zeros((len(self.cells.level), 2))
-        of_numbers = parts[: len(self._left)]
+    def allowed_ranges(self, condition: Any) -> np.ndarray:
+        ranges = np.zeros((len(self.bins.level), 2))
+        of_numbers = ranges[: len(self._left)]
         width = self._right - self._left
         is_value = width == 0
         for interval in self._intervals(condition):
             if math.isnan(interval.low):
-                parts[len(self._left) :] = [0, 1]
+                ranges[len(self._left) :] = [0, 1]
                 continue
             ends = np.array([interval.low, interval.high + (self._per_unit > 0)])[:, None]
             part = ((ends - self._left) / np.where(is_value, 1, width)).clip(0, 1).T
@@ -115,7 +115,7 @@ class NumericColumn(ColumnCoder):
             part[both, 0] = np.minimum(part, of_numbers)[both, 0]
             part[both, 1] = np.maximum(part, of_numbers)[both, 1]
             of_numbers[new] = part[new]
-        return parts
+        return ranges
 
     def satisfies(self, values: Any, condition: Any) -> np.ndarray:
         numbers = self._counted(self.units.numbers(values))
@@ -133,8 +133,8 @@ class NumericColumn(ColumnCoder):
         rounded = []
         for low, high, has_low, has_high in intervals:
             low, high = low * self._per_unit, high * self._per_unit
-            first = np.ceil(low - _NEARLY) if has_low else np.floor(low + _NEARLY) + 1
-            last = np.floor(high + _NEARLY) if has_high else np.ceil(high - _NEARLY) - 1
+            first = np.ceil(low - _ROUNDING_TOL) if has_low else np.floor(low + _ROUNDING_TOL) + 1
+            last = np.floor(high + _ROUNDING_TOL) if has_high else np.ceil(high - _ROUNDING_TOL) - 1
             if not first > last:
                 rounded.append(Interval(first, last, True, True))
         return rounded
@@ -142,18 +142,18 @@ class NumericColumn(ColumnCoder):
     def _counted(self, numbers: np.ndarray) -> np.ndarray:
         return np.rint(numbers * self._per_unit) if self._per_unit else numbers
 
-    def _cut(self, known: np.ndarray, builder: CellsBuilder) -> tuple[np.ndarray, np.ndarray]:
+    def _cut(self, known: np.ndarray, builder: BinsBuilder) -> tuple[np.ndarray, np.ndarray]:
         """Add levels to the builder, and return the left and right end of each cell."""
         if not len(known):
             return np.empty(0), np.empty(0)
         cells = self._with_gaps(_seen_cells(known, is_rounded=self._per_unit > 0))
         for _, group in groupby(cells, key=lambda cell: cell.level):
-            of_level = [*group]
-            widths = [(cell.right - cell.left) / (self._per_unit or 1.0) for cell in of_level]
+            per_level = [*group]
+            widths = [(cell.right - cell.left) / (self._per_unit or 1.0) for cell in per_level]
             builder.add_level(
-                counts=[cell.n_rows for cell in of_level],
+                counts=[cell.n_rows for cell in per_level],
                 log_widths=[math.log(width) if width else 0.0 for width in widths],
-                drawable=[cell.drawable for cell in of_level],
+                observed=[cell.observed for cell in per_level],
             )
         return np.array([cell.left for cell in cells]), np.array([cell.right for cell in cells])
 
@@ -161,10 +161,10 @@ class NumericColumn(ColumnCoder):
         """Return cells that cover the whole line, those without training values put in."""
         first, last = seen[0], seen[-1]
         start, stop = first.left, self._end(last)
-        spread = 2 * min(stop / 2 - start / 2, _LARGEST)
-        spread = max(spread, 1e-3 * max(abs(start), abs(stop)), 1 / _LARGEST)
+        spread = 2 * min(stop / 2 - start / 2, _MAX_MAGNITUDE)
+        spread = max(spread, 1e-3 * max(abs(start), abs(stop)), 1 / _MAX_MAGNITUDE)
         with np.errstate(over="ignore"):
-            reach = np.minimum(spread * _REACH, _LARGEST)
+            reach = np.minimum(spread * _REACH, _MAX_MAGNITUDE)
         reach = np.ceil(reach) if self._per_unit else reach
         n_rows = _ROWS_OF_GAP * 0.5 ** np.arange(1, len(reach) + 1)
         below = pairwise([*(start - reach[::-1]), start])
@@ -179,7 +179,7 @@ class NumericColumn(ColumnCoder):
                 cells.append(_Cell(*gap, _ROWS_OF_GAP, cell.level, False))
         cells.append(last)
         cells += [_Cell(*ends, n, last.level, False) for ends, n in zip(above, n_rows, strict=True)]
-        return [cell for cell in cells if cell.drawable or cell.left < cell.right]
+        return [cell for cell in cells if cell.observed or cell.left < cell.right]
 
     @staticmethod
     def _end(cell: _Cell) -> float:
@@ -198,7 +198,7 @@ def _seen_cells(known: np.ndarray, *, is_rounded: bool) -> list[_Cell]:
     # Runs of values that do not stand alone, and single ones that do.
     breaks = np.flatnonzero(alone[1:] | alone[:-1]) + 1
     for run in np.split(np.arange(len(values)), breaks):
-        for group in _split(run, counts, level_rows, _MOST_LEVELS):
+        for group in _split(run, counts, level_rows, _MAX_LEVELS):
             for part in _split(group, counts, _ROWS_OF_CELL, _CELLS_OF_LEVEL):
                 low, high = values[part[0]], values[part[-1]]
                 if is_rounded:
@@ -211,7 +211,7 @@ def _seen_cells(known: np.ndarray, *, is_rounded: bool) -> list[_Cell]:
 
 
 def _split(index: np.ndarray, counts: np.ndarray, n_rows: float, most: int) -> list[np.ndarray]:
-    """Split neighbouring values into parts of about as many rows each, of `n_rows` at least."""
+    """Split neighbouring values into ranges of about as many rows each, of `n_rows` at least."""
     total = counts[index].sum()
     n_parts = int(min(max(total // n_rows, 1), most, len(index)))
     before = counts[index].cumsum() - 0.5 * counts[index]
@@ -253,7 +253,7 @@ def _points_per_unit(numbers: np.ndarray, units: Units) -> float:
 
     They are so if rounding them changes nothing that the column's dtype could tell.
     """
-    for decimals in range(_MOST_DECIMALS + 1):
+    for decimals in range(_MAX_DECIMALS + 1):
         points = 10.0**decimals
         if not (np.abs(numbers) < INTEGERS_OF_FLOAT64 / points).all():
             return 0.0

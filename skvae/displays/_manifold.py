@@ -89,7 +89,7 @@ class ManifoldDisplay:
         n_steps : int, default=15
             Number of steps along each dimension.
         coverage : float, default=0.95
-            Share of the prior's mass between the first step and the last.
+            Fraction of the prior's mass between the first step and the last.
         n_dims : int, default=10
             Show at most so many dimensions, if there are more than two.
         image_shape : tuple of int, default=None

@@ -7,7 +7,7 @@ models, columns, likelihoods, serialization and utils.
 
 from ._base import BaseVAE
 from ._imputer import VAEImputer
-from ._inference import module_in
+from ._inference import as_dtype
 from ._outlier_detector import VAEOutlierDetector
 from ._persistence import load
 from ._tabular import TabularVAE
@@ -19,6 +19,6 @@ __all__ = [
     "VAEImputer",
     "VAEOutlierDetector",
     "VAETransformer",
+    "as_dtype",
     "load",
-    "module_in",
 ]

@@ -22,33 +22,33 @@ from ..training import (
     CheckpointFile,
     DivergenceError,
     Epoch,
-    Record,
+    Metrics,
+    ProcessGroup,
     Rows,
-    Team,
     Trainer,
     Training,
     column_moments,
     history_of,
-    join_team,
+    init_process_group,
 )
 from ..utils import (
     draw_seed,
+    init_threads,
     local_random_state,
     place,
     resolve_device,
     seeded_generator,
-    settle_threads,
 )
 from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
-from ._inference import InferenceMixin, answer_dtype
+from ._inference import InferenceMixin, result_dtype
 from ._parameters import Hyperparameters
-from ._persistence import SavingMixin
+from ._persistence import PersistenceMixin
 from ._validation import check_support, validate_rows
 
 History = dict[str, list[float]]
 
 
-def _nothing_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
+def rollback_on_error(method: Callable[..., Any]) -> Callable[..., Any]:
     """Let a method that fails take back the attributes that it has set."""
 
     @wraps(method)
@@ -64,7 +64,7 @@ def _nothing_on_failure(method: Callable[..., Any]) -> Callable[..., Any]:
     return restoring
 
 
-class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters):
+class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, Hyperparameters):
     """Base of the estimators; see `skvae.VAETransformer` for parameters and attributes."""
 
     _module_class: ClassVar[type[VAE]] = VAE
@@ -75,7 +75,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
 
     # ---- Fitting ---------------------------------------------------------------------
 
-    @_nothing_on_failure
+    @rollback_on_error
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -101,7 +101,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
         """
         resume = self.warm_start and hasattr(self, "module_")
         X_valid = self._validate(X, reset=not resume)
-        team, rng = join_team(), local_random_state(self.random_state)
+        team, rng = init_process_group(), local_random_state(self.random_state)
         file = CheckpointFile(self.checkpoint, self._of_training(), team)
         file.settle(rng)
         rows, validation = self._split(X_valid, rng, team)
@@ -127,7 +127,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
         try:
             with closing(epochs):
                 followed: Iterator[Epoch] = run_callbacks(epochs, self, X, y, fitted_so_far, team)
-                if self.verbose and team.is_first:
+                if self.verbose and team.is_main:
                     followed = show_progress(followed, self.max_iter, len(training.records))
                 for _ in () if training.is_over else followed:
                     file.after_epoch(training)
@@ -144,7 +144,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
                 stacklevel=6,
             )
 
-    @_nothing_on_failure
+    @rollback_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X alone.
@@ -174,12 +174,12 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
             then left as it was before the call.
         """
         resume = hasattr(self, "module_")
-        team = join_team()
+        team = init_process_group()
         rows = self._rows(self._validate(X, reset=not resume), team)
         trainer = getattr(self, "_trainer", None)
         if trainer is None:
             rng = local_random_state(self.random_state)
-            rng.set_state(team.by_first(rng.get_state))
+            rng.set_state(team.on_main_process(rng.get_state))
             trainer = self._start(rows, rng, team, resume=resume)
         trainer.recipe = replace(self._recipe(trainer.module, len(rows)), learning_rate="constant")
         before = copy.deepcopy(trainer.state())
@@ -200,23 +200,25 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
         """Return X, checked against the estimator and the likelihood's support."""
-        settle_threads()
+        init_threads()
         X = self._as_array(X, reset=reset)
         check_support(self, X, self._likelihood() if reset else self.module_.likelihood)
         if reset:
-            self._dtype = answer_dtype(X)
+            self._dtype = result_dtype(X)
         return X
 
     def _as_array(self, X: Any, *, reset: bool) -> Any:
         """Return X as a 2-D numeric array or CSR matrix, with NaN for what is missing."""
         return validate_rows(self, X, reset=reset, accept_sparse=True)
 
-    def _rows(self, X: Any, team: Team, index: np.ndarray | None = None) -> Rows:
+    def _rows(self, X: Any, team: ProcessGroup, index: np.ndarray | None = None) -> Rows:
         n_rows = X.shape[0] if index is None else len(index)
         share = None if team.is_alone else team.share(n_rows)
         return Rows(X, resolve_device(self.device), index, share)
 
-    def _split(self, X: Any, rng: np.random.RandomState, team: Team) -> tuple[Rows, Rows | None]:
+    def _split(
+        self, X: Any, rng: np.random.RandomState, team: ProcessGroup
+    ) -> tuple[Rows, Rows | None]:
         """Return the rows to train on and, for early stopping, those to validate on."""
         if not self.early_stopping:
             return self._rows(X, team), None
@@ -234,14 +236,14 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
         return self._rows(X, team, np.sort(index)), self._rows(X, team, np.sort(held_out))
 
     def _start(
-        self, rows: Rows, rng: np.random.RandomState, team: Team, *, resume: bool
+        self, rows: Rows, rng: np.random.RandomState, team: ProcessGroup, *, resume: bool
     ) -> Trainer:
         """Return a trainer of a new module, or of a copy of the fitted one."""
         weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
         config = self._config(rows.X.shape[1])
         if not resume:
             module = self._module_class(config, seeded_generator(weight_seed))
-            module.start_at(len(rows), *column_moments(rows))
+            module.initialize(len(rows), *column_moments(rows))
         elif config == self.module_.config:
             module = copy.deepcopy(self.module_)
         else:
@@ -249,7 +251,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, SavingMixin, Hyperparameters
                 f"The fitted model was built as {self.module_.config}, but the parameters now "
                 f"ask for {config}: training cannot go on from it. Fit with warm_start=False."
             )
-        if not (team.is_alone or team.agrees_on(digest_of(module.state_dict()))):
+        if not (team.is_alone or team.all_equal(digest_of(module.state_dict()))):
             raise ValueError(
                 "Processes that train together must have the same X and parameters, but those of "
                 "this run differ. Each process reads its own share of X: give it all of it."
@@ -285,7 +287,7 @@ def _divergence(trainer: Trainer, n_epochs: int) -> ValueError:
     )
 
 
-def _append(history: History, record: Record) -> None:
+def _append(history: History, record: Metrics) -> None:
     """Add an epoch to the lists, all of which stay equally long."""
     n_epochs = len(history.get("loss", ()))
     for name in dict.fromkeys([*history, *record]):

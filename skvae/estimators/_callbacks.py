@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
-from ..training import Epoch, Team
+from ..training import Epoch, ProcessGroup
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -51,7 +51,7 @@ def run_callbacks(
     X: Any,
     y: Any,
     fitted_attributes: Callable[[], dict[str, Any]],
-    team: Team,
+    team: ProcessGroup,
 ) -> Iterator[Epoch]:
     """Pass on the epochs and run scikit-learn's callbacks before and after each.
 
@@ -62,10 +62,10 @@ def run_callbacks(
     if not hasattr(estimator, "_init_callback_context"):
         yield from epochs
         return
-    if not team.is_first:
+    if not team.is_main:
         for epoch in epochs:
             yield epoch
-            if team.by_first(bool):
+            if team.on_main_process(bool):
                 break
         epochs.close()
         return
@@ -80,7 +80,7 @@ def run_callbacks(
         stop = task.call_on_fit_task_end(
             estimator=estimator, X=X, y=y, reconstruction_attributes=fitted_attributes
         )
-        done = team.by_first(partial(bool, stop or epoch.is_last))
+        done = team.on_main_process(partial(bool, stop or epoch.is_last))
     epochs.close()  # training is over: the module now has the weights that `fit` returns
     root.call_on_fit_task_end(
         estimator=estimator, X=X, y=y, reconstruction_attributes=fitted_attributes

@@ -12,13 +12,13 @@ from torch import Tensor
 from ..likelihoods import Histogram
 from ..models import VAE
 from ..utils import optional
-from ._inference import answer_dtype
+from ._inference import result_dtype
 
 if TYPE_CHECKING:
-    from ..columns import FrameCoder
+    from ..columns import FrameCodec
 
 
-class Filling(ABC):
+class ImputationStrategy(ABC):
     """What to fill in from weighted codes, and how.
 
     Rows are what a module sees of a table: NaN is missing.
@@ -42,15 +42,15 @@ class Filling(ABC):
         """Return X with what the module drew, likewise."""
 
 
-class NumbersFilling(Filling):
+class NumericImputation(ImputationStrategy):
     """Arrays of numbers: conditional means."""
 
     def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
         return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.mean(z))
 
     def with_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-        filled = rows.astype(answer_dtype(rows))
-        index = incomplete(rows)
+        filled = rows.astype(result_dtype(rows))
+        index = incomplete_rows(rows)
         if len(index):
             filled[index] = np.where(np.isnan(rows[index]), estimates, filled[index])
         return filled
@@ -61,17 +61,17 @@ class NumbersFilling(Filling):
         return self.with_estimates(X, rows, draws)
 
 
-class ColumnsFilling(Filling):
+class MixedImputation(ImputationStrategy):
     """Frames with columns of any type: conditional means of numbers, and likeliest categories.
 
     Parameters
     ----------
-    coder : FrameCoder
+    codec : FrameCodec
         Whose cells the rows are.
     """
 
-    def __init__(self, coder: FrameCoder) -> None:
-        self.coder = coder
+    def __init__(self, codec: FrameCodec) -> None:
+        self.codec = codec
 
     def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
         likelihood = module.likelihood
@@ -81,28 +81,28 @@ class ColumnsFilling(Filling):
         for j, coefficients in enumerate(likelihood.split(params["coefficients"])):
             log_p = likelihood.log_p(j, coefficients, params)  # (K, n, n_levels)
             p = torch.einsum("kn,knl->nl", weights.to(log_p.dtype), log_p.exp())
-            numbers = self.coder.coders[j].level_numbers()
+            numbers = self.codec.codecs[j].level_means()
             if numbers is None:
-                middle = torch.tensor(likelihood.columns[j].middle, device=p.device)
+                middle = torch.tensor(likelihood.columns[j].representative_bin, device=p.device)
                 estimates.append(middle[p.argmax(-1)].to(p.dtype))
             else:
                 estimates.append(p @ torch.from_numpy(numbers).to(p))
         return torch.stack(estimates, -1)
 
     def with_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> Any:
-        return self._filled(X, rows, self.coder.from_estimates(estimates))
+        return self._filled(X, rows, self.codec.from_estimates(estimates))
 
     def with_draws(
         self, X: Any, rows: np.ndarray, draws: np.ndarray, rng: np.random.RandomState
     ) -> Any:
-        return self._filled(X, rows, self.coder.decode(draws, rng.uniform(size=draws.shape)))
+        return self._filled(X, rows, self.codec.decode(draws, rng.uniform(size=draws.shape)))
 
     def _filled(self, X: Any, rows: np.ndarray, values: Any) -> Any:
-        seen = X[self.coder.names]
-        return self.coder.fill(seen, np.isnan(rows), values.set_axis(incomplete(rows)))
+        seen = X[self.codec.names]
+        return self.codec.fill(seen, np.isnan(rows), values.set_axis(incomplete_rows(rows)))
 
 
-def incomplete(rows: np.ndarray) -> np.ndarray:
+def incomplete_rows(rows: np.ndarray) -> np.ndarray:
     """Return which rows have missing entries."""
     return np.flatnonzero(np.isnan(rows).any(axis=1))
 

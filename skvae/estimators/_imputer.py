@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ..likelihoods import LIKELIHOODS, Histogram, Likelihood
 from ..models import VAE, importance_weighted_draws
-from ..training import Recipe, chunk_length
+from ..training import TrainingConfig, chunk_length
 from ..utils import draw_seed, local_random_state, seeded_generator
 from ._base import BaseVAE
-from ._imputation import ColumnsFilling, NumbersFilling, columns_package, incomplete
+from ._imputation import MixedImputation, NumericImputation, columns_package, incomplete_rows
 from ._validation import validate_rows
 
 
@@ -112,7 +112,7 @@ random_state, device, precision
     _takes_missing: ClassVar[bool] = True
 
     indicator_: MissingIndicator
-    _filling: Any  # NumbersFilling or ColumnsFilling
+    _filling: Any  # NumericImputation or MixedImputation
     _is_observed: np.ndarray  # (n_features_in_,): whether the feature had any entry in `fit`
 
     def __init__(
@@ -221,9 +221,9 @@ random_state, device, precision
         ValueError
             If X or a parameter is invalid, if nothing was observed, or if training diverges.
         """
-        is_first = not hasattr(self, "module_")
+        is_main = not hasattr(self, "module_")
         super().partial_fit(X)
-        return self._fit_indicator(X) if is_first else self
+        return self._fit_indicator(X) if is_main else self
 
     def transform(self, X: Any) -> Any:
         """Fill missing entries with their conditional means.
@@ -302,7 +302,7 @@ random_state, device, precision
         self, rows: np.ndarray, function: Callable[[VAE, Tensor], Tensor], shape: tuple[int, ...]
     ) -> np.ndarray:
         """Return `function` of the rows with missing entries, one array of `shape` for each."""
-        index = incomplete(rows)
+        index = incomplete_rows(rows)
         if not len(index):
             return np.empty((0, *shape))
         n_draws = self.n_importance_samples + math.prod(shape[:-1])
@@ -335,7 +335,7 @@ random_state, device, precision
         tags.input_tags.categorical = self.likelihood == "mixed"
         return tags
 
-    def _recipe(self, module: VAE, n_rows: int) -> Recipe:
+    def _recipe(self, module: VAE, n_rows: int) -> TrainingConfig:
         return replace(super()._recipe(module, n_rows), n_draws=self.n_training_draws)
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
@@ -353,7 +353,7 @@ random_state, device, precision
         if self.likelihood == "mixed":
             return self._as_cells(X, reset=reset)
         if reset:
-            self._filling = NumbersFilling()
+            self._filling = NumericImputation()
         mark = self.missing_values
         is_nan = not isinstance(mark, Real) or math.isnan(mark)
         rows = validate_rows(self, X, reset=reset, allow_nan=is_nan)
@@ -377,18 +377,18 @@ random_state, device, precision
         validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
             seen = frame.loc[:, frame.notna().any()]
-            coder = columns.FrameCoder(seen, {}, missing_is_level=False)
-            self._filling = ColumnsFilling(coder)
+            codec = columns.FrameCodec(seen, {}, missing_is_level=False)
+            self._filling = MixedImputation(codec)
         cells = np.full(frame.shape, np.nan)
-        coder = self._filling.coder
-        cells[:, frame.columns.isin(coder.names)] = coder.encode(frame[coder.names])
+        codec = self._filling.codec
+        cells[:, frame.columns.isin(codec.names)] = codec.encode(frame[codec.names])
         return cells
 
     def _likelihood(self) -> Likelihood:
         if self.likelihood != "mixed":
             return super()._likelihood()
         filling = getattr(self, "_filling", None)
-        return filling.coder.likelihood if filling else Histogram(())
+        return filling.codec.likelihood if filling else Histogram(())
 
     def _fit_indicator(self, X: Any) -> Self:
         if self.add_indicator:

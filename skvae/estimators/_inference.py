@@ -17,11 +17,11 @@ from ..models import VAE, importance_weighted_bound
 from ..training import Rows
 from ..utils import (
     draw_seed,
+    init_threads,
+    limit_threads,
     local_random_state,
-    one_thread,
     seeded_generator,
-    settle_threads,
-    suitable_threads,
+    single_thread,
 )
 
 # Numbers worked on at a time, whatever the size of X: 8 MiB in float32, 16 in float64.
@@ -140,7 +140,7 @@ class InferenceMixin:
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
-        module = module_in(self.module_, self._dtype)
+        module = as_dtype(self.module_, self._dtype)
         seed = draw_seed(local_random_state(random_state))
         generator = seeded_generator(seed, module.bias.device)
 
@@ -148,8 +148,8 @@ class InferenceMixin:
             z = module.sample_prior(chunk.stop - chunk.start, generator)
             return module.sample(z, generator) if noise else module.mean(z)
 
-        with suitable_threads(module, int(n_samples)):
-            X = in_chunks(draw, int(n_samples), row_size=module.widest, dtype=self._dtype)
+        with limit_threads(module, int(n_samples)):
+            X = in_chunks(draw, int(n_samples), row_size=module.max_width, dtype=self._dtype)
         return _finite(X)
 
     def _scores(self, X: Any) -> np.ndarray:
@@ -171,15 +171,17 @@ class InferenceMixin:
         index: np.ndarray | None = None,
     ) -> np.ndarray:
         """As `_infer`, of valid rows, all or those that `index` picks."""
-        dtype = answer_dtype(X)
-        module = module_in(self.module_, dtype)
+        dtype = result_dtype(X)
+        module = as_dtype(self.module_, dtype)
         rows = Rows(X, module.bias.device, index)
 
         def of_chunk(chunk: slice) -> Tensor:
             return function(module, module.standardize(rows.take(chunk)))
 
-        with suitable_threads(module, len(rows) * n_draws):
-            answer = in_chunks(of_chunk, len(rows), row_size=module.widest * n_draws, dtype=dtype)
+        with limit_threads(module, len(rows) * n_draws):
+            answer = in_chunks(
+                of_chunk, len(rows), row_size=module.max_width * n_draws, dtype=dtype
+            )
         return _finite(answer, rows.index)
 
     def _with_draws(
@@ -196,29 +198,29 @@ class InferenceMixin:
         latent_dim = self.module_.latent_dim
         if Z.shape[1] != latent_dim:
             raise ValueError(f"Z has {Z.shape[1]} columns, but the model has {latent_dim=}.")
-        dtype = answer_dtype(Z)
-        module = module_in(self.module_, dtype)
+        dtype = result_dtype(Z)
+        module = as_dtype(self.module_, dtype)
         codes = Rows(Z, module.bias.device)
 
         def of_chunk(chunk: slice) -> Tensor:
             return module.mean(codes.take(chunk) / module.prior_std)
 
-        with suitable_threads(module, len(Z)):
-            answer = in_chunks(of_chunk, len(Z), row_size=module.widest, dtype=dtype)
+        with limit_threads(module, len(Z)):
+            answer = in_chunks(of_chunk, len(Z), row_size=module.max_width, dtype=dtype)
         return _finite(answer)
 
 
-def answer_dtype(X: Any) -> str:
+def result_dtype(X: Any) -> str:
     """Return the dtype of what is computed from X: float32 for float32, else float64."""
     return "float32" if X.dtype.type is np.float32 else "float64"
 
 
-def module_in(module: Module, dtype: str) -> Module:
+def as_dtype(module: Module, dtype: str) -> Module:
     """Return the module with weights in `dtype`; the caller must not train it.
 
     Metal knows no float64: there the module stays as it is.
     """
-    settle_threads()
+    init_threads()
     wanted = _TORCH_DTYPES[dtype]
     if module.dtype == wanted or module.bias.device.type == "mps":
         return module
@@ -237,7 +239,7 @@ def in_chunks(
         Maps a slice of rows to a tensor with as many rows.
     n_rows : int
     row_size : int
-        Numbers that the widest layer holds for one row: the wider, the shorter a slice.
+        Numbers that the max_width layer holds for one row: the wider, the shorter a slice.
     dtype : {"float32", "float64"}
         Of the result.
     """
@@ -271,7 +273,7 @@ def _finite(answer: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
     return answer
 
 
-@one_thread()
+@single_thread()
 def normal_draws(n_draws: int, dim: int) -> Tensor:
     """Return standard normal points, (n_draws, dim), the same at every call.
 

@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..models import VAE, contributions_to_bound
-from ..training import Recipe
+from ..training import TrainingConfig
 from ._base import BaseVAE
 
 # What is usual in each column is learned from so many training rows at most.
-_MOST_ROWS_TO_EXPLAIN = 10_000
+_MAX_ROWS_TO_EXPLAIN = 10_000
 
 
 class VAEOutlierDetector(OutlierMixin, BaseVAE):
@@ -33,11 +33,11 @@ class VAEOutlierDetector(OutlierMixin, BaseVAE):
     latent_dim : int, default=8
         Dimension of z.
     contamination : "auto" or float, default="auto"
-        Share of outliers in the training data, in (0, 0.5]: `offset_` is that quantile of their
+        Fraction of outliers in the training data, in (0, 0.5]: `offset_` is that quantile of their
         scores. "auto" puts it one and a half interquartile ranges below the lower quartile
         (Tukey, "Exploratory data analysis", 1977).
     trim : float, default=0.2
-        Share of each training step's rows, those of highest loss, that it leaves out, in [0, 0.5).
+        Fraction of each training step's rows to leave out, in [0, 0.5): the rows of highest loss.
         Set it to 0 if the training data are known to be clean.
     likelihood : str or Likelihood, default="auto"
         As for `VAETransformer`, or "auto": ``StudentT(floor=0.4, df=2)``. Its density is
@@ -164,7 +164,7 @@ random_state, device, precision
         else:
             self.offset_ = float(np.quantile(scores, self.contamination))
         n_rows = len(scores)
-        some = np.linspace(0, n_rows - 1, min(n_rows, _MOST_ROWS_TO_EXPLAIN)).astype(int)
+        some = np.linspace(0, n_rows - 1, min(n_rows, _MAX_ROWS_TO_EXPLAIN)).astype(int)
         self.usual_contributions_ = np.median(self._contributions(rows, some), axis=0)
 
     def _contributions(self, X: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
@@ -228,7 +228,7 @@ random_state, device, precision
         unusual = contributions - self.usual_contributions_.astype(contributions.dtype)
         return unusual[:, :-1], unusual[:, -1]
 
-    def _recipe(self, module: VAE, n_rows: int) -> Recipe:
+    def _recipe(self, module: VAE, n_rows: int) -> TrainingConfig:
         return replace(super()._recipe(module, n_rows), trim=self.trim)
 
     def _likelihood(self) -> Likelihood:

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ..models import ACTIVATIONS, ARCHITECTURES, VAE, VAEConfig
-from ..training import Checkpoint, Recipe
+from ..training import Checkpoint, TrainingConfig
 from ..utils import training_dtype
 
 # Parameters that do not change what training comes to.
@@ -142,12 +142,12 @@ class Hyperparameters(BaseEstimator):
     def _likelihood(self) -> Likelihood:
         return resolve_likelihood(self.likelihood)
 
-    def _recipe(self, module: VAE, n_rows: int) -> Recipe:
+    def _recipe(self, module: VAE, n_rows: int) -> TrainingConfig:
         batch_size = _auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
         rate = self.learning_rate_init
         if rate == "auto":
             rate = _auto_learning_rate(self.max_iter * math.ceil(n_rows / batch_size))
-        return Recipe(
+        return TrainingConfig(
             solver=self.solver,
             learning_rate=self.learning_rate,
             learning_rate_init=rate,

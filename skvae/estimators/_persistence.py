@@ -17,13 +17,13 @@ from ..serialization import Arrays, decode, encode, read_file, write_file
 from ..utils import available_devices, place, seeded_generator
 
 # What estimators know of columns: skops stores neither its classes nor those of pandas.
-_OF_COLUMNS = frozenset({"_coder", "_filling"})
+_OF_COLUMNS = frozenset({"_codec", "_filling"})
 # A module may take so many numbers while it is built, or so many times those of its file.
 _SMALL = 2**24
-_MOST_TIMES_LARGER = 16
+_MAX_SIZE_RATIO = 16
 
 
-class SavingMixin:
+class PersistenceMixin:
     """State of an estimator whose trained module is `module_`, without its optimiser's."""
 
     _module_class: ClassVar[type[VAE]]
@@ -172,6 +172,6 @@ def _check_size(state: Any, arrays: Arrays) -> None:
         matrices += [column.n_levels**2 for column in config.likelihood.columns]
     image = math.prod(config.image_shape or ())
     n_stored = sum(array.size for array in arrays.values())
-    most = max(_SMALL, _MOST_TIMES_LARGER * n_stored)
+    most = max(_SMALL, _MAX_SIZE_RATIO * n_stored)
     if len(widths) > len(arrays) or max(image, *widths, *matrices) > most:
         raise ValueError("its weights are fewer than its layers need")

@@ -18,21 +18,21 @@ from ..likelihoods import Histogram, Likelihood
 from ..models import AutoregressiveVAE, VAEConfig
 from ..utils import (
     draw_seed,
+    init_threads,
+    limit_threads,
     local_random_state,
     seeded_generator,
-    settle_threads,
-    suitable_threads,
 )
 from ._imputation import columns_package
-from ._inference import in_chunks, module_in
+from ._inference import as_dtype, in_chunks
 from ._transformer import VAETransformer
 
 if TYPE_CHECKING:
-    from ..columns import FrameCoder
+    from ..columns import FrameCodec
 
 # Of rows in a round of rejection sampling, and of such rounds.
-_LEAST_DRAWN = 2000
-_MOST_ROUNDS = 500
+_MIN_DRAWS = 2000
+_MAX_ROUNDS = 500
 
 
 class TabularVAE(VAETransformer):
@@ -121,7 +121,7 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
     _module_class = AutoregressiveVAE
 
     module_: AutoregressiveVAE
-    _coder: FrameCoder
+    _codec: FrameCodec
     _gives_frames: bool
 
     def __init__(
@@ -258,11 +258,11 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
     def _sample_where(
         self, n_samples: int, conditions: Mapping[Any, Any], rng: np.random.RandomState
     ) -> Any:
-        parts = self._coder.parts(conditions)
+        parts = self._codec.allowed_ranges(conditions)
         allowed = {j: torch.tensor(part[:, 1] - part[:, 0]) for j, part in parts.items()}
-        module = module_in(self.module_, self._dtype)
+        module = as_dtype(self.module_, self._dtype)
         generator = seeded_generator(draw_seed(rng), module.bias.device)
-        n_drawn = max(n_samples, _LEAST_DRAWN)
+        n_drawn = max(n_samples, _MIN_DRAWS)
 
         def draw(chunk: slice) -> Tensor:
             z = module.sample_prior(chunk.stop - chunk.start, generator)
@@ -270,16 +270,16 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
             return torch.cat([cells, log_p.unsqueeze(-1)], -1)
 
         kept, n_kept, bound = [], 0, -math.inf
-        for _ in range(_MOST_ROUNDS):
-            with suitable_threads(module, n_drawn):
-                drawn = in_chunks(draw, n_drawn, row_size=module.widest, dtype=self._dtype)
+        for _ in range(_MAX_ROUNDS):
+            with limit_threads(module, n_drawn):
+                drawn = in_chunks(draw, n_drawn, row_size=module.max_width, dtype=self._dtype)
             cells, log_p = drawn[:, :-1], drawn[:, -1]
             bound = max(bound, log_p.max())
             if bound == -math.inf:
                 continue
             cells = cells[np.log(rng.uniform(size=n_drawn)) < log_p - bound]
-            positions = self._coder.positions(cells, parts, rng)
-            satisfied = self._coder.satisfy(self._coder.decode(cells, positions), conditions)
+            positions = self._codec.sample_positions(cells, parts, rng)
+            satisfied = self._codec.satisfies(self._codec.decode(cells, positions), conditions)
             kept.append((cells[satisfied], positions[satisfied]))
             n_kept += int(satisfied.sum())
             if n_kept >= n_samples:
@@ -287,31 +287,31 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
                 return self._table(cells, positions)
         raise ValueError(
             f"Only {n_kept} of the {n_samples} rows satisfy {conditions!r} after "
-            f"{_MOST_ROUNDS * n_drawn} draws. Ask for fewer rows or for less."
+            f"{_MAX_ROUNDS * n_drawn} draws. Ask for fewer rows or for less."
         )
 
     def _table(self, cells: np.ndarray, positions: np.ndarray | None = None) -> Any:
         """Return values in the form that X of `fit` had."""
-        table = self._coder.decode(cells, positions)
+        table = self._codec.decode(cells, positions)
         return table if self._gives_frames else table.to_numpy()
 
     def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return the numbers of cells, (n, n_features)."""
-        settle_threads()
+        init_threads()
         columns = columns_package()
         frame = columns.as_frame(X, self)
         validate_data(self, X, reset=reset, skip_check_array=True)
         if reset:
-            self._coder = columns.FrameCoder(frame, self.column_types or {})
+            self._codec = columns.FrameCodec(frame, self.column_types or {})
             self._gives_frames = frame is X
             self._dtype = "float64"
-        return self._coder.encode(frame)
+        return self._codec.encode(frame)
 
     def _config(self, n_features: int) -> VAEConfig:
         return replace(super()._config(n_features), autoregressive=self.autoregressive)
 
     def _likelihood(self) -> Likelihood:
-        return self._coder.likelihood if hasattr(self, "_coder") else Histogram(())
+        return self._codec.likelihood if hasattr(self, "_codec") else Histogram(())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -48,7 +48,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     beta : float, default=1.0
         Weight of the KL term in training.
     kl_warmup : float, default=0.0
-        Share of training over which that weight rises from 0 to `beta`.
+        Fraction of training over which that weight rises from 0 to `beta`.
     prior_std : float, default=1.0
         Standard deviation of the prior on z. It sets the scale of codes, not their quality.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
@@ -69,7 +69,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         beta = 1 has not fallen by `tol` for `n_iter_no_change` epochs, and keep the weights
         of the best epoch.
     validation_fraction : float, default=0.1
-        Share of rows held out for early stopping.
+        Fraction of rows held out for early stopping.
     n_iter_no_change : int, default=10
         Epochs to wait for an improvement.
     tol : float, default=1e-4

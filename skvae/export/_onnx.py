@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators import BaseVAE, module_in
+from ..estimators import BaseVAE, as_dtype
 from ..likelihoods import Histogram
 from ..serialization import replacing
 from ..utils import optional
@@ -93,7 +93,7 @@ def to_onnx(
     import onnx_ir
 
     _check(estimator, part, dtype)
-    module = module_in(copy.deepcopy(estimator.module_).cpu(), dtype)
+    module = as_dtype(copy.deepcopy(estimator.module_).cpu(), dtype)
     with _quietly():
         model = _model(PARTS[part](estimator, module).eval(), estimator, dtype)
     model.metadata_props.update(_metadata(estimator, part))

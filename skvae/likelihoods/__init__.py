@@ -8,25 +8,25 @@ utils.
 
 from __future__ import annotations
 
-from ._base import Likelihood, Marginals, Parameters, Share
+from ._base import Likelihood, Marginals, Parameters, ParameterScope
 from ._counts import NegativeBinomial, Poisson
-from ._histogram import Cells, Histogram
+from ._histogram import ColumnBins, Histogram
 from ._real import Gaussian, StudentT
 from ._unit_interval import Bernoulli, ContinuousBernoulli
 
 __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
-    "Cells",
+    "ColumnBins",
     "ContinuousBernoulli",
     "Gaussian",
     "Histogram",
     "Likelihood",
     "Marginals",
     "NegativeBinomial",
+    "ParameterScope",
     "Parameters",
     "Poisson",
-    "Share",
     "StudentT",
     "resolve_likelihood",
 ]

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 Parameters = dict[str, Tensor]
-Share = Literal["row", "feature", "shared", "fixed"]
+ParameterScope = Literal["row", "feature", "shared", "fixed"]
 
 
 class Marginals(NamedTuple):
@@ -42,7 +42,7 @@ class Likelihood(ABC):
 
     @property
     @abstractmethod
-    def parameters(self) -> dict[str, Share]:
+    def parameters(self) -> dict[str, ParameterScope]:
         """Name of each parameter, and what it varies with.
 
         "row" parameters come out of the decoder, "feature" and "shared" ones are learned
@@ -75,7 +75,7 @@ class Likelihood(ABC):
         return marginals.mean
 
     @abstractmethod
-    def start(self, marginals: Marginals) -> Parameters:
+    def initial_params(self, marginals: Marginals) -> Parameters:
         """Return the parameters, (d,) or scalars, that describe the columns before training."""
 
     @abstractmethod

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
-from ..utils import soft_bound, soft_bound_inverse
-from ._base import Likelihood, Marginals, Parameters, Share, check_choice
+from ..utils import soft_clamp, soft_clamp_inverse
+from ._base import Likelihood, Marginals, Parameters, ParameterScope, check_choice
 
 # exp(10): beyond that a negative binomial is a Poisson to float32 precision.
 _MAX_LOG_DISPERSION = 10.0
@@ -44,10 +44,10 @@ class Poisson(_Count):
     """
 
     @property
-    def parameters(self) -> dict[str, Share]:
+    def parameters(self) -> dict[str, ParameterScope]:
         return {"log_rate": "row"}
 
-    def start(self, marginals: Marginals) -> Parameters:
+    def initial_params(self, marginals: Marginals) -> Parameters:
         return {"log_rate": _log_mean_count(marginals)}
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
@@ -94,19 +94,19 @@ class NegativeBinomial(_Count):
         check_choice("NegativeBinomial", "dispersion", self.dispersion, choices)
 
     @property
-    def parameters(self) -> dict[str, Share]:
+    def parameters(self) -> dict[str, ParameterScope]:
         return {"log_mean": "row", "log_dispersion": self.dispersion}
 
-    def start(self, marginals: Marginals) -> Parameters:
+    def initial_params(self, marginals: Marginals) -> Parameters:
         mean, excess = marginals.mean, marginals.var - marginals.mean
         theta = torch.where(excess > 0, mean.square() / excess.clamp_min(1e-12), 100.0)
-        log_theta = soft_bound_inverse(theta.clamp_min(1e-3).log(), _MAX_LOG_DISPERSION)
+        log_theta = soft_clamp_inverse(theta.clamp_min(1e-3).log(), _MAX_LOG_DISPERSION)
         if self.dispersion == "shared":
             log_theta = log_theta.mean()
         return {"log_mean": _log_mean_count(marginals), "log_dispersion": log_theta}
 
     def _log_theta(self, params: Parameters) -> Tensor:
-        return soft_bound(params["log_dispersion"], _MAX_LOG_DISPERSION)
+        return soft_clamp(params["log_dispersion"], _MAX_LOG_DISPERSION)
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         log_theta = self._log_theta(params)

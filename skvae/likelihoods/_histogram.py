@@ -11,14 +11,14 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
-from ._base import Likelihood, Marginals, Parameters, Share
+from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # With fewer ordered levels than these, order is left for the networks to learn.
-_FEWEST_SMOOTHED = 4
+_MIN_SMOOTHED_LEVELS = 4
 
 
 @dataclass(frozen=True)
-class Cells:
+class ColumnBins:
     """How one column is cut: into levels, and those into cells.
 
     The decoder says how probable levels are. Where in its level a value lies does not depend on
@@ -28,27 +28,27 @@ class Cells:
     ----------
     level : tuple of int
         Of each cell, from 0.
-    log_share : tuple of float
+    log_fraction : tuple of float
         Of each cell, log p(cell | level).
     log_width : tuple of float
         Of each cell, the log of its width in units of X; 0 for one that is a single value, whose
         probability is a mass.
-    drawable : tuple of bool
+    observed : tuple of bool
         Of each cell, whether the training data had values there: no other is sampled.
     counts : tuple of float
         Of each level, how many training rows it had.
-    middle : tuple of int
+    representative_bin : tuple of int
         Of each level, the cell that stands for it.
     n_ordered : int
         So many levels, the first ones, are in order.
     """
 
     level: tuple[int, ...]
-    log_share: tuple[float, ...]
+    log_fraction: tuple[float, ...]
     log_width: tuple[float, ...]
-    drawable: tuple[bool, ...]
+    observed: tuple[bool, ...]
     counts: tuple[float, ...]
-    middle: tuple[int, ...]
+    representative_bin: tuple[int, ...]
     n_ordered: int
 
     @property
@@ -59,7 +59,7 @@ class Cells:
     @property
     def n_coefficients(self) -> int:
         """Number of functions of the level whose sum is its logit."""
-        return self.n_levels + (self.n_ordered >= _FEWEST_SMOOTHED)
+        return self.n_levels + (self.n_ordered >= _MIN_SMOOTHED_LEVELS)
 
     def log_marginal(self) -> Tensor:
         """Return the log of each level's share of the training rows, (n_levels,)."""
@@ -85,7 +85,7 @@ class Cells:
         it takes much data to tell from chance. For others, indicators of the levels.
         """
         n = self.n_ordered
-        if n < _FEWEST_SMOOTHED:
+        if n < _MIN_SMOOTHED_LEVELS:
             return torch.eye(self.n_levels, dtype=torch.float64)
         score, rank = self.scores()[:n], self.ranks()
         frequency = torch.arange(1, n, dtype=torch.float64)[:, None]
@@ -103,33 +103,33 @@ class Histogram(Likelihood):
 
     Parameters
     ----------
-    columns : tuple of Cells
+    columns : tuple of ColumnBins
     """
 
-    columns: tuple[Cells, ...]
+    columns: tuple[ColumnBins, ...]
 
     support: ClassVar[constraints.Constraint] = constraints.real
-    remedy: ClassVar[str] = "Cells are numbered from 0."
+    remedy: ClassVar[str] = "Bins are numbered from 0."
 
     @property
-    def parameters(self) -> dict[str, Share]:
+    def parameters(self) -> dict[str, ParameterScope]:
         return {"coefficients": "row"}
 
     def constants(self) -> Parameters:
         """Return tables of all columns' cells, or levels, one column after the other.
 
-        They are "level", among those of all columns, and "log_density" of each cell, "first_cell"
+        They are "level", among those of all columns, and "log_density" of each cell, "bin_offset"
         of each column, and "score" of each level; and "log_marginal_j", "basis_j" and
-        "drawn_share_j" of column j: the last is p(cell | level) where the cell may be drawn.
+        "sampling_fraction_j" of column j: the last is p(cell | level) where the cell may be drawn.
         """
         n_cells = [len(column.level) for column in self.columns]
         n_levels = [column.n_levels for column in self.columns]
         level = [torch.tensor(column.level) for column in self.columns]
         first_level = accumulate(n_levels[:-1], initial=0)
-        share = [torch.tensor(column.log_share, dtype=torch.float64) for column in self.columns]
+        share = [torch.tensor(column.log_fraction, dtype=torch.float64) for column in self.columns]
         width = [torch.tensor(column.log_width, dtype=torch.float64) for column in self.columns]
         tables = {
-            "first_cell": torch.tensor([*accumulate(n_cells[:-1], initial=0)]),
+            "bin_offset": torch.tensor([*accumulate(n_cells[:-1], initial=0)]),
             "level": torch.cat([k + first for k, first in zip(level, first_level, strict=True)]),
             "log_density": torch.cat(share) - torch.cat(width),
             "score": torch.cat([column.scores() for column in self.columns]),
@@ -137,10 +137,12 @@ class Histogram(Likelihood):
         for j, column in enumerate(self.columns):
             tables[f"log_marginal_{j}"] = column.log_marginal()
             tables[f"basis_{j}"] = column.basis()
-            drawn = share[j].exp() * torch.tensor(column.drawable)
-            of_level = torch.zeros(column.n_levels, dtype=drawn.dtype)
-            of_level = of_level.index_add_(0, torch.tensor(column.level), drawn)
-            tables[f"drawn_share_{j}"] = drawn / of_level.clamp_min(1e-300)[list(column.level)]
+            drawn = share[j].exp() * torch.tensor(column.observed)
+            per_level = torch.zeros(column.n_levels, dtype=drawn.dtype)
+            per_level = per_level.index_add_(0, torch.tensor(column.level), drawn)
+            tables[f"sampling_fraction_{j}"] = (
+                drawn / per_level.clamp_min(1e-300)[list(column.level)]
+            )
         return tables
 
     def encoder_width(self, n_features: int) -> int:
@@ -160,7 +162,7 @@ class Histogram(Likelihood):
         scores = constants["score"].to(x.dtype)[level] * is_known
         return torch.cat([indicators, scores], -1)
 
-    def start(self, marginals: Marginals) -> Parameters:
+    def initial_params(self, marginals: Marginals) -> Parameters:
         return {"coefficients": marginals.mean.new_zeros(self.decoder_width(len(marginals.mean)))}
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
@@ -169,17 +171,22 @@ class Histogram(Likelihood):
         log_p = torch.cat([self.log_p(j, c, params) for j, c in enumerate(per_column)], -1)
         log_density = params["log_density"].to(log_p.dtype)[self._cell(x, params)]
         shape = torch.broadcast_shapes(log_p.shape[:-1], level.shape[:-1])
-        of_level = log_p.expand(*shape, -1).gather(-1, level.expand(*shape, -1))
-        return of_level + log_density
+        per_level = log_p.expand(*shape, -1).gather(-1, level.expand(*shape, -1))
+        return per_level + log_density
 
     def mean(self, params: Parameters) -> Tensor:
-        """Return the middle cells: see `middle`."""
+        """Return the middle cells: see `representative_bin`."""
         per_column = self.split(params["coefficients"])
-        return torch.stack([self.middle(j, c, params) for j, c in enumerate(per_column)], -1)
+        return torch.stack(
+            [self.representative_bin(j, c, params) for j, c in enumerate(per_column)], -1
+        )
 
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
         per_column = self.split(params["coefficients"])
-        draws = [self.draw(self.drawn_p(j, c, params), generator) for j, c in enumerate(per_column)]
+        draws = [
+            self.draw(self.sampling_weights(j, c, params), generator)
+            for j, c in enumerate(per_column)
+        ]
         return torch.stack(draws, -1)
 
     # ---- One column's levels and cells -----------------------------------------------
@@ -198,7 +205,7 @@ class Histogram(Likelihood):
         log_marginal = constants[f"log_marginal_{j}"].to(coefficients.dtype)
         return torch.log_softmax(log_marginal + coefficients @ basis, -1)
 
-    def middle(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
+    def representative_bin(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
         """Return the cell in the middle of column j, (...).
 
         That of the median if column j is in order, unless the value is more probably missing;
@@ -213,13 +220,13 @@ class Histogram(Likelihood):
             below = ordered.cumsum(-1) < 0.5 * total.unsqueeze(-1)
             median = below.sum(-1).clamp_max(column.n_ordered - 1)
             level = torch.where(total >= 0.5, median, level)
-        return torch.tensor(column.middle, device=p.device)[level].to(p.dtype)
+        return torch.tensor(column.representative_bin, device=p.device)[level].to(p.dtype)
 
-    def drawn_p(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
+    def sampling_weights(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
         """Return the probability to draw each cell of column j, (..., n_cells), up to a factor."""
         p = self.log_p(j, coefficients, constants).exp()
         of_cell = torch.tensor(self.columns[j].level, device=p.device)
-        return p[..., of_cell] * constants[f"drawn_share_{j}"].to(p.dtype)
+        return p[..., of_cell] * constants[f"sampling_fraction_{j}"].to(p.dtype)
 
     @staticmethod
     def draw(p: Tensor, generator: Generator) -> Tensor:
@@ -232,4 +239,4 @@ class Histogram(Likelihood):
     @staticmethod
     def _cell(x: Tensor, constants: Parameters) -> Tensor:
         """Return cells' numbers among those of all columns; for those not known, the first."""
-        return x.long().clamp_min(0) + constants["first_cell"]
+        return x.long().clamp_min(0) + constants["bin_offset"]

@@ -11,8 +11,8 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
-from ..utils import soft_bound, soft_bound_inverse
-from ._base import Likelihood, Marginals, Parameters, Share, check_choice
+from ..utils import soft_clamp, soft_clamp_inverse
+from ._base import Likelihood, Marginals, Parameters, ParameterScope, check_choice
 
 # The log of learned noise stays within a factor e^7 (about 1,100) of the data's.
 _MAX_LOG_NOISE = 7.0
@@ -43,19 +43,19 @@ class _Noisy(Likelihood):
             )
 
     @property
-    def parameters(self) -> dict[str, Share]:
+    def parameters(self) -> dict[str, ParameterScope]:
         return {"mean": "row", "log_noise": self.noise if isinstance(self.noise, str) else "fixed"}
 
     @property
     def standardize(self) -> Literal["feature", "shared"]:
         return "feature" if self.noise in ("feature", "row") else "shared"
 
-    def start(self, marginals: Marginals) -> Parameters:
+    def initial_params(self, marginals: Marginals) -> Parameters:
         if isinstance(self.noise, str):
             # With the floor, the columns' own.
             share = max(1 - self.floor**2, 0.01)
             log_noise = torch.full_like(marginals.mean, 0.5 * math.log(share))
-            log_noise = soft_bound_inverse(log_noise, _MAX_LOG_NOISE)
+            log_noise = soft_clamp_inverse(log_noise, _MAX_LOG_NOISE)
             return {
                 "mean": marginals.mean,
                 "log_noise": log_noise[0] if self.noise == "shared" else log_noise,
@@ -67,7 +67,7 @@ class _Noisy(Likelihood):
         """Return the log of the noise, kept within bounds if learned."""
         if not isinstance(self.noise, str):
             return params["log_noise"]
-        log_noise = soft_bound(params["log_noise"], _MAX_LOG_NOISE)
+        log_noise = soft_clamp(params["log_noise"], _MAX_LOG_NOISE)
         if not self.floor:
             return log_noise
         floor = torch.full_like(log_noise, math.log(self.floor))

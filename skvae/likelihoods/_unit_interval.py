@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 from ..utils import uniform
-from ._base import Likelihood, Marginals, Parameters, Share
+from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # Rows that a scaler put at 1 + 1e-7 are inside the unit interval for every purpose here.
 _UNIT_INTERVAL = constraints.interval(-1e-6, 1 + 1e-6)
@@ -26,7 +26,7 @@ class _UnitInterval(Likelihood):
     )
 
     @property
-    def parameters(self) -> dict[str, Share]:
+    def parameters(self) -> dict[str, ParameterScope]:
         return {"logits": "row"}
 
 
@@ -49,7 +49,7 @@ class Bernoulli(_UnitInterval):
     Bernoulli()
     """
 
-    def start(self, marginals: Marginals) -> Parameters:
+    def initial_params(self, marginals: Marginals) -> Parameters:
         # Half a success and half a failure more (Jeffreys) keep constant columns finite.
         p = (marginals.mean * marginals.n_samples + 0.5) / (marginals.n_samples + 1)
         return {"logits": torch.logit(p.clamp(1e-9, 1 - 1e-9))}
@@ -88,7 +88,7 @@ class ContinuousBernoulli(_UnitInterval):
     ContinuousBernoulli()
     """
 
-    def start(self, marginals: Marginals) -> Parameters:
+    def initial_params(self, marginals: Marginals) -> Parameters:
         # The mean has no closed-form inverse, but it rises with eta: bisect.
         low = torch.full_like(marginals.mean, -1e4)
         high = -low

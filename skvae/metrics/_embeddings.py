@@ -59,7 +59,7 @@ def compare_embeddings(
     y_test : array-like of shape (n_test,), default=None
         Their classes.
     test_size : float or int, default=0.25
-        Share or number of rows to hold out if `X_test` is None, in proportion to the
+        Fraction or number of rows to hold out if `X_test` is None, in proportion to the
         classes.
     metrics : iterable of str, default=None
         Which metrics to compute, all by default:

@@ -72,7 +72,7 @@ def compare_tables(
             Mean over pairs of columns of how far `associations` are from those of `train`: 0 at
             best.
         "closer_to_training"
-            Share of rows that are closer to a row of `train` than to any of as many of `test`.
+            Fraction of rows that are closer to a row of `train` than to any of as many of `test`.
             0.5 is what new rows have, and 1 what copies have.
         "mean"
             Of the three predictions, ``1 - column_distance``, ``1 - association_error`` and

@@ -43,12 +43,15 @@ class AutoregressiveVAE(VAE):
         d, k, width = config.n_features, config.latent_dim, _CONTEXT_WIDTH
         n_levels = sum(column.n_levels for column in self.likelihood.columns)
         n_coefficients = self.likelihood.decoder_width(d)
-        of_code = torch.randn(k, width, generator=generator) / math.sqrt(k)
-        of_level = torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
-        self.of_code, self.of_level = nn.Parameter(of_code), nn.Parameter(of_level)
-        self.of_column = nn.Parameter(torch.zeros(d, width))
-        self.to_coefficients = nn.Parameter(torch.zeros(n_coefficients, width))
-        self.widest = max(self.widest, d * width)
+        code_weight = torch.randn(k, width, generator=generator) / math.sqrt(k)
+        level_embedding = torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
+        self.code_weight, self.level_embedding = (
+            nn.Parameter(code_weight),
+            nn.Parameter(level_embedding),
+        )
+        self.column_bias = nn.Parameter(torch.zeros(d, width))
+        self.output_weight = nn.Parameter(torch.zeros(n_coefficients, width))
+        self.max_width = max(self.max_width, d * width)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         params = self.decode(z)
@@ -65,7 +68,9 @@ class AutoregressiveVAE(VAE):
 
     def mean(self, z: Tensor) -> Tensor:
         """Return the middle cell of each column, (..., n_features), given those before it."""
-        return self._in_turn(z, lambda j, c: self.likelihood.middle(j, c, self.constants))
+        return self._in_turn(
+            z, lambda j, c: self.likelihood.representative_bin(j, c, self.constants)
+        )
 
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draw a cell of each column, (..., n_features), given those before it."""
@@ -93,7 +98,7 @@ class AutoregressiveVAE(VAE):
 
         def draw(j: int, coefficients: Tensor) -> Tensor:
             nonlocal log_p
-            p = self.likelihood.drawn_p(j, coefficients, self.constants)
+            p = self.likelihood.sampling_weights(j, coefficients, self.constants)
             if j in allowed:
                 of_allowed = p * allowed[j].to(p)
                 log_p = log_p + (of_allowed.sum(-1) / p.sum(-1)).log()
@@ -107,22 +112,24 @@ class AutoregressiveVAE(VAE):
         per_column = self.likelihood.split(self.decode(z)["coefficients"])
         if not self.config.autoregressive:
             return torch.stack([choose(j, c) for j, c in enumerate(per_column)], -1)
-        first_cell, level = self.constants["first_cell"], self.constants["level"]
-        before = z @ self.of_code
+        bin_offset, level = self.constants["bin_offset"], self.constants["level"]
+        before = z @ self.code_weight
         cells = []
-        weights = self.likelihood.split(self.to_coefficients, 0)
+        weights = self.likelihood.split(self.output_weight, 0)
         for j, (coefficients, weight) in enumerate(zip(per_column, weights, strict=True)):
-            context = F.gelu(before + self.of_column[j])
+            context = F.gelu(before + self.column_bias[j])
             cell = choose(j, coefficients + context @ weight.T)
-            before = before + self.of_level[level[cell.long() + first_cell[j]]]
+            before = before + self.level_embedding[level[cell.long() + bin_offset[j]]]
             cells.append(cell)
         return torch.stack(cells, -1)
 
     def _departures(self, x: Tensor, z: Tensor) -> Tensor:
         """Return what the columns before add to each coefficient, (..., n, n_coefficients)."""
-        level, is_known = self.likelihood.levels(self._complete(x), self.constants)
-        of_levels = F.embedding(level, self.of_level) * is_known.unsqueeze(-1)  # (n, d, width)
-        before = of_levels.cumsum(-2) - of_levels + self.of_column
-        context = F.gelu((z @ self.of_code).unsqueeze(-2) + before)  # (..., n, d, width)
-        weights = self.likelihood.split(self.to_coefficients, 0)
+        level, is_known = self.likelihood.levels(self._fill_missing(x), self.constants)
+        of_levels = F.embedding(level, self.level_embedding) * is_known.unsqueeze(
+            -1
+        )  # (n, d, width)
+        before = of_levels.cumsum(-2) - of_levels + self.column_bias
+        context = F.gelu((z @ self.code_weight).unsqueeze(-2) + before)  # (..., n, d, width)
+        weights = self.likelihood.split(self.output_weight, 0)
         return torch.cat([context[..., j, :] @ w.T for j, w in enumerate(weights)], -1)

@@ -47,7 +47,7 @@ def elbo_terms(module: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
         Standard normal draws.
     """
     posterior = module.encode(x)
-    log_likelihood = module.log_likelihood(x, posterior.at(eps))
+    log_likelihood = module.log_likelihood(x, posterior.rsample(eps))
     return ElboTerms(log_likelihood, kl_divergence(posterior), posterior)
 
 
@@ -127,13 +127,13 @@ def contributions_to_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
     log_weight = log_likelihood.sum(-1) + log_ratio
     share = torch.softmax(log_weight, 0).unsqueeze(-1)
     of_features = (share * log_likelihood).sum(0)
-    of_code = _log_mean_exp(log_weight) - of_features.sum(-1)
-    return torch.cat([of_features, of_code.unsqueeze(-1)], -1)
+    code_weight = _log_mean_exp(log_weight) - of_features.sum(-1)
+    return torch.cat([of_features, code_weight.unsqueeze(-1)], -1)
 
 
 def _draw(posterior: Posterior, eps: Tensor) -> tuple[Tensor, Tensor]:
     """Return codes, (K, n, k), and log p(z) - log q(z | x) of each, (K, n)."""
-    z = posterior.at(eps)
+    z = posterior.rsample(eps)
     # Both normal densities share their 2 pi, which cancels.
     log_prior = -0.5 * z.square()
     log_posterior = -0.5 * eps.square() - 0.5 * posterior.log_var

@@ -9,14 +9,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..likelihoods import Likelihood, Marginals, Parameters, resolve_likelihood
-from ..utils import soft_bound
+from ..utils import soft_clamp
 from ._networks import Architecture, build_networks, resolve_architecture
 
 # Posterior variances stay within e^-20 and e^20 of the prior's, 1: past single precision.
 _MAX_LOG_VAR = 20.0
 # Standardised values beyond it are taken to be there: their squares, and what networks make of
 # them, would be past single precision.
-_FARTHEST = 1e10
+_MAX_Z = 1e10
 
 
 class Posterior(NamedTuple):
@@ -29,7 +29,7 @@ class Posterior(NamedTuple):
     def std(self) -> Tensor:  # (n, k)
         return torch.exp(0.5 * self.log_var)
 
-    def at(self, eps: Tensor) -> Tensor:
+    def rsample(self, eps: Tensor) -> Tensor:
         """Return the codes ``mean + std * eps``; `eps` is (..., n, k) or broadcasts to it."""
         return self.mean + self.std * eps
 
@@ -106,21 +106,23 @@ class VAE(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(len(self.row_names), n_outputs))
         # The likelihood's parameters that do not come from the decoder.
-        self.free = nn.ParameterDict()
+        self.global_params = nn.ParameterDict()
         for name, share in shares.items():
             if share != "row":
                 shape = (n_features,) if share == "feature" else ()
-                self.free[name] = nn.Parameter(torch.zeros(shape), requires_grad=share != "fixed")
+                self.global_params[name] = nn.Parameter(
+                    torch.zeros(shape), requires_grad=share != "fixed"
+                )
         # The most numbers that one row becomes on its way through, for bounding memory.
-        self.widest = max(
+        self.max_width = max(
             n_inputs,
             n_outputs * len(self.row_names),
             _widest_output(self.encoder, n_inputs),
             _widest_output(self.decoder, config.latent_dim),
         )
-        self.tables = nn.Module()
+        self._constants = nn.Module()
         for name, constant in self.likelihood.constants().items():
-            self.tables.register_buffer(name, constant, persistent=False)
+            self._constants.register_buffer(name, constant, persistent=False)
         self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
         if config.missing:
@@ -129,7 +131,7 @@ class VAE(nn.Module):
     @property
     def constants(self) -> Parameters:
         """What the likelihood needs that never changes."""
-        return dict(self.tables.named_buffers())
+        return dict(self._constants.named_buffers())
 
     @property
     def dtype(self) -> torch.dtype:
@@ -137,7 +139,7 @@ class VAE(nn.Module):
         return self.bias.dtype
 
     @torch.no_grad()
-    def start_at(self, n_samples: int, mean: Tensor, var: Tensor) -> None:
+    def initialize(self, n_samples: int, mean: Tensor, var: Tensor) -> None:
         """Set units and start values from the columns' means and variances, (d,) each."""
         scheme = self.likelihood.standardize
         if scheme is not None:
@@ -148,10 +150,10 @@ class VAE(nn.Module):
         marginals = Marginals(n_samples, centre, var / self.scale.square(), self.scale)
         if self.config.missing:
             self.placeholder.copy_(self.likelihood.placeholder(marginals))
-        start = self.likelihood.start(marginals)
+        start = self.likelihood.initial_params(marginals)
         for row, name in enumerate(self.row_names):
             self.bias[row] = start[name]
-        for name, parameter in self.free.items():
+        for name, parameter in self.global_params.items():
             parameter.copy_(start[name])
 
     def standardize(self, x: Tensor) -> Tensor:
@@ -164,7 +166,7 @@ class VAE(nn.Module):
             return x.to(self.dtype)
         wide = x if x.is_floating_point() else x.to(self.shift.dtype)
         x = ((wide - self.shift) / self.scale).to(self.dtype)
-        return x if self.training else x.clamp_(-_FARTHEST, _FARTHEST)
+        return x if self.training else x.clamp_(-_MAX_Z, _MAX_Z)
 
     def unstandardize(self, x: Tensor) -> Tensor:
         """Bring (..., n_features) in the likelihood's units back to the units of X."""
@@ -172,17 +174,17 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x) for standardised rows, (n, n_features)."""
-        visible = self.likelihood.encoder_input(self._complete(x), self.constants)
+        visible = self.likelihood.encoder_input(self._fill_missing(x), self.constants)
         out = self.encoder(visible).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
-        return Posterior(mean, soft_bound(log_var, _MAX_LOG_VAR))
+        return Posterior(mean, soft_clamp(log_var, _MAX_LOG_VAR))
 
     def decode(self, z: Tensor) -> Parameters:
         """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""
         out = self.decoder(z.reshape(-1, self.latent_dim)).to(z.dtype)
         out = out.view(*z.shape[:-1], *self.bias.shape) + self.bias
         row = dict(zip(self.row_names, out.unbind(-2), strict=True))
-        return {**row, **self.free, **self.constants}
+        return {**row, **self.global_params, **self.constants}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Return log p(x | z) of standardised rows in nats and in the units of X.
@@ -203,11 +205,11 @@ class VAE(nn.Module):
         return self._feature_log_prob(x, self.decode(z))
 
     def _feature_log_prob(self, x: Tensor, params: Parameters) -> Tensor:
-        log_prob = self.likelihood.log_prob(self._complete(x), params)
+        log_prob = self.likelihood.log_prob(self._fill_missing(x), params)
         log_prob = log_prob - self.scale.log().to(log_prob.dtype)
         return log_prob.masked_fill(x.isnan(), 0.0) if self.config.missing else log_prob
 
-    def _complete(self, x: Tensor) -> Tensor:
+    def _fill_missing(self, x: Tensor) -> Tensor:
         """Return rows with placeholders for missing entries."""
         if not self.config.missing:
             return x

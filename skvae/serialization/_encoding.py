@@ -25,7 +25,7 @@ _CLASSES = {
     **dict.fromkeys(
         (
             "Bernoulli",
-            "Cells",
+            "ColumnBins",
             "ContinuousBernoulli",
             "Gaussian",
             "Histogram",
@@ -37,10 +37,10 @@ _CLASSES = {
     ),
     "CategoricalColumn": "skvae.columns._categorical",
     "Checkpoint": "skvae.training",
-    "ColumnsFilling": "skvae.estimators._imputation",
-    "FrameCoder": "skvae.columns",
+    "MixedImputation": "skvae.estimators._imputation",
+    "FrameCodec": "skvae.columns",
     "MissingIndicator": "sklearn.impute",
-    "NumbersFilling": "skvae.estimators._imputation",
+    "NumericImputation": "skvae.estimators._imputation",
     "NumericColumn": "skvae.columns._numeric",
     "Numbers": "skvae.columns._units",
     "Times": "skvae.columns._units",

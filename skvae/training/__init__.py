@@ -7,22 +7,22 @@ serialization and utils.
 from ._batches import Rows, chunk_length, column_moments
 from ._checkpoint import Checkpoint, CheckpointFile
 from ._loop import Epoch, Training, history_of
-from ._process_group import Team, join_team
-from ._trainer import DivergenceError, Recipe, Record, Trainer
+from ._process_group import ProcessGroup, init_process_group
+from ._trainer import DivergenceError, Metrics, Trainer, TrainingConfig
 
 __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "DivergenceError",
     "Epoch",
-    "Recipe",
-    "Record",
+    "Metrics",
+    "ProcessGroup",
     "Rows",
-    "Team",
     "Trainer",
     "Training",
+    "TrainingConfig",
     "chunk_length",
     "column_moments",
     "history_of",
-    "join_team",
+    "init_process_group",
 ]

@@ -17,7 +17,7 @@ from sklearn.utils import check_scalar
 
 from ..serialization import decode, digest_of, encode, read_file, remove_unfinished, write_file
 from ._loop import Training
-from ._process_group import Team
+from ._process_group import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class CheckpointFile:
     checkpoint : path-like, Checkpoint or None
     parameters : dict
         Of the estimator: those that decide what training comes to.
-    team : Team
+    team : ProcessGroup
         Processes that train together. The first one reads and writes.
 
     Raises
@@ -78,7 +78,7 @@ class CheckpointFile:
         If the folder does not exist, or if the file is damaged or that of another fit.
     """
 
-    def __init__(self, checkpoint: Any, parameters: dict[str, Any], team: Team) -> None:
+    def __init__(self, checkpoint: Any, parameters: dict[str, Any], team: ProcessGroup) -> None:
         self._checkpoint: Checkpoint | None = None
         self._team = team
         self._saved: dict[str, Any] | None = None
@@ -92,12 +92,12 @@ class CheckpointFile:
         self._parameters, self._arrays = encode({"parameters": parameters})
         self._n_epochs = 0
         self._last = time.monotonic()
-        self._saved = team.by_first(self._read)
+        self._saved = team.on_main_process(self._read)
 
     def settle(self, rng: np.random.RandomState) -> None:
         """Give `rng` the state that training began with, the same in all processes."""
         saved = self._saved
-        rng.set_state(saved["random_state"] if saved else self._team.by_first(rng.get_state))
+        rng.set_state(saved["random_state"] if saved else self._team.on_main_process(rng.get_state))
         self._random_state = rng.get_state()
 
     def resume(self, training: Training) -> None:
@@ -119,7 +119,7 @@ class CheckpointFile:
 
     def after_epoch(self, training: Training) -> None:
         """Write training down after an epoch, if it is time to."""
-        if self._checkpoint is None or not self._team.is_first:
+        if self._checkpoint is None or not self._team.is_main:
             return
         self._n_epochs += 1
         every = self._checkpoint.epochs or (1 if self._checkpoint.seconds is None else math.inf)

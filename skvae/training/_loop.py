@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ._batches import Rows
-from ._trainer import DivergenceError, Record, Trainer
+from ._trainer import DivergenceError, Metrics, Trainer
 
 _LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 Weights = dict[str, Tensor]
@@ -18,7 +18,7 @@ Weights = dict[str, Tensor]
 class Epoch(NamedTuple):
     """What one epoch came to, and whether training ends with it."""
 
-    record: Record
+    record: Metrics
     is_last: bool
 
 
@@ -62,7 +62,7 @@ class Training:
         self.validation = validation
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
-        self.records: list[Record] = []
+        self.records: list[Metrics] = []
         self.is_over = False
         self._lowest = self._threshold = math.inf  # of the validation loss
         self._n_stalled = 0
@@ -102,14 +102,14 @@ class Training:
             self.trainer.module.load_state_dict(weights)
         self.trainer.leave_epoch()
 
-    def _keep(self, record: Record, *, is_best: bool) -> None:
+    def _keep(self, record: Metrics, *, is_best: bool) -> None:
         weights = self._kept[0]
         if is_best:
             weights = {name: w.clone() for name, w in self.trainer.module.state_dict().items()}
         self.records.append(record)
         self._kept = weights, len(self.records)
 
-    def _has_stalled(self, record: Record) -> bool:
+    def _has_stalled(self, record: Metrics) -> bool:
         """Add the validation rows' figures, and tell whether it is time to stop."""
         assert self.validation is not None
         held_out = self.trainer.evaluate(self.validation)
@@ -163,7 +163,7 @@ class Training:
             self.end()
 
 
-def history_of(records: list[Record]) -> dict[str, list[float]]:
+def history_of(records: list[Metrics]) -> dict[str, list[float]]:
     """Return each figure's values over the epochs, NaN where an epoch lacks it."""
     names = dict.fromkeys(name for record in records for name in record)
     return {name: [record.get(name, math.nan) for record in records] for name in names}

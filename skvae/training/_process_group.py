@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 _DEFAULT_TIMEOUT = 300.0
 
 
-class Team:
+class ProcessGroup:
     """Processes that do the same on different rows; by default this one alone.
 
     Parameters
@@ -37,14 +37,14 @@ class Team:
         return self.size == 1
 
     @property
-    def is_first(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
     def share(self, n_rows: int) -> range:
         """Return which of so many rows are this process's: neighbours, and as many as others'."""
         return range(n_rows * self.rank // self.size, n_rows * (self.rank + 1) // self.size)
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors, all of one dtype, by their sums over the processes."""
         if self.is_alone or not tensors:
             return
@@ -54,12 +54,12 @@ class Team:
         for tensor, total in zip(tensors, flat.split(sizes), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def take_over(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by those of the first process."""
         for tensor in () if self.is_alone else tensors:
             _together(partial(dist.broadcast, tensor, 0))
 
-    def agrees_on(self, value: Any) -> bool:
+    def all_equal(self, value: Any) -> bool:
         """Whether all processes have the same value."""
         if self.is_alone:
             return True
@@ -67,7 +67,7 @@ class Team:
         _together(lambda: dist.all_gather_object(values, value))
         return all(other == value for other in values)
 
-    def by_first(self, function: Callable[[], Value]) -> Value:
+    def on_main_process(self, function: Callable[[], Value]) -> Value:
         """Return what the first process gets from the function; it alone calls it.
 
         What that raises is raised everywhere.
@@ -75,7 +75,7 @@ class Team:
         if self.is_alone:
             return function()
         outcome: list[Any] = [None, None]
-        if self.is_first:
+        if self.is_main:
             try:
                 outcome[0] = function()
             except Exception as error:
@@ -87,22 +87,22 @@ class Team:
         return value
 
 
-def join_team() -> Team:
+def init_process_group() -> ProcessGroup:
     """Return the processes of this run.
 
     They are those of torch.distributed's default group, if there is one. If not, and if the
     environment is that of `torchrun`, a group is made, which lasts as long as this process.
     """
     if not dist.is_available():
-        return Team()
+        return ProcessGroup()
     if not dist.is_initialized():
         if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
-            return Team()
+            return ProcessGroup()
         seconds = float(os.environ.get("SKVAE_DISTRIBUTED_TIMEOUT", _DEFAULT_TIMEOUT))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         _together(lambda: dist.init_process_group(backend, timeout=timedelta(seconds=seconds)))
         atexit.register(_leave)
-    return Team(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup(dist.get_rank(), dist.get_world_size())
 
 
 def _leave() -> None:

@@ -15,23 +15,23 @@ from ..models import VAE, ElboTerms, elbo_terms, importance_weighted_terms
 from ..utils import (
     arithmetic,
     global_generator_states,
-    keep_freed_memory,
+    limit_threads,
     restore_global_generators,
+    retain_freed_memory,
     seeded_generator,
     seeded_global_generator,
-    suitable_threads,
 )
 from ._batches import Batch, Rows
 from ._optimizer import Optimizer
-from ._process_group import Team
+from ._process_group import ProcessGroup
 
 # One epoch's figures by name: a row of `history_`.
-Record = dict[str, float]
+Metrics = dict[str, float]
 
 # A latent unit is active if the variance of its posterior mean, in units of the prior's, is
 # above this: Burda, Grosse and Salakhutdinov (2016), section 5.2.
 _ACTIVE_VARIANCE = 0.01
-# Share of training over which the learning rate climbs before its cosine descent.
+# Fraction of training over which the learning rate climbs before its cosine descent.
 _RATE_WARMUP = 0.05
 # Noises and dispersions, which no network predicts, learn so much faster. They have a long
 # way to go where columns are nearly collinear, and Adam moves by steps of a fixed size.
@@ -46,7 +46,7 @@ class DivergenceError(ArithmeticError):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How to train, apart from the data and the module."""
 
     solver: str
@@ -57,7 +57,7 @@ class Recipe:
     beta: float
     kl_warmup: float
     dtype: torch.dtype
-    # Share of each step's rows that it leaves out: those of the highest loss.
+    # Fraction of each step's rows that it leaves out: those of the highest loss.
     trim: float = 0.0
     # Draws for each row. With more than one, the loss is the negative importance-weighted bound.
     n_draws: int = 1
@@ -84,7 +84,7 @@ class Recipe:
         n_kept = max(1, round(len(loss) * (1 - self.trim)))
         return loss.topk(n_kept, largest=False, sorted=False).indices
 
-    def objective(self, record: Record) -> float:
+    def objective(self, record: Metrics) -> float:
         """Return what training minimises, once the KL term has its full weight."""
         return record["reconstruction_loss"] + self.beta * record["kl_loss"]
 
@@ -96,33 +96,37 @@ class Trainer:
     ----------
     module : VAE
         Trained in place, on the device it is on.
-    recipe : Recipe
+    recipe : TrainingConfig
     seed : int
         Of the order of rows and of the draws from the posterior.
-    team : Team, optional
+    team : ProcessGroup, optional
         Processes that train the same module, each on its share of the rows. All draw the same
         random numbers, for all rows.
     """
 
-    def __init__(self, module: VAE, recipe: Recipe, seed: int, team: Team | None = None) -> None:
+    def __init__(
+        self, module: VAE, recipe: TrainingConfig, seed: int, team: ProcessGroup | None = None
+    ) -> None:
         self.module = module
         self.recipe = recipe
         self.seed = seed
-        self.team = team or Team()
+        self.team = team or ProcessGroup()
         self.n_epochs = 0
-        self._under_way: _UnderWay | None = None
+        self._under_way: InterruptedEpoch | None = None
         device = module.bias.device
-        keep_freed_memory()
+        retain_freed_memory()
         self._order = seeded_generator(seed)
         self._noise = seeded_generator(seed, device)
-        free = [p for p in module.free.parameters() if p.requires_grad]
-        networks = [p for name, p in module.named_parameters() if not name.startswith("free.")]
+        free = [p for p in module.global_params.parameters() if p.requires_grad]
+        networks = [
+            p for name, p in module.named_parameters() if not name.startswith("global_params.")
+        ]
         # Optimisers, and how fast each learns.
         self._optimizers = [(Optimizer(recipe.solver, networks), 1.0)]
         if free:
             self._optimizers.append((Optimizer(recipe.solver, free), _FREE_RATE_FACTOR))
 
-    def epoch(self, rows: Rows, after_step: Callable[[], None] | None = None) -> Record:
+    def epoch(self, rows: Rows, after_step: Callable[[], None] | None = None) -> Metrics:
         """Pass over all rows once, in random order, and return the epoch's figures.
 
         A user's networks may draw from torch's global generators, for dropout: they get
@@ -135,8 +139,10 @@ class Trainer:
         """
         with ExitStack() as stack:
             stack.callback(self.leave_epoch)
-            stack.enter_context(suitable_threads(self.module, self.recipe.batch_size))
-            epoch = self._under_way or _UnderWay(self._order.get_state(), _Totals(self.module))
+            stack.enter_context(limit_threads(self.module, self.recipe.batch_size))
+            epoch = self._under_way or InterruptedEpoch(
+                self._order.get_state(), EpochMetrics(self.module)
+            )
             self._under_way = epoch
             if callable(self.module.config.architecture):
                 seed = int(torch.randint(2**62, (), generator=self._order))
@@ -150,7 +156,9 @@ class Trainer:
         self.module.eval()
         self._under_way = None
 
-    def _epoch(self, epoch: _UnderWay, rows: Rows, after_step: Callable[[], None] | None) -> Record:
+    def _epoch(
+        self, epoch: InterruptedEpoch, rows: Rows, after_step: Callable[[], None] | None
+    ) -> Metrics:
         module, recipe, totals = self.module.train(), self.recipe, epoch.totals
         n_batches = math.ceil(len(rows) / recipe.batch_size)
         batches = rows.shuffled(recipe.batch_size, self._order, epoch.n_steps)
@@ -168,7 +176,7 @@ class Trainer:
         for optimizer, _ in self._optimizers:
             optimizer.zero_grad()  # gradients are as large as the weights
         # Running statistics of a user's layers are those of the first process.
-        self.team.take_over([*module.encoder.buffers(), *module.decoder.buffers()])
+        self.team.broadcast([*module.encoder.buffers(), *module.decoder.buffers()])
         record = totals.record(self.team)
         # The last step's outcome shows in no loss yet: look at its rows once more.
         module.eval()
@@ -176,7 +184,7 @@ class Trainer:
             x = module.standardize(batch.x)
             last = elbo_terms(module, x, torch.zeros_like(terms.posterior.mean))
             n_bad = (~last.elbo.isfinite()).sum()
-            self.team.add_up([n_bad])
+            self.team.all_reduce([n_bad])
         if not math.isfinite(record["loss"]) or n_bad > 0:
             raise DivergenceError
         return record
@@ -200,7 +208,7 @@ class Trainer:
             return loss.sum() / batch.n_rows
         of_all = loss.new_zeros(batch.n_rows)
         of_all[batch.places] = loss.detach()
-        self.team.add_up([of_all])
+        self.team.all_reduce([of_all])
         kept = self.recipe.kept(of_all)
         is_kept = torch.zeros_like(of_all, dtype=torch.bool).index_fill_(0, kept, True)
         return loss[is_kept[batch.places]].sum() / len(kept)
@@ -210,12 +218,12 @@ class Trainer:
             optimizer.zero_grad()
         loss.backward()
         for optimizer, factor in self._optimizers:
-            self.team.add_up([p.grad for p in optimizer.parameters if p.grad is not None])
+            self.team.all_reduce([p.grad for p in optimizer.parameters if p.grad is not None])
             optimizer.step(factor * rate)
 
-    def evaluate(self, rows: Rows) -> Record:
+    def evaluate(self, rows: Rows) -> Metrics:
         """Return the figures of rows that are not trained on, with the same draws each time."""
-        with suitable_threads(self.module, min(len(rows), _EVALUATION_BATCH)):
+        with limit_threads(self.module, min(len(rows), _EVALUATION_BATCH)):
             return evaluate(self.module, rows, self.seed, self.team)
 
     @property
@@ -255,35 +263,35 @@ class Trainer:
         self.n_epochs = state["n_epochs"]
         self._under_way = None
         if (within := state["within"]) is not None:
-            totals = _Totals(self.module)
-            totals.restore(within["totals"], counts_here=self.team.is_first)
-            self._under_way = _UnderWay(
+            totals = EpochMetrics(self.module)
+            totals.restore(within["totals"], counts_here=self.team.is_main)
+            self._under_way = InterruptedEpoch(
                 state["generators"][0], totals, within["n_steps"], within["global_generators"]
             )
 
 
 @torch.inference_mode()
-def evaluate(module: VAE, rows: Rows, seed: int, team: Team | None = None) -> Record:
+def evaluate(module: VAE, rows: Rows, seed: int, team: ProcessGroup | None = None) -> Metrics:
     """Return the mean terms of the bound, at beta = 1 and one draw per row."""
     module.eval()
     generator = seeded_generator(seed, module.bias.device)
-    totals = _Totals(module)
+    totals = EpochMetrics(module)
     for batch in rows.batches(_EVALUATION_BATCH):
         totals.add(_elbo_terms(module, batch, generator), batch.n_rows)
-    return totals.record(team or Team())
+    return totals.record(team or ProcessGroup())
 
 
 @dataclass
-class _UnderWay:
+class InterruptedEpoch:
     """An epoch that has begun."""
 
     order: Tensor  # state of the generator of the order when it did
-    totals: _Totals
+    totals: EpochMetrics
     n_steps: int = 0
     global_generators: list[Tensor] = field(default_factory=list)  # states to go on from
 
 
-class _Totals:
+class EpochMetrics:
     """Running sums over the rows of an epoch, on the device: one transfer, at its end."""
 
     def __init__(self, module: VAE) -> None:
@@ -318,10 +326,10 @@ class _Totals:
             self.sums.copy_(state["sums"])
             self._steps = [tuple(t.to(self.sums.device) for t in step) for step in state["steps"]]
 
-    def record(self, team: Team) -> Record:
+    def record(self, team: ProcessGroup) -> Metrics:
         if self._steps:
             self._sum_up()
-        team.add_up([self.sums])
+        team.all_reduce([self.sums])
         log_likelihood, kl, *moments = (self.sums / self.n).tolist()
         means, squares = moments[: self.latent_dim], moments[self.latent_dim :]
         active = sum(s - m * m > _ACTIVE_VARIANCE for m, s in zip(means, squares, strict=True))

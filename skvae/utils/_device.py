@@ -16,7 +16,7 @@ from torch import Generator, nn
 # than the product saves. Convolutions, whose weights are used many times, gain at any size.
 _MIN_WEIGHTS_FOR_BFLOAT16 = 100_000
 # A little less than 32 MiB, beyond which glibc learns nothing.
-_LARGEST_LESSON = 2**25 - 2**16
+_MMAP_THRESHOLD_BYTES = 2**25 - 2**16
 _GLOBAL_GENERATORS = threading.RLock()
 _THREAD_NUMBERS = threading.Lock()
 # Rows times weights of a step of perceptrons below which two threads gain a third at most. Threads
@@ -66,14 +66,14 @@ def free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Let Linux's allocator keep up to 64 MiB that one step frees for the next.
 
     Else it hands much of it back to the system, page by page, and asks for it again. It keeps
     twice the size of the largest block freed so far (mallopt(3), M_MMAP_THRESHOLD), of 32 MiB
     at most: here is one, which takes no memory, since nothing touches it.
     """
-    torch.empty(_LARGEST_LESSON, dtype=torch.uint8, device="cpu")
+    torch.empty(_MMAP_THRESHOLD_BYTES, dtype=torch.uint8, device="cpu")
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
@@ -139,18 +139,18 @@ def arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         yield
 
 
-def settle_threads() -> None:
+def init_threads() -> None:
     """Let torch settle how many threads serve the calling one, unless it has already.
 
     It takes the number set last, in whatever thread, and keeps to it. So this is for the start of
-    whatever may be a thread's first use of torch: `one_thread` waits for it, and it for that.
+    whatever may be a thread's first use of torch: `single_thread` waits for it, and it for that.
     """
     with _THREAD_NUMBERS:
         torch.get_num_threads()
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Let torch keep to the calling thread, and to that one only."""
     with _THREAD_NUMBERS:
         n_threads = torch.get_num_threads()
@@ -169,12 +169,12 @@ def one_thread() -> Iterator[None]:
             torch.set_num_threads(n_threads)
 
 
-def suitable_threads(module: nn.Module, n_rows: int) -> AbstractContextManager[None]:
+def limit_threads(module: nn.Module, n_rows: int) -> AbstractContextManager[None]:
     """Let steps of `n_rows` that are too small to share keep to the calling thread."""
     weights = [p for p in module.parameters() if p.ndim > 1]
     perceptrons = all(weight.ndim == 2 for weight in weights)
     work = n_rows * sum(weight.numel() for weight in weights)
-    return one_thread() if perceptrons and work < _MIN_WORK_FOR_THREADS else nullcontext()
+    return single_thread() if perceptrons and work < _MIN_WORK_FOR_THREADS else nullcontext()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def soft_bound(x: Tensor, limit: float) -> Tensor:
+def soft_clamp(x: Tensor, limit: float) -> Tensor:
     """Squash `x` smoothly into (-limit, limit), with slope 1 at the origin.
 
     ``limit * x / (limit + |x|)``. Unlike `clamp` and `tanh`, the gradient only decays
@@ -15,8 +15,8 @@ def soft_bound(x: Tensor, limit: float) -> Tensor:
     return x / (1 + x.abs() / limit)
 
 
-def soft_bound_inverse(y: Tensor, limit: float) -> Tensor:
-    """Return the `x` for which ``soft_bound(x, limit)`` is `y`, kept clear of the ends."""
+def soft_clamp_inverse(y: Tensor, limit: float) -> Tensor:
+    """Return the `x` for which ``soft_clamp(x, limit)`` is `y`, kept clear of the ends."""
     y = y.clamp(-0.9 * limit, 0.9 * limit)
     return y / (1 - y.abs() / limit)
 
