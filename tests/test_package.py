@@ -1,9 +1,13 @@
 """The package as a whole."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import skvae
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_importing_the_package_loads_little_beyond_torch_and_scikit_learn():
@@ -25,3 +29,16 @@ def test_every_public_name_exists_and_is_documented():
     assert skvae.__all__ == sorted(skvae.__all__)
     for name in skvae.__all__:
         assert getattr(skvae, name).__doc__
+
+
+def test_hooks_run_the_ruff_of_tox():
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    version = re.search(r"ruff-pre-commit\n\s+rev: v([\d.]+)", hooks)[1]
+    assert f"ruff=={version}" in (ROOT / "tox.ini").read_text()
+
+
+def test_classifiers_name_the_versions_of_python_that_are_tested():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    tested = re.findall(r"3\.\d+", re.search(r"python: \[(.*)\]", workflow)[1])
+    named = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    assert named == tested
