@@ -356,7 +356,9 @@ def test_no_document_does_worse_than_an_error(files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(10**6, 10**6), (10**5, 10**5, 10**5), (4,) * 10_000, (10**12,)], ids=len
+    "sizes",
+    [(10**6, 10**6), (10**5, 10**5, 10**5), (4,) * 10_000, (10**12,), (4000,) * 3],
+    ids=["two", "three", "many", "one", "within the limit each"],
 )
 def test_a_file_that_asks_for_a_huge_model_is_refused_at_once(files, tmp_path, sizes):
     document, arrays = read_file(files[0])

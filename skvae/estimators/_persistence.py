@@ -167,11 +167,12 @@ def _check_size(state: Any, arrays: Arrays) -> None:
     config = VAEConfig(**module["config"])
     sizes = config.hidden_layer_sizes
     widths = [config.n_features, *(sizes if isinstance(sizes, tuple) else ()), config.latent_dim]
-    matrices = [width * following for width, following in pairwise(widths)]
+    # All layers together: a file with many small arrays could ask for as many large layers.
+    sizes_of_parts = [sum(width * following for width, following in pairwise(widths))]
     if isinstance(config.likelihood, Histogram):
-        matrices += [column.n_levels**2 for column in config.likelihood.columns]
+        sizes_of_parts += [column.n_levels**2 for column in config.likelihood.columns]
     image = math.prod(config.image_shape or ())
     n_stored = sum(array.size for array in arrays.values())
     most = max(_SMALL, _MAX_SIZE_RATIO * n_stored)
-    if len(widths) > len(arrays) or max(image, *widths, *matrices) > most:
+    if len(widths) > len(arrays) or max(image, *widths, *sizes_of_parts) > most:
         raise ValueError("its weights are fewer than its layers need")
