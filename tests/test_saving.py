@@ -1,6 +1,7 @@
 """Estimators in files of their own: what comes back, and what damaged and hostile files do."""
 
 import copy
+import hashlib
 import json
 import math
 import random
@@ -233,9 +234,13 @@ def test_files_of_others_are_told_from_damaged_ones(tmp_path):
     save_file({"a": np.zeros(3)}, path)
     with pytest.raises(ValueError, match="not one of skvae"):
         skvae.load(path)
-    header = {"format": 2, "sha256": "", "document": {}}
-    save_file({"a": np.zeros(3)}, path, metadata={"skvae": json.dumps(header)})
-    with pytest.raises(ValueError, match=r"format 2.*install a newer one"):
+    for number, remedy in [(3, "install a newer one"), (1, "save the object again")]:
+        header = {"format": number, "sha256": "", "document": {}}
+        save_file({"a": np.zeros(3)}, path, metadata={"skvae": json.dumps(header)})
+        with pytest.raises(ValueError, match=rf"format {number}.*{remedy}"):
+            skvae.load(path)
+    save_file({"a": np.zeros(3)}, path, metadata={"skvae": '{"format": 2, "document": {}}'})
+    with pytest.raises(ValueError, match=r"damaged.*no digest"):
         skvae.load(path)
     for content in (b"", b"hello", b"\x00" * 100, pd.DataFrame().to_csv().encode()):
         path.write_bytes(content)
@@ -297,6 +302,43 @@ def test_no_accident_to_a_file_goes_unnoticed(files, tmp_path):
                 skvae.load(path)
             n_refused += 1
     assert n_refused > 2300
+
+
+@pytest.fixture
+def small_file(tmp_path):
+    """Return a file with text, a number that has two spellings, and arrays."""
+    path = tmp_path / "small"
+    document = {"é": '\u2028"', "number": 0.30000000000000004, "digest": "0" * 64}
+    write_file(path, document, {"a": np.arange(3, dtype=np.int16), "b": np.zeros((0, 2))})
+    return path
+
+
+def test_no_changed_bit_goes_unnoticed(small_file):
+    content = small_file.read_bytes()
+    for at in range(len(content)):
+        for bit in range(8):
+            small_file.write_bytes(
+                content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
+            )
+            with pytest.raises(ValueError, match=r"damaged|not one of skvae|of format"):
+                read_file(small_file)
+
+
+def test_another_spelling_of_the_same_number_is_noticed(small_file):
+    content = small_file.read_bytes()
+    assert float("0.30000000000000003") == 0.30000000000000004
+    small_file.write_bytes(content.replace(b"0.30000000000000004", b"0.30000000000000003"))
+    with pytest.raises(ValueError, match="digest is not that of its content"):
+        read_file(small_file)
+
+
+def test_the_digest_is_that_of_the_file_with_zeros_in_its_place(small_file):
+    content = small_file.read_bytes()
+    with safe_open(small_file, framework="numpy") as file:
+        digest = json.loads(file.metadata()["skvae"])["sha256"]
+    blank = content.replace(digest.encode(), b"0" * 64)
+    assert hashlib.sha256(blank).hexdigest() == digest
+    assert read_file(small_file)[1]["a"].flags.writeable
 
 
 HOSTILE = [

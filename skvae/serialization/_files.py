@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,19 +14,24 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-# Of what this module writes. Files of later formats are refused.
-_FORMAT = 1
+# Format of the files that this module writes. Files of any other format are refused.
+_FORMAT = 2
+# The digest is that of the file with zeros in its own place.
+_NO_DIGEST = b"0" * 64
+_DIGEST = re.compile(rb'(?<=\\"sha256\\": \\")[0-9a-f]{64}(?=\\")')
 Arrays = dict[str, np.ndarray]
 
 
 def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str, Any]) -> None:
     """Write a file that holds a JSON document and arrays, or leave the one there as it is.
 
-    The file is a valid safetensors one. Its metadata have one entry, "skvae": a JSON object with
-    the number of the format, the document, and a SHA-256 digest of document and arrays.
+    The file is a valid safetensors file. Its metadata have one entry, "skvae": a JSON object with
+    the number of the format, a SHA-256 digest and the document. The digest is that of the whole
+    file with 64 zeros in place of the digest. No byte of the file can change unnoticed, not even
+    one that changes the spelling of a number and not its value.
 
     Parameters
     ----------
@@ -41,11 +47,13 @@ def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str,
         If the file can't be written.
     """
     plain = {name: _plain(array) for name, array in arrays.items()}
-    digest = content_digest(document, plain)
-    header = {"format": _FORMAT, "sha256": digest, "document": document}
+    header = {"format": _FORMAT, "sha256": _NO_DIGEST.decode(), "document": document}
     content = save(plain, metadata={"skvae": json.dumps(header, allow_nan=False)})
+    before, after = _around_digest(content)
     with replacing(path) as file:
-        file.write(content)
+        file.write(before)
+        file.write(_digest(before, after))
+        file.write(after)
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
@@ -58,30 +66,54 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
     ValueError
         If it is damaged, or something else.
     """
-    with open(path, "rb"):  # for Python's own errors
-        pass
+    content = Path(path).read_bytes()
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, TypeError, ValueError, KeyError, AttributeError) as error:
+        arrays = load(content)
+        # The metadata: JSON in JSON, after the length of the outer one.
+        start = 8 + int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8:start]).get("__metadata__") or {}
+    except (SafetensorError, TypeError, ValueError, KeyError, RecursionError) as error:
         raise _damaged(path, f"it is no valid safetensors file ({error})") from error
     if "skvae" not in metadata:
         raise ValueError(f"{os.fspath(path)!r} is a safetensors file, but not one of skvae.")
     try:
         header = json.loads(metadata["skvae"])
-        file_format, digest, document = (header[key] for key in ("format", "sha256", "document"))
-        is_whole = digest == content_digest(document, arrays)
+        file_format = header["format"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, f"its header is not what it should be ({error})") from error
     if file_format != _FORMAT:
+        is_earlier = isinstance(file_format, int) and file_format < _FORMAT
+        remedy = "save the object again with this version" if is_earlier else "install a newer one"
         raise ValueError(
             f"{os.fspath(path)!r} is of format {file_format!r}, and this version of skvae reads "
-            f"format {_FORMAT}: install a newer one."
+            f"format {_FORMAT}: {remedy}."
         )
+    try:
+        before, after = _around_digest(content)
+        is_whole = header["sha256"].encode() == _digest(before, after)
+        document = header["document"]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(path, f"its header is not what it should be ({error})") from error
     if not is_whole:
         raise _damaged(path, "its digest is not that of its content")
     return document, arrays
+
+
+def _around_digest(content: bytes) -> tuple[memoryview, memoryview]:
+    """Return what is before and after the digest in a file's content."""
+    match = _DIGEST.search(content)
+    if match is None:
+        raise ValueError("it has no digest")
+    view = memoryview(content)
+    return view[: match.start()], view[match.end() :]
+
+
+def _digest(before: memoryview, after: memoryview) -> bytes:
+    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256(before)
+    digest.update(_NO_DIGEST)
+    digest.update(after)
+    return digest.hexdigest().encode()
 
 
 def _plain(array: Any) -> np.ndarray:
@@ -89,16 +121,6 @@ def _plain(array: Any) -> np.ndarray:
     array = np.asarray(array)
     # `ascontiguousarray` would give arrays without dimensions one.
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-
-
-def content_digest(document: Any, arrays: Arrays) -> str:
-    """Return the SHA-256 digest of a document and arrays."""
-    digest = hashlib.sha256(json.dumps(document, allow_nan=False).encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
 
 
 @contextmanager
