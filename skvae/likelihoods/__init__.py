@@ -1,26 +1,30 @@
-"""Likelihoods p(x | z): the distribution of a row of data given the outputs of a decoder.
+"""Likelihoods p(x | z): the distribution of a row of data given the output of a decoder.
 
-A likelihood is an immutable value without weights. The module owns every parameter and passes the
-parameters in, so a likelihood can be compared, copied by `sklearn.base.clone`, and listed in a
-grid. A new likelihood is one class and its entry in `LIKELIHOODS`. May import serialization and
-utils.
+A likelihood is an immutable value without weights. The module owns all parameters and passes the
+parameters to the likelihood. Likelihoods can therefore be compared, copied by
+`sklearn.base.clone` and listed in a parameter grid. To add a likelihood, write one class and add
+the class to `LIKELIHOODS`.
+
+May import serialization and utils.
 """
 
 from __future__ import annotations
 
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 from ._counts import NegativeBinomial, Poisson
-from ._histogram import ColumnBins, Histogram
+from ._histogram import ColumnBins as ColumnBins
+from ._histogram import Histogram as Histogram
 from ._real import Gaussian, StudentT
+from ._registry import LIKELIHOODS as LIKELIHOODS
+from ._registry import resolve_likelihood as resolve_likelihood
 from ._unit_interval import Bernoulli, ContinuousBernoulli
 
+# The public names. Other packages of skvae also import ColumnBins, Histogram, LIKELIHOODS and
+# resolve_likelihood.
 __all__ = [
-    "LIKELIHOODS",
     "Bernoulli",
-    "ColumnBins",
     "ContinuousBernoulli",
     "Gaussian",
-    "Histogram",
     "Likelihood",
     "Marginals",
     "NegativeBinomial",
@@ -28,19 +32,4 @@ __all__ = [
     "Parameters",
     "Poisson",
     "StudentT",
-    "resolve_likelihood",
 ]
-
-LIKELIHOODS: dict[str, type[Likelihood]] = {
-    "gaussian": Gaussian,
-    "student_t": StudentT,
-    "bernoulli": Bernoulli,
-    "continuous_bernoulli": ContinuousBernoulli,
-    "poisson": Poisson,
-    "negative_binomial": NegativeBinomial,
-}
-
-
-def resolve_likelihood(likelihood: str | Likelihood) -> Likelihood:
-    """Return the likelihood of that name, or the object itself."""
-    return LIKELIHOODS[likelihood]() if isinstance(likelihood, str) else likelihood

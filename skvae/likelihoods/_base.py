@@ -1,4 +1,4 @@
-"""What a likelihood is."""
+"""Base class of all likelihoods, and the types of the arguments."""
 
 from __future__ import annotations
 
@@ -13,28 +13,48 @@ ParameterScope = Literal["row", "feature", "shared", "fixed"]
 
 
 class Marginals(NamedTuple):
-    """What is known of each column before training, in the likelihood's own units."""
+    """Statistics of the training columns, in the units of the likelihood.
+
+    Attributes
+    ----------
+    n_samples : int
+        Number of training rows.
+    mean : Tensor of shape (d,)
+        Mean of each column.
+    var : Tensor of shape (d,)
+        Variance of each column.
+    scale : Tensor of shape (d,)
+        Size of one unit of the likelihood, in the units of X: the standard deviation of a
+        standardised column, 1 for other columns.
+    """
 
     n_samples: int
     mean: Tensor  # (d,)
     var: Tensor  # (d,)
-    scale: Tensor  # (d,), the size of one such unit in units of X
+    scale: Tensor  # (d,)
 
 
 class Likelihood(ABC):
-    """Conditional distribution of one row given its code, independent over columns.
+    """Base class for conditional distributions p(x | z) of one row given its code.
 
-    Subclasses are frozen dataclasses. Tensor arguments carry rows first and columns
-    last; `params` maps each name in `parameters` to a tensor that broadcasts against
-    ``(..., n, d)``, or, of "row" ones, as wide as `decoder_width` says. Everything is in the
-    likelihood's own units: the module converts.
+    Columns are independent given the code. Subclasses are frozen dataclasses without weights:
+    the module owns the parameters and passes `params` to each method. `params` maps each name in
+    `parameters` to a tensor, and also contains the tensors of `constants`.
+
+    Rows are the second-to-last dimension of a tensor, and columns the last. A "row" parameter has
+    shape (..., n, decoder_width), where leading dimensions stand for several codes per row. Any
+    other parameter broadcasts against (..., n, d).
+
+    All values are in the units of the likelihood: standard deviations if `standardize` is not
+    None, otherwise the units of X. The module converts between the units of the likelihood and
+    the units of X.
 
     Attributes
     ----------
     support : torch.distributions.constraints.Constraint
-        Values the likelihood can explain.
+        Values with a defined log-probability.
     remedy : str
-        What to do about a value outside `support`, for the error message.
+        Advice for the user about values outside `support`. Error messages end with the advice.
     """
 
     support: ClassVar[constraints.Constraint]
@@ -43,62 +63,204 @@ class Likelihood(ABC):
     @property
     @abstractmethod
     def parameters(self) -> dict[str, ParameterScope]:
-        """Name of each parameter, and what it varies with.
+        """Scope of each parameter, by name.
 
-        "row" parameters come out of the decoder, "feature" and "shared" ones are learned
-        apart from it, one per column or one in all, and "fixed" ones are given.
+        - "row": predicted by the decoder for each row and column.
+        - "feature": learned, with a value per column.
+        - "shared": learned, with a single value for all columns.
+        - "fixed": given by the user, not learned.
         """
 
     @property
     def standardize(self) -> Literal["feature", "shared"] | None:
-        """Whether to standardise columns before use: each, by one common scale, or not."""
+        """Standardisation of columns before training.
+
+        - "feature": subtract the mean of each column and divide by the standard deviation of the
+          column.
+        - "shared": subtract the mean of each column and divide all columns by the square root of
+          the average variance.
+        - None (the default): leave columns in the units of X.
+        """
         return None
 
     def constants(self) -> Parameters:
-        """Return tensors that never change: the module keeps them and adds them to `params`."""
+        """Return tensors that depend on the options alone and never change.
+
+        The module stores the tensors as buffers, moves the buffers between devices, and adds the
+        buffers to `params`.
+
+        Returns
+        -------
+        constants : dict of str to Tensor
+            Tensors by name. Empty by default.
+        """
         return {}
 
     def encoder_width(self, n_features: int) -> int:
-        """Return how many numbers `encoder_input` makes of a row."""
+        """Return the number of encoder inputs per row.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns d.
+
+        Returns
+        -------
+        width : int
+            Size of the last dimension of `encoder_input`. `n_features` by default.
+        """
         return n_features
 
     def decoder_width(self, n_features: int) -> int:
-        """Return how many numbers each "row" parameter is for a row."""
+        """Return the number of decoder outputs per row for each "row" parameter.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns d.
+
+        Returns
+        -------
+        width : int
+            Size of the last dimension of a "row" parameter. `n_features` by default.
+        """
         return n_features
 
     def encoder_input(self, x: Tensor, constants: Parameters) -> Tensor:
-        """Return what the encoder sees of `x`, at a size that suits a network."""
+        """Transform rows into inputs of the encoder, on a scale that suits a neural network.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Rows in the units of the likelihood, with placeholders for missing entries.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+
+        Returns
+        -------
+        inputs : Tensor of shape (n, encoder_width)
+            `x` by default.
+        """
         return x
 
     def placeholder(self, marginals: Marginals) -> Tensor:
-        """Return what `encoder_input` gets for missing entries of each column, (d,)."""
+        """Return values that replace missing entries in the input of the encoder.
+
+        Parameters
+        ----------
+        marginals : Marginals
+            Statistics of the training columns.
+
+        Returns
+        -------
+        placeholder : Tensor of shape (d,)
+            A value per column, in the units of the likelihood. Column means by default.
+        """
         return marginals.mean
 
     @abstractmethod
     def initial_params(self, marginals: Marginals) -> Parameters:
-        """Return the parameters, (d,) or scalars, that describe the columns before training."""
+        """Return initial parameters, fitted to each column without regard to the code.
+
+        Parameters
+        ----------
+        marginals : Marginals
+            Statistics of the training columns.
+
+        Returns
+        -------
+        params : dict of str to Tensor
+            One tensor for each name in `parameters`: shape (decoder_width,) for "row", (d,) for
+            "feature", and () for "shared" and "fixed" parameters. The decoder learns "row"
+            parameters as departures from the initial values.
+        """
 
     @abstractmethod
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
-        """Return log p(x | z) per row and column in nats, all constants included."""
+        """Return log p(x | z) of each row and column, in nats.
+
+        Normalising constants are included. Densities refer to the units of the likelihood; the
+        module adds the Jacobian of the standardisation.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Rows in the units of the likelihood.
+        params : dict of str to Tensor
+            Parameters, with "row" parameters of shape (..., n, decoder_width).
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n, d)
+            Log-probability or log-density, in nats.
+        """
 
     @abstractmethod
     def mean(self, params: Parameters) -> Tensor:
-        """Return E[x | z] per row and column."""
+        """Return the conditional mean E[x | z] of each row and column.
+
+        Parameters
+        ----------
+        params : dict of str to Tensor
+            Parameters, with "row" parameters of shape (..., n, decoder_width).
+
+        Returns
+        -------
+        mean : Tensor of shape (..., n, d)
+            Means in the units of the likelihood.
+        """
 
     def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
-        """Return the parameters as `skvae.export` gives them: within bounds, in the units of X.
+        """Return the parameters as `skvae.export` writes the parameters to files.
 
-        `scale`, (d,), is the size of one of the likelihood's own units in units of X. The
-        default is `params` as they are.
+        Bounds are applied to the parameters, and values are in the units of X.
+
+        Parameters
+        ----------
+        params : dict of str to Tensor
+            Parameters in the units of the likelihood.
+        scale : Tensor of shape (d,)
+            Size of one unit of the likelihood, in the units of X.
+
+        Returns
+        -------
+        public : dict of str to Tensor
+            Parameters by name. By default, the unchanged tensors named in `parameters`.
         """
         return {name: params[name] for name in self.parameters}
 
     @abstractmethod
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
-        """Draw x from p(x | z), one value per row and column."""
+        """Draw one sample from p(x | z) for each row and column.
+
+        Parameters
+        ----------
+        params : dict of str to Tensor
+            Parameters, with "row" parameters of shape (..., n, decoder_width).
+        generator : torch.Generator
+            Source of randomness, on the device of the parameters. The global random state of
+            torch stays untouched.
+
+        Returns
+        -------
+        x : Tensor of shape (..., n, d)
+            Samples in the units of the likelihood.
+        """
 
 
 def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise a ValueError unless the value of a parameter is one of the choices.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the class with the parameter.
+    name : str
+        Name of the parameter.
+    value : object
+        Value passed by the user.
+    choices : tuple of str
+        Valid values.
+    """
     if value not in choices:
         raise ValueError(f"{owner}({name}=...) must be one of {list(choices)}; got {value!r}.")

@@ -13,12 +13,12 @@ from torch.distributions import constraints
 from ..utils import soft_clamp, soft_clamp_inverse
 from ._base import Likelihood, Marginals, Parameters, ParameterScope, check_choice
 
-# exp(10): beyond that a negative binomial is a Poisson to float32 precision.
+# In float32, a negative binomial with theta = exp(10) equals a Poisson distribution.
 _MAX_LOG_DISPERSION = 10.0
 
 
-class _Count(Likelihood):
-    """Columns of counts 0, 1, 2, ..., which the encoder sees as log(1 + x)."""
+class _CountLikelihood(Likelihood):
+    """Counts 0, 1, 2, ..., transformed to log(1 + x) for the encoder."""
 
     support = constraints.nonnegative_integer
     remedy = "Counts must be the integers 0, 1, 2, ...; for other data use likelihood='gaussian'."
@@ -27,14 +27,28 @@ class _Count(Likelihood):
         return torch.log1p(x)
 
 
-def _log_mean_count(marginals: Marginals) -> Tensor:
-    # Half a count more in all keeps columns of zeros finite.
+def _initial_log_mean(marginals: Marginals) -> Tensor:
+    """Return the log of the mean count of each column, (d,).
+
+    Jeffreys' prior for the rate of a Poisson distribution adds half a count to the sum of each
+    column, so the log of an all-zero column is finite.
+    """
     return torch.log((marginals.mean * marginals.n_samples + 0.5) / marginals.n_samples)
 
 
 @dataclass(frozen=True)
-class Poisson(_Count):
-    """Poisson distribution of counts, whose variance is their mean.
+class Poisson(_CountLikelihood):
+    """Poisson distribution of counts, with variance equal to the mean.
+
+    Notes
+    -----
+    With rate lambda, ``log p(x | z) = x log(lambda) - lambda - log(x!)`` [1]_. The decoder predicts
+    ``log_rate`` for each row and column.
+
+    References
+    ----------
+    .. [1] Johnson, Kemp and Kotz, "Univariate Discrete Distributions", 3rd ed., Wiley, 2005,
+       chapter 4.
 
     Examples
     --------
@@ -48,7 +62,7 @@ class Poisson(_Count):
         return {"log_rate": "row"}
 
     def initial_params(self, marginals: Marginals) -> Parameters:
-        return {"log_rate": _log_mean_count(marginals)}
+        return {"log_rate": _initial_log_mean(marginals)}
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         log_rate = params["log_rate"]
@@ -62,23 +76,34 @@ class Poisson(_Count):
 
 
 @dataclass(frozen=True)
-class NegativeBinomial(_Count):
-    """Negative binomial distribution of counts that vary more than a Poisson allows.
+class NegativeBinomial(_CountLikelihood):
+    """Negative binomial distribution of overdispersed counts.
 
     Parameters
     ----------
     dispersion : {"feature", "shared", "row"}, default="feature"
-        What the inverse dispersion theta varies with: the variance is
-        ``mean + mean**2 / theta``. "row" lets the decoder predict it.
+        Scope of the inverse dispersion theta. The variance of a count is
+        ``mean + mean**2 / theta``.
+
+        - "feature": a learned value per column.
+        - "shared": a single learned value for all columns.
+        - "row": predicted by the decoder for each row and column.
 
     Notes
     -----
-    In mean and inverse dispersion, as in the analysis of single-cell counts; in the words
-    of `scipy.stats.nbinom`, ``n = theta`` and ``p = theta / (theta + mean)``.
+    The parameters are the mean mu and the inverse dispersion theta, as in the analysis of
+    single-cell counts. The form is known as NB2 [1]_::
+
+        log p(x | z) = log Gamma(x + theta) - log Gamma(theta) - log(x!)
+                       + x log(mu / (mu + theta)) + theta log(theta / (mu + theta))
+
+    The equivalent parameters of `scipy.stats.nbinom` are ``n = theta`` and
+    ``p = theta / (theta + mu)``. ``log_dispersion``, the log of theta, is squashed smoothly into
+    (-10, 10).
 
     References
     ----------
-    Hilbe, "Negative Binomial Regression", 2nd ed., Cambridge, 2011: the NB2 form.
+    .. [1] Hilbe, "Negative Binomial Regression", 2nd ed., Cambridge University Press, 2011.
 
     Examples
     --------
@@ -98,12 +123,13 @@ class NegativeBinomial(_Count):
         return {"log_mean": "row", "log_dispersion": self.dispersion}
 
     def initial_params(self, marginals: Marginals) -> Parameters:
+        # The method of moments: var = mean + mean^2 / theta, so theta = mean^2 / (var - mean).
         mean, excess = marginals.mean, marginals.var - marginals.mean
         theta = torch.where(excess > 0, mean.square() / excess.clamp_min(1e-12), 100.0)
         log_theta = soft_clamp_inverse(theta.clamp_min(1e-3).log(), _MAX_LOG_DISPERSION)
         if self.dispersion == "shared":
             log_theta = log_theta.mean()
-        return {"log_mean": _log_mean_count(marginals), "log_dispersion": log_theta}
+        return {"log_mean": _initial_log_mean(marginals), "log_dispersion": log_theta}
 
     def _log_theta(self, params: Parameters) -> Tensor:
         return soft_clamp(params["log_dispersion"], _MAX_LOG_DISPERSION)
@@ -124,9 +150,10 @@ class NegativeBinomial(_Count):
         }
 
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
+        # A Poisson distribution whose rate follows a gamma distribution.
         mean = self.mean(params)
         theta = self._log_theta(params).exp().expand_as(mean)
-        # The only gamma sampler of torch that takes a generator; torch.distributions
-        # calls the same one, but draws from the global state.
+        # torch has no other gamma sampler with a generator argument. torch.distributions calls
+        # the same function, but with the global random state.
         rate = torch._standard_gamma(theta.contiguous(), generator=generator) * mean / theta
         return torch.poisson(rate, generator=generator)

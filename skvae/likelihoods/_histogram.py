@@ -1,4 +1,4 @@
-"""Likelihood of columns of any type, each cut into cells."""
+"""Likelihood of columns of any type, with the values of each column divided into bins."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from torch.distributions import constraints
 
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
-# With fewer ordered levels than these, order is left for the networks to learn.
+# Logits of fewer ordered levels are not smoothed: the networks learn the order from data.
 _MIN_SMOOTHED_LEVELS = 4
+# Jeffreys' prior: a pseudocount per level, which keeps logits of levels without rows finite.
+_LEVEL_PSEUDOCOUNT = 0.5
 
 
 @dataclass(frozen=True)
 class ColumnBins:
-    """How one column is cut: into levels, and those into cells.
+    """Division of the values of one column into levels, and of each level into bins.
 
-    The decoder says how probable levels are. Where in its level a value lies does not depend on
-    the code.
+    The decoder predicts the probability of each level. The distribution of a value within a level
+    does not depend on the code.
 
     Parameters
     ----------
-    level : tuple of int
-        Of each cell, from 0.
-    log_fraction : tuple of float
-        Of each cell, log p(cell | level).
-    log_width : tuple of float
-        Of each cell, the log of its width in units of X; 0 for one that is a single value, whose
-        probability is a mass.
-    observed : tuple of bool
-        Of each cell, whether the training data had values there: no other is sampled.
-    counts : tuple of float
-        Of each level, how many training rows it had.
-    representative_bin : tuple of int
-        Of each level, the cell that stands for it.
+    level : tuple of int, of length n_bins
+        Level of each bin, from 0.
+    log_fraction : tuple of float, of length n_bins
+        Log-probability log p(bin | level) of each bin.
+    log_width : tuple of float, of length n_bins
+        Log of the width of each bin, in the units of X. 0 for a bin with a single value, because
+        the probability of a single value is a mass.
+    observed : tuple of bool, of length n_bins
+        Whether each bin contains training values. Only observed bins are sampled.
+    counts : tuple of float, of length n_levels
+        Number of training rows in each level.
+    representative_bin : tuple of int, of length n_levels
+        Bin that represents each level in reconstructions.
     n_ordered : int
-        So many levels, the first ones, are in order.
+        Number of ordered levels. Ordered levels precede unordered levels.
     """
 
     level: tuple[int, ...]
@@ -52,37 +54,60 @@ class ColumnBins:
     n_ordered: int
 
     @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return len(self.level)
+
+    @property
     def n_levels(self) -> int:
         """Number of levels."""
         return len(self.counts)
 
     @property
     def n_coefficients(self) -> int:
-        """Number of functions of the level whose sum is its logit."""
+        """Number of basis functions: see `basis`."""
         return self.n_levels + (self.n_ordered >= _MIN_SMOOTHED_LEVELS)
 
     def log_marginal(self) -> Tensor:
-        """Return the log of each level's share of the training rows, (n_levels,)."""
-        # Half a row more for each (Jeffreys) keeps levels without any finite.
-        return torch.log_softmax((torch.tensor(self.counts, dtype=torch.float64) + 0.5).log(), 0)
+        """Return the log of the smoothed fraction of training rows in each level, (n_levels,)."""
+        counts = torch.tensor(self.counts, dtype=torch.float64)
+        return torch.log_softmax((counts + _LEVEL_PSEUDOCOUNT).log(), 0)
 
     def ranks(self) -> Tensor:
-        """Return each ordered level's middle rank in (0, 1), (n_ordered,)."""
-        counts = torch.tensor(self.counts[: self.n_ordered], dtype=torch.float64) + 0.5
+        """Return the mid-rank of each ordered level in (0, 1), (n_ordered,).
+
+        The mid-rank, or ridit (Bross, "How to use ridit analysis", Biometrics 14, 1958), is the
+        fraction of rows in lower levels, plus half the fraction of rows in the level.
+        """
+        counts = torch.tensor(self.counts[: self.n_ordered], dtype=torch.float64)
+        counts = counts + _LEVEL_PSEUDOCOUNT
         return (counts.cumsum(0) - 0.5 * counts) / counts.sum()
 
     def scores(self) -> Tensor:
-        """Return the normal quantile of each ordered level's rank, 0 for others, (n_levels,)."""
+        """Return the normal score of each level, (n_levels,).
+
+        The normal score is the quantile of the standard normal distribution at the mid-rank. The
+        score of an unordered level is 0.
+        """
         scores = torch.zeros(self.n_levels, dtype=torch.float64)
         scores[: self.n_ordered] = torch.special.ndtri(self.ranks())
         return scores
 
     def basis(self) -> Tensor:
-        """Return functions of the level, (n_coefficients, n_levels).
+        """Return the basis functions of the logits, (n_coefficients, n_levels).
 
-        For levels in order, those that tilt a normal distribution, and then cosines of the rank.
-        The quicker one oscillates, the smaller it is: what is rough takes long to be learned, for
-        it takes much data to tell from chance. For others, indicators of the levels.
+        The logits of the levels are a linear combination of basis functions, added to the
+        log-marginals (Barron and Sheu, "Approximation of density functions by sequences of
+        exponential families", Annals of Statistics 19, 1991).
+
+        With normal score s and mid-rank r, the basis functions of ordered levels are
+
+        - s and (s^2 - 1) / sqrt(2), which shift and scale a normal distribution;
+        - sqrt(2) cos(pi k r) / k^2 for k = 1, ..., n_ordered - 1. The factor 1 / k^2 slows down
+          the learning of high frequencies, because much data are needed to distinguish rough
+          structure from noise.
+
+        Unordered levels, and fewer than four ordered levels, have indicators as basis functions.
         """
         n = self.n_ordered
         if n < _MIN_SMOOTHED_LEVELS:
@@ -97,13 +122,16 @@ class ColumnBins:
 
 @dataclass(frozen=True)
 class Histogram(Likelihood):
-    """Histograms, one for each column, whose heights depend on the code.
+    """Histograms, one per column, with heights that depend on the code.
 
-    A value is the number of a cell in its column, from 0.
+    A value is the number of a bin of the column, from 0. A negative value stands for a missing
+    entry. The only parameter, "coefficients", concatenates the coefficients of all columns: see
+    `ColumnBins.basis`.
 
     Parameters
     ----------
-    columns : tuple of ColumnBins
+    columns : tuple of ColumnBins, of length d
+        Bins of each column.
     """
 
     columns: tuple[ColumnBins, ...]
@@ -116,34 +144,42 @@ class Histogram(Likelihood):
         return {"coefficients": "row"}
 
     def constants(self) -> Parameters:
-        """Return tables of all columns' cells, or levels, one column after the other.
+        """Return tables of the bins and levels of all columns.
 
-        They are "level", among those of all columns, and "log_density" of each cell, "bin_offset"
-        of each column, and "score" of each level; and "log_marginal_j", "basis_j" and
-        "sampling_fraction_j" of column j: the last is p(cell | level) where the cell may be drawn.
+        Returns
+        -------
+        constants : dict of str to Tensor
+            Tables of all columns, concatenated:
+
+            - "bin_offset", (d,): number of bins in preceding columns.
+            - "level", (n_bins_total,): level of each bin, numbered through all columns.
+            - "log_density", (n_bins_total,): log-density of a value in each bin, given the level.
+            - "score", (n_levels_total,): normal score of each level.
+
+            Tables of each column j:
+
+            - "log_marginal_j", (n_levels,): see `ColumnBins.log_marginal`.
+            - "basis_j", (n_coefficients, n_levels): see `ColumnBins.basis`.
+            - "sampling_fraction_j", (n_bins,): p(bin | level) among observed bins, 0 elsewhere.
         """
-        n_cells = [len(column.level) for column in self.columns]
-        n_levels = [column.n_levels for column in self.columns]
         level = [torch.tensor(column.level) for column in self.columns]
-        first_level = accumulate(n_levels[:-1], initial=0)
-        share = [torch.tensor(column.log_fraction, dtype=torch.float64) for column in self.columns]
-        width = [torch.tensor(column.log_width, dtype=torch.float64) for column in self.columns]
-        tables = {
-            "bin_offset": torch.tensor([*accumulate(n_cells[:-1], initial=0)]),
-            "level": torch.cat([k + first for k, first in zip(level, first_level, strict=True)]),
-            "log_density": torch.cat(share) - torch.cat(width),
+        level_offset = _offsets([column.n_levels for column in self.columns])
+        log_fraction = [_float64(column.log_fraction) for column in self.columns]
+        log_width = [_float64(column.log_width) for column in self.columns]
+        constants = {
+            "bin_offset": torch.tensor(_offsets([column.n_bins for column in self.columns])),
+            "level": torch.cat([k + offset for k, offset in zip(level, level_offset, strict=True)]),
+            "log_density": torch.cat(log_fraction) - torch.cat(log_width),
             "score": torch.cat([column.scores() for column in self.columns]),
         }
         for j, column in enumerate(self.columns):
-            tables[f"log_marginal_{j}"] = column.log_marginal()
-            tables[f"basis_{j}"] = column.basis()
-            drawn = share[j].exp() * torch.tensor(column.observed)
-            per_level = torch.zeros(column.n_levels, dtype=drawn.dtype)
-            per_level = per_level.index_add_(0, torch.tensor(column.level), drawn)
-            tables[f"sampling_fraction_{j}"] = (
-                drawn / per_level.clamp_min(1e-300)[list(column.level)]
-            )
-        return tables
+            constants[f"log_marginal_{j}"] = column.log_marginal()
+            constants[f"basis_{j}"] = column.basis()
+            fraction = log_fraction[j].exp() * torch.tensor(column.observed)
+            per_level = torch.zeros(column.n_levels, dtype=fraction.dtype)
+            per_level = per_level.index_add_(0, level[j], fraction)
+            constants[f"sampling_fraction_{j}"] = fraction / per_level.clamp_min(1e-300)[level[j]]
+        return constants
 
     def encoder_width(self, n_features: int) -> int:
         return sum(column.n_levels for column in self.columns) + n_features
@@ -155,27 +191,53 @@ class Histogram(Likelihood):
         return torch.full_like(marginals.mean, -1.0)
 
     def encoder_input(self, x: Tensor, constants: Parameters) -> Tensor:
-        """Return each level's indicator and each column's normal score, side by side."""
-        level, is_known = self.levels(x, constants)
+        """Return indicators of the levels, followed by the normal score of each column.
+
+        All inputs of a missing entry are 0.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Bin numbers, negative for missing entries.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+
+        Returns
+        -------
+        inputs : Tensor of shape (n, n_levels_total + d)
+        """
+        level, is_observed = self.levels(x, constants)
         n_levels = sum(column.n_levels for column in self.columns)
-        indicators = x.new_zeros(len(x), n_levels).scatter_(-1, level, is_known)
-        scores = constants["score"].to(x.dtype)[level] * is_known
+        indicators = x.new_zeros(len(x), n_levels).scatter_(-1, level, is_observed)
+        scores = constants["score"].to(x.dtype)[level] * is_observed
         return torch.cat([indicators, scores], -1)
 
     def initial_params(self, marginals: Marginals) -> Parameters:
+        # All coefficients 0: the probabilities of the levels are the marginals.
         return {"coefficients": marginals.mean.new_zeros(self.decoder_width(len(marginals.mean)))}
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         level, _ = self.levels(x, params)
         per_column = self.split(params["coefficients"])
         log_p = torch.cat([self.log_p(j, c, params) for j, c in enumerate(per_column)], -1)
-        log_density = params["log_density"].to(log_p.dtype)[self._cell(x, params)]
+        log_density = params["log_density"].to(log_p.dtype)[self._bin_index(x, params)]
         shape = torch.broadcast_shapes(log_p.shape[:-1], level.shape[:-1])
-        per_level = log_p.expand(*shape, -1).gather(-1, level.expand(*shape, -1))
-        return per_level + log_density
+        log_p_level = log_p.expand(*shape, -1).gather(-1, level.expand(*shape, -1))  # (..., n, d)
+        return log_p_level + log_density
 
     def mean(self, params: Parameters) -> Tensor:
-        """Return the middle cells: see `representative_bin`."""
+        """Return the representative bin of each row and column, in place of a mean.
+
+        Parameters
+        ----------
+        params : dict of str to Tensor
+            Parameters, with coefficients of shape (..., n, decoder_width).
+
+        Returns
+        -------
+        bins : Tensor of shape (..., n, d)
+            Bin numbers: see `representative_bin`.
+        """
         per_column = self.split(params["coefficients"])
         return torch.stack(
             [self.representative_bin(j, c, params) for j, c in enumerate(per_column)], -1
@@ -183,33 +245,78 @@ class Histogram(Likelihood):
 
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
         per_column = self.split(params["coefficients"])
-        draws = [
+        samples = [
             self.draw(self.sampling_weights(j, c, params), generator)
             for j, c in enumerate(per_column)
         ]
-        return torch.stack(draws, -1)
+        return torch.stack(samples, -1)
 
-    # ---- One column's levels and cells -----------------------------------------------
+    # ---- Single columns --------------------------------------------------------------
 
     def split(self, coefficients: Tensor, dim: int = -1) -> tuple[Tensor, ...]:
-        """Return each column's own."""
+        """Split coefficients of all columns into the coefficients of each column."""
         return coefficients.split([column.n_coefficients for column in self.columns], dim)
 
     def levels(self, x: Tensor, constants: Parameters) -> tuple[Tensor, Tensor]:
-        """Return levels' numbers among those of all columns, and which are known: 1 or 0."""
-        return constants["level"][self._cell(x, constants)], (x >= 0).to(x.dtype)
+        """Return the level of each value, numbered through all columns, and a mask.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Bin numbers, negative for missing entries.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+
+        Returns
+        -------
+        level : Tensor of shape (n, d)
+            Level of each value. Arbitrary for missing entries.
+        is_observed : Tensor of shape (n, d)
+            1 for observed entries and 0 for missing entries, in the dtype of `x`.
+        """
+        return constants["level"][self._bin_index(x, constants)], (x >= 0).to(x.dtype)
 
     def log_p(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
-        """Return the log-probability of each level of column j, (..., n_levels)."""
+        """Return the log-probability of each level of column j.
+
+        Parameters
+        ----------
+        j : int
+            Column number.
+        coefficients : Tensor of shape (..., n_coefficients)
+            Coefficients of column j.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+
+        Returns
+        -------
+        log_p : Tensor of shape (..., n_levels)
+            Log-probabilities in nats.
+        """
         basis = constants[f"basis_{j}"].to(coefficients.dtype)
         log_marginal = constants[f"log_marginal_{j}"].to(coefficients.dtype)
         return torch.log_softmax(log_marginal + coefficients @ basis, -1)
 
     def representative_bin(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
-        """Return the cell in the middle of column j, (...).
+        """Return the bin that represents the distribution of column j.
 
-        That of the median if column j is in order, unless the value is more probably missing;
-        else that of the most probable level.
+        For an ordered column, the representative bin of the median level, unless unordered levels
+        (missing values) have a probability above one half. Otherwise, the representative bin of
+        the most probable level.
+
+        Parameters
+        ----------
+        j : int
+            Column number.
+        coefficients : Tensor of shape (..., n_coefficients)
+            Coefficients of column j.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+
+        Returns
+        -------
+        bins : Tensor of shape (...)
+            Bin numbers, in the dtype of the coefficients.
         """
         column = self.columns[j]
         p = self.log_p(j, coefficients, constants).exp()
@@ -217,26 +324,64 @@ class Histogram(Likelihood):
         if column.n_ordered:
             ordered = p[..., : column.n_ordered]
             total = ordered.sum(-1)
-            below = ordered.cumsum(-1) < 0.5 * total.unsqueeze(-1)
-            median = below.sum(-1).clamp_max(column.n_ordered - 1)
+            below_median = ordered.cumsum(-1) < 0.5 * total.unsqueeze(-1)
+            median = below_median.sum(-1).clamp_max(column.n_ordered - 1)
             level = torch.where(total >= 0.5, median, level)
         return torch.tensor(column.representative_bin, device=p.device)[level].to(p.dtype)
 
     def sampling_weights(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
-        """Return the probability to draw each cell of column j, (..., n_cells), up to a factor."""
+        """Return the unnormalised sampling probability of each bin of column j.
+
+        Parameters
+        ----------
+        j : int
+            Column number.
+        coefficients : Tensor of shape (..., n_coefficients)
+            Coefficients of column j.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+
+        Returns
+        -------
+        weights : Tensor of shape (..., n_bins)
+            Weights, 0 for bins without training values.
+        """
         p = self.log_p(j, coefficients, constants).exp()
-        of_cell = torch.tensor(self.columns[j].level, device=p.device)
-        return p[..., of_cell] * constants[f"sampling_fraction_{j}"].to(p.dtype)
+        level = torch.tensor(self.columns[j].level, device=p.device)
+        return p[..., level] * constants[f"sampling_fraction_{j}"].to(p.dtype)
 
     @staticmethod
-    def draw(p: Tensor, generator: Generator) -> Tensor:
-        """Draw cells, (...), from their probabilities up to a factor, (..., n_cells)."""
-        # Where nothing is possible, anything is as good: callers know of it.
-        p = torch.where(p.sum(-1, keepdim=True) > 0, p, 1.0)
-        flat = p.reshape(-1, p.shape[-1])
-        return torch.multinomial(flat, 1, generator=generator).view(p.shape[:-1]).to(p.dtype)
+    def draw(weights: Tensor, generator: Generator) -> Tensor:
+        """Sample bins in proportion to weights.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (..., n_bins)
+            Unnormalised probabilities. If all weights of a row are 0, the sample is uniform.
+        generator : torch.Generator
+            Source of randomness, on the device of the weights.
+
+        Returns
+        -------
+        bins : Tensor of shape (...)
+            Bin numbers, in the dtype of the weights.
+        """
+        # torch.multinomial rejects rows of zeros, which conditions and underflow can produce.
+        weights = torch.where(weights.sum(-1, keepdim=True) > 0, weights, 1.0)
+        flat = weights.reshape(-1, weights.shape[-1])
+        bins = torch.multinomial(flat, 1, generator=generator)
+        return bins.view(weights.shape[:-1]).to(weights.dtype)
 
     @staticmethod
-    def _cell(x: Tensor, constants: Parameters) -> Tensor:
-        """Return cells' numbers among those of all columns; for those not known, the first."""
+    def _bin_index(x: Tensor, constants: Parameters) -> Tensor:
+        """Return bins numbered through all columns. Missing entries count as the first bin."""
         return x.long().clamp_min(0) + constants["bin_offset"]
+
+
+def _float64(values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _offsets(sizes: list[int]) -> list[int]:
+    """Return the sum of the preceding sizes, for each size."""
+    return list(accumulate(sizes[:-1], initial=0))

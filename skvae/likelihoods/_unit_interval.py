@@ -12,11 +12,11 @@ from torch.distributions import constraints
 from ..utils import uniform
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
-# Rows that a scaler put at 1 + 1e-7 are inside the unit interval for every purpose here.
+# The tolerance admits values such as 1 + 1e-7, as scalers produce by rounding.
 _UNIT_INTERVAL = constraints.interval(-1e-6, 1 + 1e-6)
 
 
-class _UnitInterval(Likelihood):
+class _UnitIntervalLikelihood(Likelihood):
     """Columns in [0, 1] with one natural parameter, the logit, per row and column."""
 
     support = _UNIT_INTERVAL
@@ -31,16 +31,23 @@ class _UnitInterval(Likelihood):
 
 
 @dataclass(frozen=True)
-class Bernoulli(_UnitInterval):
-    """Bernoulli distribution of binary columns, coded 0 and 1.
+class Bernoulli(_UnitIntervalLikelihood):
+    """Bernoulli distribution of binary columns with values 0 and 1.
 
     Notes
     -----
-    Grey values between 0 and 1 are allowed, as most tutorials do with images: the
-    expression ``x log p + (1 - x) log(1 - p)`` is then the cross-entropy between a coin
-    that shows x and the decoder's. It is a fine loss and bounds the log-probability of
-    the randomly binarised row, but it is not a density over grey values. For
-    one, use `ContinuousBernoulli`.
+    With success probability p, the sigmoid of the logit predicted by the decoder [1]_::
+
+        log p(x | z) = x log(p) + (1 - x) log(1 - p)
+
+    Grey values between 0 and 1 are allowed, as in most tutorials on images. The expression is
+    then a cross-entropy: the expected log-probability of the row after random binarisation. The
+    cross-entropy is a valid loss, but not a density of grey values. For a density, use
+    `ContinuousBernoulli`.
+
+    References
+    ----------
+    .. [1] Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix C.1.
 
     Examples
     --------
@@ -50,7 +57,8 @@ class Bernoulli(_UnitInterval):
     """
 
     def initial_params(self, marginals: Marginals) -> Parameters:
-        # Half a success and half a failure more (Jeffreys) keep constant columns finite.
+        # Jeffreys' prior, half a success and half a failure, keeps logits of constant columns
+        # finite.
         p = (marginals.mean * marginals.n_samples + 0.5) / (marginals.n_samples + 1)
         return {"logits": torch.logit(p.clamp(1e-9, 1 - 1e-9))}
 
@@ -67,19 +75,23 @@ class Bernoulli(_UnitInterval):
 
 
 @dataclass(frozen=True)
-class ContinuousBernoulli(_UnitInterval):
+class ContinuousBernoulli(_UnitIntervalLikelihood):
     """Continuous Bernoulli distribution of grey values in [0, 1].
 
     Notes
     -----
-    With natural parameter eta, the logit, the density is ``exp(eta x) eta / (e^eta - 1)``
-    on [0, 1]. Its log-partition function and mean have removable singularities at
-    eta = 0, where both are evaluated by their series.
+    With natural parameter eta, the logit predicted by the decoder [1]_::
+
+        log p(x | z) = eta x - log((exp(eta) - 1) / eta)
+        E[x | z] = 1 / (1 - exp(-eta)) - 1 / eta
+
+    Both formulas have a removable singularity at eta = 0, and are replaced by Taylor series near
+    0.
 
     References
     ----------
-    Loaiza-Ganem and Cunningham, "The continuous Bernoulli: fixing a pervasive error in
-    variational autoencoders", NeurIPS 2019, equations 6 to 8, rewritten in eta.
+    .. [1] Loaiza-Ganem and Cunningham, "The continuous Bernoulli: fixing a pervasive error in
+       variational autoencoders", NeurIPS 2019, equations 6 to 8, rewritten in eta.
 
     Examples
     --------
@@ -89,13 +101,13 @@ class ContinuousBernoulli(_UnitInterval):
     """
 
     def initial_params(self, marginals: Marginals) -> Parameters:
-        # The mean has no closed-form inverse, but it rises with eta: bisect.
+        # The mean has no inverse in closed form, but increases with eta: use bisection.
         low = torch.full_like(marginals.mean, -1e4)
         high = -low
         for _ in range(60):
-            middle = (low + high) / 2
-            too_low = self.mean({"logits": middle}) < marginals.mean
-            low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
+            midpoint = (low + high) / 2
+            too_low = self.mean({"logits": midpoint}) < marginals.mean
+            low, high = torch.where(too_low, midpoint, low), torch.where(too_low, high, midpoint)
         return {"logits": (low + high) / 2}
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
@@ -104,22 +116,27 @@ class ContinuousBernoulli(_UnitInterval):
     def mean(self, params: Parameters) -> Tensor:
         eta = params["logits"]
         near_zero = eta.abs() < 0.1
-        away = torch.where(near_zero, torch.ones_like(eta), eta)
-        exact = -1 / torch.expm1(-away) - 1 / away
-        return torch.where(near_zero, 0.5 + eta / 12 - eta**3 / 720, exact)
+        safe_eta = torch.where(near_zero, torch.ones_like(eta), eta)
+        closed_form = -1 / torch.expm1(-safe_eta) - 1 / safe_eta
+        return torch.where(near_zero, 0.5 + eta / 12 - eta**3 / 720, closed_form)
 
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
+        # Invert the distribution function, (exp(eta x) - 1) / (exp(eta) - 1), at uniform numbers.
         eta = params["logits"]
         u = uniform(eta.shape, generator, like=eta)
         near_zero = eta.abs() < 1e-3
-        away = torch.where(near_zero, torch.ones_like(eta), eta)
-        exact = torch.logaddexp(u.log() + away, torch.log1p(-u)) / away
-        return torch.where(near_zero, u + eta * u * (1 - u) / 2, exact).clamp(0, 1)
+        safe_eta = torch.where(near_zero, torch.ones_like(eta), eta)
+        closed_form = torch.logaddexp(u.log() + safe_eta, torch.log1p(-u)) / safe_eta
+        return torch.where(near_zero, u + eta * u * (1 - u) / 2, closed_form).clamp(0, 1)
 
 
 def _log_partition(eta: Tensor) -> Tensor:
-    """Log of (e^eta - 1) / eta, stable for any eta, with its gradient at 0."""
+    """Return log((e^eta - 1) / eta), with a Taylor series near 0.
+
+    `torch.where` also backpropagates through the branch without effect, so `safe_eta` keeps the
+    closed form finite where the series applies.
+    """
     near_zero = eta.abs() < 0.1
-    away = torch.where(near_zero, torch.ones_like(eta), eta).abs()
-    exact = F.relu(eta) + torch.log(-torch.expm1(-away) / away)
-    return torch.where(near_zero, eta / 2 + eta**2 / 24 - eta**4 / 2880, exact)
+    safe_eta = torch.where(near_zero, torch.ones_like(eta), eta).abs()
+    closed_form = F.relu(eta) + torch.log(-torch.expm1(-safe_eta) / safe_eta)
+    return torch.where(near_zero, eta / 2 + eta**2 / 24 - eta**4 / 2880, closed_form)
