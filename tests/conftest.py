@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits, load_wine
 
+pytest.register_assert_rewrite("helpers")
+
 # How many inputs the tests of properties try: always the same few, unless one asks for "long".
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("ci", max_examples=50, derandomize=True, database=None, **_COMMON)

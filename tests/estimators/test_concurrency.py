@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from torch import nn
 
+from helpers import unchanged_random_states
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.utils._device import arithmetic, init_threads, single_thread
 
@@ -141,10 +142,10 @@ def test_joblibs_threads_give_the_bits_of_a_loop(X):
 
 
 def test_fits_in_threads_leave_torchs_global_state_as_it_was(X, two_threads):
-    state, n_threads = torch.get_rng_state(), torch.get_num_threads()
+    n_threads = torch.get_num_threads()
     vaes = [clone(ESTIMATORS["own networks"]).set_params(random_state=i) for i in range(N_THREADS)]
-    at_once([lambda v=v: v.fit(X) for v in vaes])
-    assert torch.equal(torch.get_rng_state(), state)
+    with unchanged_random_states():
+        at_once([lambda v=v: v.fit(X) for v in vaes])
     assert torch.get_num_threads() == n_threads
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == n_threads

@@ -9,6 +9,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from helpers import unchanged_random_states
 from skvae import VAETransformer
 from skvae.estimators import _inference
 from skvae.estimators._inference import as_dtype, in_chunks, normal_draws, result_dtype
@@ -90,10 +91,9 @@ def test_draws_are_the_same_at_every_call_and_finite(n_draws, dim):
     assert torch.equal(normal_draws(n_draws, dim), draws)
 
 
-def test_draws_leave_the_global_state_of_torch_alone():
-    before = torch.get_rng_state()
-    normal_draws(16, 4)
-    assert torch.equal(torch.get_rng_state(), before)
+def test_draws_leave_global_random_states_unchanged():
+    with unchanged_random_states():
+        normal_draws(16, 4)
 
 
 @pytest.mark.parametrize(("n_draws", "dim"), [(2, 1), (16, 1), (16, 2), (16, 8), (100, 7)])
@@ -236,12 +236,11 @@ def test_sample_draws_as_many_rows_as_asked_for(monkeypatch, vae, elements, nois
 
 
 def test_sample_follows_from_the_random_state_alone(vae):
-    before = torch.get_rng_state()
-    first = vae.sample(5, random_state=0)
-    np.testing.assert_array_equal(vae.sample(5, random_state=0), first)
-    np.testing.assert_array_equal(vae.sample(5, random_state=np.random.RandomState(0)), first)
-    assert (vae.sample(5, random_state=1) != first).all()
-    assert torch.equal(torch.get_rng_state(), before)
+    with unchanged_random_states():
+        first = vae.sample(5, random_state=0)
+        np.testing.assert_array_equal(vae.sample(5, random_state=0), first)
+        np.testing.assert_array_equal(vae.sample(5, random_state=np.random.RandomState(0)), first)
+        assert (vae.sample(5, random_state=1) != first).all()
 
 
 def test_sample_from_one_generator_goes_on_where_it_was(vae):

@@ -10,6 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
+from helpers import seeded, unchanged_random_states
 from skvae.models._networks import (
     ACTIVATIONS,
     FREQUENCY_SCALE,
@@ -47,7 +48,7 @@ def build(
         n_features=n_features,
         latent_dim=LATENT_DIM,
         n_outputs=n_features * n_params,
-        generator=torch.Generator().manual_seed(seed),
+        generator=seeded(seed),
     )
 
 
@@ -195,7 +196,7 @@ def test_fourier_features_are_the_code_and_waves_along_random_directions():
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 16])
 def test_phases_of_codes_from_the_prior_vary_alike_in_any_dimension(latent_dim):
-    features, draw = FourierFeatures(latent_dim, 2000), torch.Generator().manual_seed(0)
+    features, draw = FourierFeatures(latent_dim, 2000), seeded()
     features.draw(draw)
     phases = torch.randn(2000, latent_dim, generator=draw) @ features.frequencies
     assert_allclose(phases.var(), FREQUENCY_SCALE**2, rtol=0.1)
@@ -311,9 +312,8 @@ def test_start_weights_depend_on_the_seed_alone(options):
 
 @every_architecture
 def test_global_state_of_torch_stays_as_it_was(options):
-    before = torch.get_rng_state()
-    build(**options)
-    assert torch.equal(torch.get_rng_state(), before)
+    with unchanged_random_states():
+        build(**options)
 
 
 @pytest.mark.parametrize(
@@ -343,18 +343,16 @@ def slow_pair(n_features, latent_dim, n_outputs):
 )
 def test_threads_that_build_at_once_get_the_weights_of_their_own_seeds(options):
     expected = [build(**options, seed=seed) for seed in range(4)]
-    before = torch.get_rng_state()
     barrier = Barrier(4)
 
     def build_many(seed):
         barrier.wait()
         return [build(**options, seed=seed) for _ in range(10)]
 
-    with ThreadPoolExecutor(4) as pool:
+    with unchanged_random_states(), ThreadPoolExecutor(4) as pool:
         built = list(pool.map(build_many, range(4)))
     for of_seed, one in zip(built, expected, strict=True):
         assert all(equal(networks, one) for networks in of_seed)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 # ---- A user's callable ---------------------------------------------------------------
@@ -449,8 +447,6 @@ def test_callable_that_crashes_leaves_the_global_state_and_the_next_build_as_the
         torch.rand(3)
         raise RuntimeError("out of cheese")
 
-    before = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="out of cheese"):
+    with unchanged_random_states(), pytest.raises(RuntimeError, match="out of cheese"):
         build(crash)
-    assert torch.equal(torch.get_rng_state(), before)
     assert_maps(*build(linear_pair), 6, 6)

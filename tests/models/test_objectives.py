@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 from torch import distributions as D
 
+from helpers import normal, seeded
 from skvae import Bernoulli, Gaussian, Poisson
 from skvae.likelihoods import Likelihood
 from skvae.models._objectives import (
@@ -28,10 +29,6 @@ N_FEATURES, LATENT_DIM = 5, 2
 PRIOR = D.Normal(torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64))
 
 
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
 def build(
     likelihood: str | Likelihood = "gaussian",
     hidden_layer_sizes: tuple[int, ...] = (7,),
@@ -49,7 +46,7 @@ def build(
         prior_std=1.0,
         missing=missing,
     )
-    return VAE(config, torch.Generator().manual_seed(0)).double().eval().requires_grad_(False)
+    return VAE(config, seeded()).double().eval().requires_grad_(False)
 
 
 def rows(likelihood: str | Likelihood, n: int = 6) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from helpers import normal, seeded, unchanged_random_states
 from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson
 from skvae.likelihoods import LIKELIHOODS
 from skvae.models._vae import VAE, Posterior, VAEConfig
@@ -19,14 +20,6 @@ N_FEATURES, LATENT_DIM = 4, 3
 NOISES = ["feature", "shared", "row", 0.3]
 
 every_likelihood = pytest.mark.parametrize("likelihood", [*LIKELIHOODS, Gaussian("row")], ids=str)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
 
 
 def f64(*values: float) -> torch.Tensor:
@@ -45,7 +38,7 @@ def build(likelihood: str | Likelihood = "gaussian", *, seed: int = 0, **options
         "likelihood": likelihood,
         "prior_std": 1.0,
     }
-    module = VAE(VAEConfig(**config | options), generator(seed))
+    module = VAE(VAEConfig(**config | options), seeded(seed))
     return module.eval().requires_grad_(False)
 
 
@@ -165,7 +158,7 @@ def test_shapes_of_log_likelihood_mean_and_sample_follow_the_codes(likelihood):
         z = normal(*draws, 5, LATENT_DIM).float()
         assert module.log_likelihood(x, z).shape == (*draws, 5)
         assert module.mean(z).shape == (*draws, 5, N_FEATURES)
-        assert module.sample(z, generator()).shape == (*draws, 5, N_FEATURES)
+        assert module.sample(z, seeded()).shape == (*draws, 5, N_FEATURES)
 
 
 @every_likelihood
@@ -221,7 +214,7 @@ def test_model_starts_at_the_mean_of_each_column_where_the_decoder_says_nothing(
     ids=repr,
 )
 def test_parameters_beside_the_decoder_have_the_shape_of_their_share(likelihood, shape, learned):
-    module = VAE(build(likelihood).config, generator())
+    module = VAE(build(likelihood).config, seeded())
     (free,) = module.global_params.values()
     assert free.shape == shape
     assert free.requires_grad is learned
@@ -261,11 +254,11 @@ def test_prior_std_changes_nothing_inside(prior_std):
     assert torch.equal(module.encode(x).mean, unit.encode(x).mean)
     assert torch.equal(module.encode(x).std, unit.encode(x).std)
     assert torch.equal(module.mean(z), unit.mean(z))
-    assert torch.equal(module.sample_prior(5, generator()), unit.sample_prior(5, generator()))
+    assert torch.equal(module.sample_prior(5, seeded()), unit.sample_prior(5, seeded()))
 
 
 def test_prior_draws_are_standard_normal():
-    z = build().sample_prior(4000, generator())
+    z = build().sample_prior(4000, seeded())
     assert z.shape == (4000, LATENT_DIM)
     # Five standard errors of a mean and of a variance.
     assert (z.mean(0).abs() < 5 / 4000**0.5).all()
@@ -274,13 +267,12 @@ def test_prior_draws_are_standard_normal():
 
 def test_draws_come_from_the_given_generator_alone():
     module = build()
-    before = torch.get_rng_state()
-    z = [module.sample_prior(5, generator(seed)) for seed in (1, 1, 2)]
-    x = [module.sample(z[0], generator(seed)) for seed in (1, 1, 2)]
+    with unchanged_random_states():
+        z = [module.sample_prior(5, seeded(seed)) for seed in (1, 1, 2)]
+        x = [module.sample(z[0], seeded(seed)) for seed in (1, 1, 2)]
     for first, same, other in (z, x):
         assert torch.equal(first, same)
         assert not torch.equal(first, other)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 # ---- State ---------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from helpers import seeded, unchanged_random_states
 from skvae.training._batches import Rows, column_moments, shuffled_windows
 
 pytestmark = pytest.mark.torch_only
@@ -34,8 +35,7 @@ def in_order(rows, batch_size):
 
 
 def shuffled(rows, batch_size, generator=None):
-    generator = generator or torch.Generator().manual_seed(0)
-    return [batch.x for batch in rows.shuffled(batch_size, generator)]
+    return [batch.x for batch in rows.shuffled(batch_size, generator or seeded())]
 
 
 LAYOUTS = {
@@ -124,17 +124,15 @@ def test_order_follows_from_the_generator_alone():
     def order(generator):
         return torch.cat(shuffled(rows, 4, generator))[:, 0].tolist()
 
-    before = torch.get_rng_state()
-    generator = torch.Generator().manual_seed(0)
-    first, second = order(generator), order(generator)
-    assert first != second
-    assert order(torch.Generator().manual_seed(0)) == first
-    assert torch.equal(torch.get_rng_state(), before)
+    with unchanged_random_states():
+        generator = seeded()
+        first, second = order(generator), order(generator)
+        assert first != second
+        assert order(seeded()) == first
 
 
 def windows(n_rows, row_bytes, batch_size=7, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return list(shuffled_windows(n_rows, row_bytes, batch_size, generator))
+    return list(shuffled_windows(n_rows, row_bytes, batch_size, seeded(seed)))
 
 
 @pytest.fixture
@@ -155,7 +153,7 @@ def test_windows_hold_each_row_once_and_whole_batches(small_windows, n_rows, row
 
 def test_one_window_is_in_perfectly_random_order():
     (order,) = windows(1000, 100, batch_size=10)
-    assert torch.equal(order, torch.randperm(1000, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(order, torch.randperm(1000, generator=seeded()))
 
 
 def test_window_holds_blocks_of_neighbours_from_all_over_in_random_order(small_windows):
@@ -180,10 +178,7 @@ def test_skipped_batches_leave_the_others_as_they_were(
     if is_mapped:
         np.save(tmp_path / "X.npy", X)
         X = np.load(tmp_path / "X.npy", mmap_mode="r")
-    whole, rest = (
-        list(Rows(X, CPU, None, share).shuffled(7, torch.Generator().manual_seed(0), n))
-        for n in (0, n_skipped)
-    )
+    whole, rest = (list(Rows(X, CPU, None, share).shuffled(7, seeded(), n)) for n in (0, n_skipped))
     assert len(whole) == 72
     for batch, expected in zip(rest, whole[n_skipped:], strict=True):
         assert torch.equal(batch.x, expected.x)
@@ -252,7 +247,7 @@ def test_sparse_rows_give_the_batches_of_dense_ones(dtype, index):
 def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, index, dtype):
     def batches():
         rows = Rows(table(dtype), CPU, index)
-        generator = torch.Generator().manual_seed(0)
+        generator = seeded()
         return [b for _ in range(2) for b in shuffled(rows, 3, generator)]
 
     expected = batches()

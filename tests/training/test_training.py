@@ -10,6 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
+from helpers import unchanged_random_states
 from skvae import Gaussian
 from skvae.models._objectives import elbo_terms
 from skvae.models._vae import VAE, VAEConfig
@@ -261,11 +262,9 @@ def test_order_of_rows_follows_from_the_seed_and_differs_from_epoch_to_epoch():
 
 
 def test_global_random_states_stay_as_they_were():
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    trainer = Trainer(build(), plan(), 0)
-    list(train(trainer, rows(), rows(20, seed=5), n_iter_no_change=3, tol=0.0))
-    assert torch.equal(torch.get_rng_state(), torch_state)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+    with unchanged_random_states():
+        trainer = Trainer(build(), plan(), 0)
+        list(train(trainer, rows(), rows(20, seed=5), n_iter_no_change=3, tol=0.0))
 
 
 def dropout_pair(n_features, latent_dim, n_outputs):
@@ -286,9 +285,8 @@ def test_network_with_dropout_trains_the_same_from_the_same_seed():
 
 def test_network_with_dropout_leaves_the_global_state_of_torch_alone():
     module = build(architecture=dropout_pair)
-    before = torch.get_rng_state()
-    fit(module, plan())
-    assert torch.equal(torch.get_rng_state(), before)
+    with unchanged_random_states():
+        fit(module, plan())
 
 
 def test_bfloat16_is_for_arithmetic_only():
