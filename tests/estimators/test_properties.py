@@ -1,7 +1,7 @@
 """Any input gives a finite answer of the right shape, or an error that says what is wrong.
 
 The everyday run tries a few hundred inputs, always the same. For many more, and others each time:
-``pytest tests/test_properties.py --hypothesis-profile=long``.
+``pytest tests/estimators/test_properties.py --hypothesis-profile=long``.
 """
 
 import re

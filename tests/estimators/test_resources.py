@@ -1,6 +1,7 @@
-"""What many fits in one process leave behind: nothing.
+"""Many fits in one process leave no memory, objects, files, threads or processes behind.
 
-For more of them than in the everyday run: ``SKVAE_FITS=1000 pytest -s tests/test_resources.py``.
+The environment variable SKVAE_FITS sets the number of fits:
+``SKVAE_FITS=1000 pytest -s tests/estimators/test_resources.py``.
 """
 
 import gc
