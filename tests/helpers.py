@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
+
+from skvae.models._vae import VAE, VAEConfig
 
 # ---- Random numbers ------------------------------------------------------------------
 
@@ -36,3 +39,55 @@ def unchanged_random_states():
     after = _global_random_states()
     changed = [name for name, state in before.items() if after[name] != state]
     assert not changed, f"global random states that changed: {', '.join(changed)}"
+
+
+# ---- Models --------------------------------------------------------------------------
+
+# Parameters of an estimator that trains in a moment.
+FAST = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+
+
+def build_vae(n_features: int = 4, latent_dim: int = 2, *, seed: int = 0, **options) -> VAE:
+    """Return a small model in single precision with the initial weights of the seed."""
+    config = {
+        "n_features": n_features,
+        "latent_dim": latent_dim,
+        "architecture": "mlp",
+        "hidden_layer_sizes": (6,),
+        "activation": "tanh",
+        "image_shape": None,
+        "likelihood": "gaussian",
+        "prior_std": 1.0,
+    }
+    return VAE(VAEConfig(**config | options), seeded(seed))
+
+
+def linear_networks(n_features, latent_dim, n_outputs):
+    """Build a custom encoder and decoder with the initial weights that torch draws."""
+    return nn.Linear(n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
+
+
+def dropout_networks(n_features, latent_dim, n_outputs):
+    """Build custom networks that draw random numbers in training and keep running statistics."""
+    encoder = nn.Sequential(
+        nn.Linear(n_features, 8),
+        nn.BatchNorm1d(8),
+        nn.Dropout(),
+        nn.ELU(),
+        nn.Linear(8, 2 * latent_dim),
+    )
+    return encoder, nn.Linear(latent_dim, n_outputs)
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Compare the states of two modules bit for bit."""
+    state, other = first.state_dict(), second.state_dict()
+    return state.keys() == other.keys() and all(
+        torch.equal(state[name], other[name]) for name in state
+    )
+
+
+def assert_same_fit(first, second):
+    """Check that two fitted estimators have the same history and weights, bit for bit."""
+    assert first.history_ == second.history_
+    assert same_weights(first.module_, second.module_)

@@ -13,20 +13,14 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from torch import nn
 
-from helpers import unchanged_random_states
+from helpers import FAST, dropout_networks, unchanged_random_states
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.utils._device import arithmetic, init_threads, single_thread
 
 pytestmark = pytest.mark.torch_only
 
-FAST = {"hidden_layer_sizes": (8,), "max_iter": 4, "batch_size": 16, "random_state": 0}
+PARAMS = {**FAST, "batch_size": 16}
 N_THREADS = 4
-
-
-def default_networks(n_features, latent_dim, n_outputs):
-    """Return networks that draw from torch's global generator, at the start and in training."""
-    encoder = nn.Sequential(nn.Linear(n_features, 2 * latent_dim), nn.Dropout(0.1))
-    return encoder, nn.Linear(latent_dim, n_outputs)
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +77,15 @@ def assert_same_bits(given, expected):
 
 
 ESTIMATORS = {
-    "transformer": VAETransformer(2, **FAST),
-    "early stopping": VAETransformer(2, early_stopping=True, **FAST),
-    "own networks": VAETransformer(2, architecture=default_networks, **FAST),
+    "transformer": VAETransformer(2, **PARAMS),
+    "early stopping": VAETransformer(2, early_stopping=True, **PARAMS),
+    "own networks": VAETransformer(2, architecture=dropout_networks, **PARAMS),
     "convolution": VAETransformer(
-        2, architecture="conv", image_shape=(2, 3), **{**FAST, "hidden_layer_sizes": (4, 8)}
+        2, architecture="conv", image_shape=(2, 3), **{**PARAMS, "hidden_layer_sizes": (4, 8)}
     ),
-    "detector": VAEOutlierDetector(2, **FAST),
-    "imputer": VAEImputer(2, n_importance_samples=10, **FAST),
-    "tabular": TabularVAE(2, **FAST),
+    "detector": VAEOutlierDetector(2, **PARAMS),
+    "imputer": VAEImputer(2, n_importance_samples=10, **PARAMS),
+    "tabular": TabularVAE(2, **PARAMS),
 }
 
 
@@ -134,7 +128,7 @@ def test_one_fitted_model_answers_many_threads_at_once(name, X, X_missing, two_t
 
 
 def test_joblibs_threads_give_the_bits_of_a_loop(X):
-    vaes = [VAETransformer(k, **FAST) for k in (1, 2, 3)]
+    vaes = [VAETransformer(k, **PARAMS) for k in (1, 2, 3)]
     expected = [fit_and_answer(vae, X) for vae in vaes]
     together = Parallel(n_jobs=3, backend="threading")(delayed(fit_and_answer)(v, X) for v in vaes)
     for given, alone in zip(together, expected, strict=True):
@@ -204,7 +198,7 @@ def test_small_fits_and_answers_keep_to_the_calling_thread(X, two_threads, monke
         return torch.linalg.cholesky_ex(matrix).L
 
     monkeypatch.setattr(torch.linalg, "cholesky", cholesky)
-    vae = VAETransformer(2, architecture=counted_networks, early_stopping=True, **FAST)
+    vae = VAETransformer(2, architecture=counted_networks, early_stopping=True, **PARAMS)
     Counted.noted.clear()
     answers(vae.fit(X), X)
     assert Counted.noted == {1}
@@ -247,6 +241,6 @@ def test_model_fitted_in_a_process_answers_here_as_it_did_there(X):
     def fit(vae):
         return vae.fit(X), vae.score_samples(X)
 
-    jobs = [VAETransformer(k, **FAST) for k in (1, 2)]
+    jobs = [VAETransformer(k, **PARAMS) for k in (1, 2)]
     for vae, scores in Parallel(n_jobs=2, backend="loky")(delayed(fit)(vae) for vae in jobs):
         np.testing.assert_array_equal(vae.score_samples(X), scores)

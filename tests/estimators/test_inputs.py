@@ -9,9 +9,8 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
+from helpers import FAST
 from skvae import Gaussian, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-
-FAST = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
 
 
 def fitted(X, **params):

@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from helpers import seeded, unchanged_random_states
+from helpers import linear_networks, same_weights, seeded, unchanged_random_states
 from skvae.models._networks import (
     ACTIVATIONS,
     FREQUENCY_SCALE,
@@ -52,11 +52,6 @@ def build(
     )
 
 
-def linear_pair(n_features, latent_dim, n_outputs):
-    """Stand in for a user's callable, with torch's default start weights."""
-    return nn.Linear(n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
-
-
 def batch_norm_pair(n_features, latent_dim, n_outputs, *, width=4):
     """Stand in for a user's callable with an option, and layers of other kinds."""
     encoder = nn.Sequential(
@@ -78,7 +73,8 @@ def weights(networks):
 
 
 def equal(first, second):
-    return all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
+    """Compare two pairs of networks bit for bit."""
+    return all(map(same_weights, first, second))
 
 
 CONV = {
@@ -93,7 +89,7 @@ every_architecture = pytest.mark.parametrize(
         {"architecture": "mlp"},
         {"architecture": "fourier_mlp"},
         CONV,
-        {"architecture": linear_pair},
+        {"architecture": linear_networks},
     ],
     ids=["mlp", "fourier_mlp", "conv", "callable"],
 )
@@ -363,7 +359,7 @@ def test_callable_is_told_the_sizes_and_its_networks_are_used():
 
     def architecture(n_features, latent_dim, n_outputs):
         seen.append((n_features, latent_dim, n_outputs))
-        return linear_pair(n_features, latent_dim, n_outputs)
+        return linear_networks(n_features, latent_dim, n_outputs)
 
     networks = build(architecture, n_features=6, n_params=2)
     assert seen == [(6, LATENT_DIM, 12)]
@@ -449,4 +445,4 @@ def test_callable_that_crashes_leaves_the_global_state_and_the_next_build_as_the
 
     with unchanged_random_states(), pytest.raises(RuntimeError, match="out of cheese"):
         build(crash)
-    assert_maps(*build(linear_pair), 6, 6)
+    assert_maps(*build(linear_networks), 6, 6)

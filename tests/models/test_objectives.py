@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 from torch import distributions as D
 
-from helpers import normal, seeded
+from helpers import build_vae, normal
 from skvae import Bernoulli, Gaussian, Poisson
 from skvae.likelihoods import Likelihood
 from skvae.models._objectives import (
@@ -20,7 +20,7 @@ from skvae.models._objectives import (
     importance_weighted_terms,
     kl_divergence,
 )
-from skvae.models._vae import VAE, Posterior, VAEConfig
+from skvae.models._vae import VAE, Posterior
 from skvae.utils._numerics import soft_clamp_inverse
 
 pytestmark = pytest.mark.torch_only
@@ -34,19 +34,10 @@ def build(
     hidden_layer_sizes: tuple[int, ...] = (7,),
     missing: bool = False,
 ) -> VAE:
-    """Return a small model in double precision, with the same start weights each time."""
-    config = VAEConfig(
-        n_features=N_FEATURES,
-        latent_dim=LATENT_DIM,
-        architecture="mlp",
-        hidden_layer_sizes=hidden_layer_sizes,
-        activation="tanh",
-        image_shape=None,
-        likelihood=likelihood,
-        prior_std=1.0,
-        missing=missing,
-    )
-    return VAE(config, seeded()).double().eval().requires_grad_(False)
+    """Return a small model in double precision, in evaluation mode and without gradients."""
+    options = {"hidden_layer_sizes": hidden_layer_sizes, "missing": missing}
+    module = build_vae(N_FEATURES, LATENT_DIM, likelihood=likelihood, **options)
+    return module.double().eval().requires_grad_(False)
 
 
 def rows(likelihood: str | Likelihood, n: int = 6) -> torch.Tensor:

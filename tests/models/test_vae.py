@@ -8,10 +8,10 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from helpers import normal, seeded, unchanged_random_states
+from helpers import build_vae, normal, seeded, unchanged_random_states
 from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson
 from skvae.likelihoods import LIKELIHOODS
-from skvae.models._vae import VAE, Posterior, VAEConfig
+from skvae.models._vae import VAE, Posterior
 from skvae.utils._numerics import soft_clamp
 
 pytestmark = pytest.mark.torch_only
@@ -27,18 +27,8 @@ def f64(*values: float) -> torch.Tensor:
 
 
 def build(likelihood: str | Likelihood = "gaussian", *, seed: int = 0, **options) -> VAE:
-    """Return a small model in single precision, as training has it."""
-    config = {
-        "n_features": N_FEATURES,
-        "latent_dim": LATENT_DIM,
-        "architecture": "mlp",
-        "hidden_layer_sizes": (6,),
-        "activation": "tanh",
-        "image_shape": None,
-        "likelihood": likelihood,
-        "prior_std": 1.0,
-    }
-    module = VAE(VAEConfig(**config | options), seeded(seed))
+    """Return a small model in single precision, in evaluation mode and without gradients."""
+    module = build_vae(N_FEATURES, LATENT_DIM, seed=seed, likelihood=likelihood, **options)
     return module.eval().requires_grad_(False)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.base import clone
-from torch import nn
 
+import helpers
 import skvae
+from helpers import assert_same_fit, dropout_networks, unchanged_random_states
 from skvae import (
     Checkpoint,
     TabularVAE,
@@ -28,7 +28,7 @@ from skvae import (
 pytestmark = pytest.mark.torch_only
 
 X = np.random.RandomState(0).normal(size=(300, 5)) @ np.random.RandomState(1).normal(size=(5, 5))
-FAST = {"hidden_layer_sizes": (8,), "max_iter": 6, "random_state": 0}
+FAST = {**helpers.FAST, "max_iter": 6}
 
 
 class StopHereError(Exception):
@@ -54,20 +54,7 @@ def stop_after(monkeypatch):
     return set_limit
 
 
-def assert_same(first, second):
-    assert first.history_ == second.history_
-    weights, others = first.module_.state_dict(), second.module_.state_dict()
-    for name, weight in weights.items():
-        np.testing.assert_array_equal(weight, others[name])
-
-
 # ---- Going on ------------------------------------------------------------------------
-
-
-def with_dropout(n_features, latent_dim, n_outputs):
-    """Networks that draw from torch's global generator, and keep running statistics."""
-    encoder = [nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ELU()]
-    return nn.Sequential(*encoder, nn.Linear(8, 2 * latent_dim)), nn.Linear(latent_dim, n_outputs)
 
 
 VARIANTS = {
@@ -75,7 +62,7 @@ VARIANTS = {
     "early stopping": VAETransformer(early_stopping=True, n_iter_no_change=2, tol=1.0, **FAST),
     "constant rate": VAETransformer(learning_rate="constant", n_iter_no_change=2, tol=9, **FAST),
     "rmsprop": VAETransformer(solver="rmsprop", likelihood="student_t", **FAST),
-    "own networks": VAETransformer(architecture=with_dropout, **FAST),
+    "own networks": VAETransformer(architecture=dropout_networks, **FAST),
     "detector": VAEOutlierDetector(**FAST),
     "imputer": VAEImputer(**FAST),
     "table": TabularVAE(3, **FAST),
@@ -91,7 +78,7 @@ def test_a_fit_goes_on_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path,
     stop_after(min(n_epochs, undisturbed.n_iter_ - 1))
     with pytest.raises(StopHereError):
         clone(vae).fit(data)
-    assert_same(vae.fit(data), undisturbed)
+    assert_same_fit(vae.fit(data), undisturbed)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -102,14 +89,13 @@ def test_a_fit_goes_on_from_within_an_epoch_bit_for_bit(name, n_steps, tmp_path,
     undisturbed = clone(fit).fit(data)
     fit.set_params(checkpoint=Checkpoint(tmp_path / "run", seconds=0))
     limit_steps(monkeypatch, n_steps)
-    before = torch.get_rng_state()
-    with pytest.raises(StopHereError):
-        clone(fit).fit(data)
-    monkeypatch.undo()
-    n_left = limit_steps(monkeypatch, 10**6)
-    assert_same(fit.fit(data), undisturbed)
+    with unchanged_random_states():
+        with pytest.raises(StopHereError):
+            clone(fit).fit(data)
+        monkeypatch.undo()
+        n_left = limit_steps(monkeypatch, 10**6)
+        assert_same_fit(fit.fit(data), undisturbed)
     assert 10**6 - n_left[0] == 5 * undisturbed.n_iter_ - n_steps
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def limit_steps(monkeypatch, n_steps):
@@ -143,7 +129,7 @@ def test_ctrl_c_in_an_epoch_that_a_file_began_leaves_the_model_of_the_one_before
     two = VAETransformer(batch_size=64, **FAST)
     stop_after(2, KeyboardInterrupt)
     with pytest.warns(UserWarning, match="interrupted after 2 of 6 epochs"):
-        assert_same(vae, two.fit(X))
+        assert_same_fit(vae, two.fit(X))
     n_left = limit_steps(monkeypatch, 6)
     vae.partial_fit(X)
     assert n_left == [1]  # a whole epoch has five
@@ -159,7 +145,7 @@ def test_a_fit_without_a_seed_goes_on_with_its_own(seed, tmp_path, stop_after):
     copied = tmp_path / "copy"
     copied.write_bytes((tmp_path / "run").read_bytes())
     first = VAETransformer(checkpoint=tmp_path / "run", **params).fit(X)
-    assert_same(VAETransformer(checkpoint=copied, **params).fit(X), first)
+    assert_same_fit(VAETransformer(checkpoint=copied, **params).fit(X), first)
     assert first.n_iter_ == 6
 
 
@@ -169,7 +155,7 @@ def test_a_fit_from_a_memory_map_goes_on_as_one_from_an_array(tmp_path, stop_aft
     stop_after(3)
     with pytest.raises(StopHereError):
         vae.fit(np.load(tmp_path / "X.npy", mmap_mode="r"))
-    assert_same(vae.fit(X), VAETransformer(**FAST).fit(X))
+    assert_same_fit(vae.fit(X), VAETransformer(**FAST).fit(X))
 
 
 def test_warm_starts_have_checkpoints_too(tmp_path, stop_after):
@@ -187,7 +173,7 @@ def test_a_fit_that_was_over_is_at_once(tmp_path, monkeypatch):
     vae = VAETransformer(checkpoint=tmp_path / "run", early_stopping=True, **FAST)
     first = clone(vae).fit(X)
     monkeypatch.setattr("skvae.training._trainer.Trainer.epoch", None)
-    assert_same(clone(vae).fit(X), first)
+    assert_same_fit(clone(vae).fit(X), first)
 
 
 def test_the_progress_bar_goes_on_too(tmp_path, stop_after, capsys):
@@ -270,7 +256,7 @@ def test_parameters_without_effect_on_training_may_change(tmp_path, stop_after):
         VAETransformer(checkpoint=tmp_path / "run", **FAST).fit(X)
     checkpoint = Checkpoint(str(tmp_path / "run"), epochs=2)
     vae = VAETransformer(checkpoint=checkpoint, on_interrupt="raise", **FAST).fit(X)
-    assert_same(vae, VAETransformer(**FAST).fit(X))
+    assert_same_fit(vae, VAETransformer(**FAST).fit(X))
 
 
 @pytest.mark.parametrize("content", [b"", b"something else", None], ids=repr)
@@ -321,7 +307,7 @@ def test_a_full_disk_is_a_warning_and_training_goes_on(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert_same(vae, VAETransformer(**FAST).fit(X))
+    assert_same_fit(vae, VAETransformer(**FAST).fit(X))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -340,9 +326,9 @@ def test_a_folder_that_vanishes_is_a_warning_and_the_old_file_stays(tmp_path, mo
     with pytest.warns(UserWarning, match="Permission denied"):
         vae = VAETransformer(checkpoint=path, **FAST).fit(X)
     monkeypatch.undo()
-    assert_same(vae, VAETransformer(**FAST).fit(X))
+    assert_same_fit(vae, VAETransformer(**FAST).fit(X))
     # That of the second epoch is still good.
-    assert_same(VAETransformer(checkpoint=path, **FAST).fit(X), vae)
+    assert_same_fit(VAETransformer(checkpoint=path, **FAST).fit(X), vae)
 
 
 def write_and_die(folder):
@@ -404,7 +390,7 @@ def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_o
     assert n_killed == n_kills
     assert {path.name for path in tmp_path.iterdir()} == {"run", "vae"}
     undisturbed = VAETransformer(**KILLED).fit(X)
-    assert_same(skvae.load(tmp_path / "vae"), undisturbed)
+    assert_same_fit(skvae.load(tmp_path / "vae"), undisturbed)
 
 
 def modified(path):
@@ -421,7 +407,7 @@ def test_an_interrupted_fit_keeps_the_epochs_so_far_and_says_so(early_stopping, 
     with pytest.warns(UserWarning, match=f"interrupted after 3 of 6 epochs.*the {word} of them"):
         vae = VAETransformer(**params).fit(X)
     assert vae.n_iter_ == 3
-    assert_same(vae, VAETransformer(**{**params, "max_iter": 3}).fit(X))
+    assert_same_fit(vae, VAETransformer(**{**params, "max_iter": 3}).fit(X))
     assert np.isfinite(vae.score(X))
     assert vae.partial_fit(X).n_iter_ == 4
 
@@ -443,7 +429,7 @@ def test_an_interrupt_in_the_middle_of_an_epoch_leaves_the_epoch_before(monkeypa
     with pytest.warns(UserWarning, match="after 3 of 6"):
         vae = VAETransformer(**params).fit(X)
     monkeypatch.undo()
-    assert_same(vae, VAETransformer(**{**params, "max_iter": 3}).fit(X))
+    assert_same_fit(vae, VAETransformer(**{**params, "max_iter": 3}).fit(X))
 
 
 def test_an_interrupted_detector_has_its_offset(stop_after):

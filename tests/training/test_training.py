@@ -10,10 +10,10 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from helpers import unchanged_random_states
+from helpers import build_vae, dropout_networks, unchanged_random_states
 from skvae import Gaussian
 from skvae.models._objectives import elbo_terms
-from skvae.models._vae import VAE, VAEConfig
+from skvae.models._vae import VAE
 from skvae.training._batches import Rows
 from skvae.training._loop import Epoch, Training
 from skvae.training._trainer import DivergenceError, Trainer, TrainingConfig, evaluate
@@ -40,17 +40,7 @@ def rows(n: int = 50, seed: int = 0) -> Rows:
 
 
 def build(*, seed: int = 0, **options) -> VAE:
-    config = {
-        "n_features": N_FEATURES,
-        "latent_dim": LATENT_DIM,
-        "architecture": "mlp",
-        "hidden_layer_sizes": (6,),
-        "activation": "tanh",
-        "image_shape": None,
-        "likelihood": "gaussian",
-        "prior_std": 1.0,
-    }
-    return VAE(VAEConfig(**config | options), seeded_generator(seed))
+    return build_vae(N_FEATURES, LATENT_DIM, seed=seed, **options)
 
 
 def certain(**options) -> VAE:
@@ -267,16 +257,10 @@ def test_global_random_states_stay_as_they_were():
         list(train(trainer, rows(), rows(20, seed=5), n_iter_no_change=3, tol=0.0))
 
 
-def dropout_pair(n_features, latent_dim, n_outputs):
-    """Stand in for a user's architecture that draws at random in training."""
-    encoder = nn.Sequential(nn.Linear(n_features, 8), nn.Dropout(0.5), nn.Linear(8, 2 * latent_dim))
-    return encoder, nn.Linear(latent_dim, n_outputs)
-
-
 def test_network_with_dropout_trains_the_same_from_the_same_seed():
     states = []
     for _ in range(2):
-        module = build(architecture=dropout_pair)
+        module = build(architecture=dropout_networks)
         fit(module, plan())
         states.append(state_of(module))
         torch.rand(3)  # moves the global state
@@ -284,7 +268,7 @@ def test_network_with_dropout_trains_the_same_from_the_same_seed():
 
 
 def test_network_with_dropout_leaves_the_global_state_of_torch_alone():
-    module = build(architecture=dropout_pair)
+    module = build(architecture=dropout_networks)
     with unchanged_random_states():
         fit(module, plan())
 
