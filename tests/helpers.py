@@ -1,6 +1,8 @@
 """Helpers that several test modules share."""
 
 import random
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -91,3 +93,19 @@ def assert_same_fit(first, second):
     """Check that two fitted estimators have the same history and weights, bit for bit."""
     assert first.history_ == second.history_
     assert same_weights(first.module_, second.module_)
+
+
+# ---- Surroundings --------------------------------------------------------------------
+
+
+def full_disk(*args, **kwargs):
+    """Stand in for a function of the operating system on a disk without space."""
+    raise OSError(28, "No space left on device")
+
+
+def run_python(program: str, *arguments, flags=()) -> subprocess.CompletedProcess:
+    """Run a program in a new process, and return what the program wrote."""
+    command = [sys.executable, *flags, "-c", program, *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run

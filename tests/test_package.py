@@ -1,11 +1,10 @@
 """The package as a whole."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import skvae
+from helpers import run_python
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,10 +18,7 @@ import skvae
 after = {name.partition(".")[0] for name in sys.modules}
 print(sorted(after - before - set(sys.stdlib_module_names)))
 """
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == "['safetensors', 'skvae']"
+    assert run_python(program).stdout.strip() == "['safetensors', 'skvae']"
 
 
 def test_every_public_name_exists_and_is_documented():

@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 from numpy.testing import assert_array_equal
 
+from helpers import full_disk
 from skvae import VAEImputer, VAETransformer
 from skvae.datasets import _arrow_sources, memmap_from_arrow
 
@@ -354,13 +355,9 @@ def interrupt():
     signal.raise_signal(signal.SIGINT)
 
 
-def fill_the_disk():
-    raise OSError(28, "No space left on device")
-
-
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
-    ("happen", "error"), [(interrupt, KeyboardInterrupt), (fill_the_disk, OSError)]
+    ("happen", "error"), [(interrupt, KeyboardInterrupt), (full_disk, OSError)]
 )
 @pytest.mark.parametrize("before", [None, b"precious"])
 def test_a_failure_half_way_leaves_things_as_they_were(

@@ -14,6 +14,7 @@ import pooch
 import pytest
 
 import skvae
+from helpers import full_disk
 from skvae.datasets import _retrieve, get_data_home
 from skvae.datasets._retrieve import DataFile, find, open_file, retrieve
 
@@ -266,10 +267,7 @@ def test_a_folder_that_is_read_only_is_named(server, home, monkeypatch, exists):
 
 
 def test_a_full_disk_is_not_the_servers_fault(server, home, monkeypatch):
-    def no_space(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(_retrieve.shutil, "copyfileobj", no_space)
+    monkeypatch.setattr(_retrieve.shutil, "copyfileobj", full_disk)
     urls = [server.url("a.gz", PACKED), server.url("b.gz", PACKED)]
     with pytest.raises(OSError, match=r"Could not write .*No space left"):
         retrieve(letters(*urls), home, True)

@@ -1,6 +1,5 @@
 """The displays: what they compute, what they draw, and what they refuse."""
 
-import subprocess
 import sys
 
 import matplotlib as mpl
@@ -15,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from helpers import run_python
 from skvae import VAEOutlierDetector, VAETransformer, displays
 from skvae.displays import (
     ContributionsDisplay,
@@ -117,8 +117,7 @@ def test_all_draw_on_axes_that_are_given_and_again(images, vae, table, table_vae
 
 
 def test_importing_them_does_not_import_matplotlib():
-    code = "import sys, skvae.displays; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python("import sys, skvae.displays; assert 'matplotlib' not in sys.modules")
 
 
 def test_axes_that_cannot_be_divided_are_refused(vae):

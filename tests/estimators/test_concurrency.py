@@ -34,15 +34,6 @@ def X_missing(X):
     return np.where(np.random.RandomState(1).uniform(size=X.shape) < 0.2, np.nan, X)
 
 
-@pytest.fixture
-def two_threads():
-    """Let torch share work between two threads, as it does on a machine of two cores."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 def at_once(calls):
     """Return what the calls give when all of them begin at the same time, each in a thread."""
     barrier = threading.Barrier(len(calls))

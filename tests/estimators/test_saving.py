@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 
 import skvae
-from helpers import FAST, linear_networks
+from helpers import FAST, full_disk, linear_networks
 from skvae import (
     Gaussian,
     StudentT,
@@ -185,10 +185,7 @@ def test_a_failing_disk_leaves_the_old_file(blobs, tmp_path, monkeypatch):
     VAETransformer(2).save(path)
     before = path.read_bytes()
 
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         VAETransformer(3).save(path)
     assert path.read_bytes() == before

@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-import subprocess
 import sys
 from functools import cache
 
@@ -21,7 +20,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 import skvae
-from helpers import unchanged_random_states
+from helpers import full_disk, run_python, unchanged_random_states
 from skvae import (
     Gaussian,
     StudentT,
@@ -308,12 +307,9 @@ def test_a_file_holds_one_part_and_no_paths(part, other, exported):
 
 
 def test_a_failing_disk_leaves_the_old_file(fitted, tmp_path, monkeypatch):
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
     path = tmp_path / "encoder.onnx"
     path.write_bytes(b"old")
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         to_onnx(fitted["linear"], path)
     assert path.read_bytes() == b"old"
@@ -346,9 +342,8 @@ import skvae.export
 assert not {"onnx", "onnxscript", "onnxruntime"} & set(sys.modules)
 skvae.export.to_onnx(vae, sys.argv[1])
 """
-    command = [sys.executable, "-W", "error", "-c", program, str(tmp_path / "part.onnx")]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    run = run_python(program, tmp_path / "part.onnx", flags=["-W", "error"])
+    assert (run.stdout, run.stderr) == ("", "")
 
 
 # ---- Errors --------------------------------------------------------------------------

@@ -1,12 +1,10 @@
 """Optimisers, against the classes of torch whose steps they take."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
 
+from helpers import run_python
 from skvae.training._optimizer import Optimizer
 
 pytestmark = pytest.mark.torch_only
@@ -70,7 +68,4 @@ from skvae import VAETransformer
 VAETransformer(max_iter=1).fit(np.random.default_rng(0).random((20, 3)))
 print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
 """
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == "[]"
+    assert run_python(program).stdout.strip() == "[]"

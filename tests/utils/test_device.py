@@ -159,14 +159,6 @@ def test_metal_is_not_taken_to_be_fast_in_bfloat16():
 # ---- Threads -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def two_threads():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.mark.parametrize(
     ("module", "n_rows", "expected"),
     [
