@@ -112,7 +112,7 @@ def cells_of(codec):
 def ends(codec):
     """Return the left and right ends of a numeric column's cells, and what a unit counts as."""
     (column,) = codec.codecs
-    return column._left, column._right, column._per_unit
+    return column._left, column._right, column._steps_per_unit
 
 
 def probability(cells):

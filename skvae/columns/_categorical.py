@@ -1,4 +1,4 @@
-"""Columns of categories, ordered or not, strings and truth values."""
+"""Columns of categories, ordered or not, strings and booleans."""
 
 from __future__ import annotations
 
@@ -9,47 +9,43 @@ import pandas as pd
 
 from ._base import BinsBuilder, ColumnCodec
 
-# Categories with fewer training rows share a level, and so do those beyond the most frequent.
-_ROWS_OF_CATEGORY = 10
+# A category with fewer training rows has no level of its own, unless categories are ordered.
+_MIN_CATEGORY_ROWS = 10
+# Only the most frequent categories have a level each.
 _MAX_LEVELS = 200
-# What a level's categories without any count as together.
-_ROWS_OF_UNSEEN = 1.0
+# Rows attributed to all unseen categories of a level together.
+_UNSEEN_PSEUDOCOUNT = 1.0
 
 
 class CategoricalColumn(ColumnCodec):
-    """Categories, each a cell; rare ones share a level.
+    """Codec of categories: a bin for each category, with a common level for rare categories.
 
-    A last cell is for categories that `fit` did not see. It belongs to the rare ones' level, with
-    the probability that one row more would have, and is not drawn from.
+    An additional bin stands for all categories that did not occur in training. The bin belongs to
+    the level of the rare categories, or to the last level if no category is rare, and has the
+    probability of one additional training row. The bin is never sampled.
 
     Parameters
     ----------
     values : Series
         Training data.
     is_ordered : bool
-        Whether categories are in order: then each has a level for itself.
+        Whether the categories are ordered. Each ordered category has a level.
     missing_is_level : bool
+        Whether missing values have a bin. Otherwise, missing values count as not observed.
     """
 
     def __init__(self, values: Any, *, is_ordered: bool, missing_is_level: bool) -> None:
         self.dtype = values.dtype
-        counts = _counts(values)
+        counts = _count_categories(values)
         if not is_ordered:
             counts = counts.sort_values(ascending=False, kind="stable")
         elif not isinstance(values.dtype, pd.CategoricalDtype):
             counts = counts.sort_index()
-        self._index = pd.Index(counts.index.astype(object))
-        n_rows = counts.to_numpy(dtype=float)
-        is_frequent = (n_rows >= _ROWS_OF_CATEGORY) & (np.arange(len(n_rows)) < _MAX_LEVELS)
-        n_alone = len(n_rows) if is_ordered else int(is_frequent.sum())
-        levels = [[n] for n in n_rows[:n_alone]]
-        if n_alone < len(n_rows) or not levels:
-            levels.append([*n_rows[n_alone:]])
-        levels[-1].append(0.0)  # for what was not seen
+        self._categories = pd.Index(counts.index.astype(object))
         builder = BinsBuilder()
-        for level in levels:
+        for level in _divide_into_levels(counts.to_numpy(dtype=float), is_ordered=is_ordered):
             builder.add_level(
-                counts=[n or _ROWS_OF_UNSEEN / level.count(0.0) for n in level],
+                counts=[n or _UNSEEN_PSEUDOCOUNT / level.count(0.0) for n in level],
                 log_widths=[0.0] * len(level),
                 observed=[n > 0 for n in level],
             )
@@ -62,14 +58,16 @@ class CategoricalColumn(ColumnCodec):
 
     def encode(self, values: Any) -> np.ndarray:
         is_missing = pd.isna(values).to_numpy()
-        cell = self._index.get_indexer(pd.Index(values[~is_missing].astype(object)))
-        return self._with_missing(np.where(cell < 0, len(self._index), cell), is_missing)
+        category = self._categories.get_indexer(pd.Index(values[~is_missing].astype(object)))
+        bin_index = np.where(category < 0, len(self._categories), category)
+        return self._insert_missing(bin_index, is_missing)
 
-    def decode(self, cell: np.ndarray, position: np.ndarray) -> Any:
-        is_missing = cell >= len(self._index)
+    def decode(self, bin_index: np.ndarray, position: np.ndarray) -> Any:
+        is_missing = bin_index >= len(self._categories)
         if is_missing.all():
-            return pd.Series([None] * len(cell), dtype=object).astype(self.dtype)
-        values = pd.Series(self._index.take(np.where(is_missing, 0, cell)), dtype=object)
+            return pd.Series([None] * len(bin_index), dtype=object).astype(self.dtype)
+        category = np.where(is_missing, 0, bin_index)
+        values = pd.Series(self._categories.take(category), dtype=object)
         return values.mask(is_missing).astype(self.dtype)
 
     def from_estimates(self, estimates: np.ndarray) -> Any:
@@ -79,35 +77,64 @@ class CategoricalColumn(ColumnCodec):
         return None
 
     def allowed_ranges(self, condition: Any) -> np.ndarray:
-        choices = pd.Series(_choices(condition), dtype=object)
-        ranges = np.zeros((len(self.bins.level), 2))
-        known = self._index.get_indexer(choices.dropna())
-        ranges[known[known >= 0]] = [0, 1]
+        choices = _as_series(condition)
+        ranges = np.zeros((self.bins.n_bins, 2))
+        category = self._categories.get_indexer(choices.dropna())
+        ranges[category[category >= 0]] = [0, 1]
         if choices.isna().any() and self.has_missing:
             ranges[-1] = [0, 1]
         return ranges
 
     def satisfies(self, values: Any, condition: Any) -> np.ndarray:
-        choices = pd.Series(_choices(condition), dtype=object)
+        choices = _as_series(condition)
         satisfied = values.isin(choices.dropna()).to_numpy(dtype=bool)
         return satisfied | (values.isna().to_numpy() & choices.isna().any())
 
 
-def _choices(condition: Any) -> list[Any]:
-    return list(condition) if pd.api.types.is_list_like(condition) else [condition]
+def _divide_into_levels(n_rows: np.ndarray, *, is_ordered: bool) -> list[list[float]]:
+    """Return the number of rows of each category, by level.
+
+    Parameters
+    ----------
+    n_rows : ndarray of shape (n_categories,)
+        Rows of each category: in the order of the categories if ordered, otherwise decreasing.
+    is_ordered : bool
+        Whether the categories are ordered.
+
+    Returns
+    -------
+    levels : list of list of float
+        Rows of each bin of each level. The final 0 is the bin of unseen categories.
+    """
+    is_frequent = (n_rows >= _MIN_CATEGORY_ROWS) & (np.arange(len(n_rows)) < _MAX_LEVELS)
+    n_separate = len(n_rows) if is_ordered else int(is_frequent.sum())
+    levels = [[n] for n in n_rows[:n_separate]]
+    if n_separate < len(n_rows) or not levels:
+        levels.append([*n_rows[n_separate:]])
+    levels[-1].append(0.0)
+    return levels
 
 
-def _counts(values: Any) -> Any:
-    """Return how many rows each category has, in the order of categories, or as they come.
+def _as_series(condition: Any) -> Any:
+    """Return the values that a condition allows."""
+    choices = list(condition) if pd.api.types.is_list_like(condition) else [condition]
+    return pd.Series(choices, dtype=object)
+
+
+def _count_categories(values: Any) -> Any:
+    """Return the number of rows of each category, a Series.
+
+    Categories are in the declared order, or in order of appearance.
 
     Raises
     ------
     TypeError
-        If a value can't be a category.
+        If a value is not hashable.
     """
     try:
         if values.dtype == object:
             set(values)
         return values.value_counts(sort=False)
     except TypeError as error:
+        # The text that scikit-learn's estimator checks expect.
         raise TypeError(f"{error}: the argument must be a string or a number") from error

@@ -1,4 +1,4 @@
-"""Columns of numbers, points in time and durations."""
+"""Columns of numbers, datetimes and durations."""
 
 from __future__ import annotations
 
@@ -9,29 +9,194 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._base import BinsBuilder, ColumnCodec
-from ._units import INTEGERS_OF_FLOAT64, Interval, Units
+from ._units import MAX_EXACT_INTEGER, Interval, Units
 
-# A value that this share of the rows has, and at least so many, is a level by itself.
-_SHARE_OF_VALUE = 1 / 1000
-_ROWS_OF_LEVEL = 20
-# Between such values, levels hold this share of the rows, and are cut into so many cells.
-_SHARE_OF_LEVEL = 1 / 50
-_CELLS_OF_LEVEL = 8
-_ROWS_OF_CELL = 10
-# A cell between others counts as many rows, and all beyond the smallest or largest together.
-_ROWS_OF_GAP = 0.5
-# How far the cells beyond reach, in units of the range of values. Each is half as probable as the
-# one before.
-_REACH = 10.0 ** np.array([0, 1, 2, 4, 8, 16, 32, 64, 128])
+# Fraction and number of rows at which a single value has a level of its own.
+_MIN_VALUE_FRACTION = 1 / 1000
+_MIN_LEVEL_ROWS = 20
+# Between such values, levels hold at least this fraction of the rows.
+_MIN_LEVEL_FRACTION = 1 / 50
 _MAX_LEVELS = 50
-_MAX_DECIMALS = 4
+_MAX_BINS_PER_LEVEL = 8
+_MIN_BIN_ROWS = 10
+# Rows attributed to each gap between training values, and to all numbers beyond either end.
+_GAP_PSEUDOCOUNT = 0.5
+# Distances of the bins beyond either end, in units of the range of the training values. Each bin
+# has half the probability of the preceding bin.
+_TAIL_DISTANCES = 10.0 ** np.array([0, 1, 2, 4, 8, 16, 32, 64, 128])
 _MAX_MAGNITUDE = 1e300
-# So much may numbers be off what they are meant to be.
+_MAX_DECIMALS = 4
+# Tolerance for the rounding error of a condition such as 0.3, in units of the last decimal.
 _ROUNDING_TOL = 1e-6
 
 
-class _Cell(NamedTuple):
-    """Part of the line, from `left` up to `right`, or the one value at `left`."""
+class NumericColumn(ColumnCodec):
+    """Codec of numbers: bins between quantiles, and a bin for each frequent value.
+
+    Levels hold about equally many training rows. A frequent value has a level, and a bin of width
+    0, of its own. If all training values have few decimals, numbers are counted in steps of the
+    last decimal, so that decoded numbers have no more decimals. Integers are counted in steps
+    of 1.
+
+    Bins without training values fill the gaps between training values and extend beyond both
+    ends, so every number has a positive probability. Such bins are never sampled.
+
+    Parameters
+    ----------
+    units : Units
+        Conversion between numbers and the dtype of the column.
+    numbers : ndarray of shape (n,)
+        Training values in `units`, NaN for missing values.
+    missing_is_level : bool
+        Whether missing values have a bin. Otherwise, missing values count as not observed.
+    """
+
+    def __init__(self, units: Units, numbers: np.ndarray, *, missing_is_level: bool) -> None:
+        self.units = units
+        present = numbers[~np.isnan(numbers)]
+        self.has_missing = missing_is_level and len(present) < len(numbers)
+        # 0 if numbers are not rounded: then, a step is a unit.
+        self._steps_per_unit = _infer_steps_per_unit(present, units)
+        builder = BinsBuilder()
+        # Edges of the bins in steps, (n_bins,): bins are half-open intervals [left, right), or
+        # single values if both edges are equal.
+        self._left, self._right = self._build_levels(self._to_steps(present), builder)
+        n_ordered = builder.n_levels
+        if self.has_missing:
+            builder.add_missing(len(numbers) - len(present))
+        self.bins = builder.build(n_ordered=n_ordered)
+
+    def encode(self, values: Any) -> np.ndarray:
+        numbers = self.units.numbers(values)
+        is_missing = np.isnan(numbers)
+        steps = self._to_steps(numbers[~is_missing])
+        bin_index = np.searchsorted(self._left, steps, side="right") - 1
+        return self._insert_missing(bin_index.clip(0), is_missing)
+
+    def decode(self, bin_index: np.ndarray, position: np.ndarray) -> Any:
+        is_missing = bin_index >= len(self._left)
+        left, right = np.append(self._left, 0.0), np.append(self._right, 1.0)
+        bin_index = np.where(is_missing, len(self._left), bin_index)
+        left, right = left[bin_index], right[bin_index]
+        steps = left + position * (right - left)
+        if self._is_rounded:
+            steps = np.minimum(np.floor(steps), right - 1)
+        else:
+            # Rounding errors must not move a number into the next bin.
+            steps = np.where(right > left, np.minimum(steps, np.nextafter(right, left)), left)
+        return self.units.values(np.where(is_missing, np.nan, self._to_units(steps)))
+
+    def from_estimates(self, estimates: np.ndarray) -> Any:
+        return self.units.values(self._to_units(self._to_steps(estimates)))
+
+    def level_means(self) -> np.ndarray:
+        midpoint = (self._left + self._right) / 2
+        if self._is_rounded:
+            midpoint = self._to_units((self._left + self._right - 1) / 2)
+        level = np.array(self.bins.level)
+        weight = np.where(self.bins.observed, np.exp(self.bins.log_fraction), 0.0)
+        total = np.bincount(level, np.where(weight > 0, midpoint, 0.0) * weight)
+        return total / np.bincount(level, weight)
+
+    def allowed_ranges(self, condition: Any) -> np.ndarray:
+        ranges = np.zeros((self.bins.n_bins, 2))
+        numeric = ranges[: len(self._left)]  # a view
+        for interval in self._intervals(condition):
+            if math.isnan(interval.low):
+                ranges[len(self._left) :] = [0, 1]
+                continue
+            added = self._positions_in(interval)
+            is_allowed = added[:, 1] > added[:, 0]
+            is_both = is_allowed & (numeric[:, 1] > numeric[:, 0])
+            # A range that joins two intervals also contains what lies between the intervals.
+            added[is_both, 0] = np.minimum(added, numeric)[is_both, 0]
+            added[is_both, 1] = np.maximum(added, numeric)[is_both, 1]
+            numeric[is_allowed] = added[is_allowed]
+        return ranges
+
+    def satisfies(self, values: Any, condition: Any) -> np.ndarray:
+        steps = self._to_steps(self.units.numbers(values))
+        satisfied = np.zeros(len(steps), dtype=bool)
+        for interval in self._intervals(condition):
+            is_missing = math.isnan(interval.low)
+            satisfied |= np.isnan(steps) if is_missing else interval.contains(steps)
+        return satisfied
+
+    @property
+    def _is_rounded(self) -> bool:
+        """Whether all training values are multiples of a step."""
+        return self._steps_per_unit > 0
+
+    def _to_steps(self, numbers: np.ndarray) -> np.ndarray:
+        return np.rint(numbers * self._steps_per_unit) if self._is_rounded else numbers
+
+    def _to_units(self, steps: np.ndarray) -> np.ndarray:
+        return steps / self._steps_per_unit if self._is_rounded else steps
+
+    def _positions_in(self, interval: Interval) -> np.ndarray:
+        """Return start and stop of the positions in each bin that lie in an interval, (n_bins, 2).
+
+        The interval is in steps.
+        """
+        width = self._right - self._left
+        is_value = width == 0
+        ends = np.array([interval.low, interval.high + self._is_rounded])[:, None]
+        positions = ((ends - self._left) / np.where(is_value, 1, width)).clip(0, 1).T
+        positions[is_value] = interval.contains(self._left[is_value])[:, None] * [0, 1]
+        return positions
+
+    def _intervals(self, condition: Any) -> list[Interval]:
+        """Return the intervals of a condition in steps.
+
+        Intervals of rounded numbers are closed, with possible values as ends.
+        """
+        intervals = self.units.intervals(condition)
+        if not self._is_rounded:
+            return intervals
+        rounded = []
+        for low, high, has_low, has_high in intervals:
+            low, high = low * self._steps_per_unit, high * self._steps_per_unit
+            first = np.ceil(low - _ROUNDING_TOL) if has_low else np.floor(low + _ROUNDING_TOL) + 1
+            last = np.floor(high + _ROUNDING_TOL) if has_high else np.ceil(high - _ROUNDING_TOL) - 1
+            if not first > last:  # NaN, for missing values, stays
+                rounded.append(Interval(first, last, True, True))
+        return rounded
+
+    def _build_levels(
+        self, steps: np.ndarray, builder: BinsBuilder
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Add levels to the builder, and return the left and right edges of the bins.
+
+        Parameters
+        ----------
+        steps : ndarray of shape (n,)
+            Training values in steps, without missing values.
+        builder : BinsBuilder
+            Builder without levels.
+
+        Returns
+        -------
+        left, right : ndarray of shape (n_bins,)
+            Edges in steps.
+        """
+        if not len(steps):
+            return np.empty(0), np.empty(0)
+        bins = _observed_bins(steps, is_rounded=self._is_rounded)
+        bins = _fill_gaps(bins, is_rounded=self._is_rounded)
+        left, right = np.array([b.left for b in bins]), np.array([b.right for b in bins])
+        widths = self._to_units(right - left)
+        for _, group in groupby(zip(bins, widths, strict=True), key=lambda pair: pair[0].level):
+            level, level_widths = zip(*group, strict=True)
+            builder.add_level(
+                counts=[b.n_rows for b in level],
+                log_widths=[math.log(width) if width else 0.0 for width in level_widths],
+                observed=[b.observed for b in level],
+            )
+        return left, right
+
+
+class _Bin(NamedTuple):
+    """Half-open interval [left, right) of numbers in steps, or a single value if both are equal."""
 
     left: float
     right: float
@@ -39,224 +204,163 @@ class _Cell(NamedTuple):
     level: int
     observed: bool
 
+    @property
+    def end(self) -> float:
+        """Smallest number to the right of the bin."""
+        return self.right if self.right > self.left else float(np.nextafter(self.left, np.inf))
 
-class NumericColumn(ColumnCodec):
-    """Numbers, cut at their quantiles; one that occurs often has a cell and level for itself.
 
-    Numbers that have few decimals, integers above all, are counted in units of the last one, and
-    what is decoded has no more. Bins without training values lie between and beyond the others,
-    so that no number is impossible; none of them is drawn from.
+def _observed_bins(steps: np.ndarray, *, is_rounded: bool) -> list[_Bin]:
+    """Return the bins with training values, from left to right.
 
     Parameters
     ----------
-    units : Units
-    numbers : ndarray of shape (n,)
-        Training values, NaN for missing ones.
-    missing_is_level : bool
+    steps : ndarray of shape (n,)
+        Training values in steps.
+    is_rounded : bool
+        Whether the training values are integers.
+
+    Returns
+    -------
+    bins : list of _Bin
+        Bins with gaps in between.
     """
-
-    def __init__(self, units: Units, numbers: np.ndarray, *, missing_is_level: bool) -> None:
-        self.units = units
-        known = numbers[~np.isnan(numbers)]
-        self.has_missing = missing_is_level and len(known) < len(numbers)
-        self._per_unit = _points_per_unit(known, units)  # 0 if they are not rounded
-        builder = BinsBuilder()
-        self._left, self._right = self._cut(self._counted(known), builder)
-        n_ordered = builder.n_levels
-        if self.has_missing:
-            builder.add_missing(len(numbers) - len(known))
-        self.bins = builder.build(n_ordered=n_ordered)
-
-    def encode(self, values: Any) -> np.ndarray:
-        numbers = self.units.numbers(values)
-        is_missing = np.isnan(numbers)
-        known = self._counted(numbers[~is_missing])
-        cell = np.searchsorted(self._left, known, side="right") - 1
-        return self._with_missing(cell.clip(0), is_missing)
-
-    def decode(self, cell: np.ndarray, position: np.ndarray) -> Any:
-        is_missing = cell >= len(self._left)
-        left, right = np.append(self._left, 0.0), np.append(self._right, 1.0)
-        cell = np.where(is_missing, len(self._left), cell)
-        left, right = left[cell], right[cell]
-        numbers = left + position * (right - left)
-        if self._per_unit:
-            numbers = np.minimum(np.floor(numbers), right - 1) / self._per_unit
-        else:  # rounding may have moved it to the next cell
-            numbers = np.where(right > left, np.minimum(numbers, np.nextafter(right, left)), left)
-        return self.units.values(np.where(is_missing, np.nan, numbers))
-
-    def from_estimates(self, estimates: np.ndarray) -> Any:
-        return self.units.values(self._counted(estimates) / (self._per_unit or 1.0))
-
-    def level_means(self) -> np.ndarray:
-        middle = (self._left + self._right) / 2
-        if self._per_unit:
-            middle = (self._left + self._right - 1) / 2 / self._per_unit
-        level = np.array(self.bins.level)
-        rows = np.where(self.bins.observed, np.exp(self.bins.log_fraction), 0.0)
-        return np.bincount(level, np.where(rows > 0, middle, 0.0) * rows) / np.bincount(level, rows)
-
-    def allowed_ranges(self, condition: Any) -> np.ndarray:
-        ranges = np.zeros((len(self.bins.level), 2))
-        of_numbers = ranges[: len(self._left)]
-        width = self._right - self._left
-        is_value = width == 0
-        for interval in self._intervals(condition):
-            if math.isnan(interval.low):
-                ranges[len(self._left) :] = [0, 1]
-                continue
-            ends = np.array([interval.low, interval.high + (self._per_unit > 0)])[:, None]
-            part = ((ends - self._left) / np.where(is_value, 1, width)).clip(0, 1).T
-            part[is_value] = _within(self._left[is_value], interval)[:, None] * [0, 1]
-            new = part[:, 1] > part[:, 0]
-            both = new & (of_numbers[:, 1] > of_numbers[:, 0])
-            # Positions from one part to the other belong to neither: `satisfies` tells.
-            part[both, 0] = np.minimum(part, of_numbers)[both, 0]
-            part[both, 1] = np.maximum(part, of_numbers)[both, 1]
-            of_numbers[new] = part[new]
-        return ranges
-
-    def satisfies(self, values: Any, condition: Any) -> np.ndarray:
-        numbers = self._counted(self.units.numbers(values))
-        satisfied = np.zeros(len(numbers), dtype=bool)
-        for interval in self._intervals(condition):
-            is_missing = math.isnan(interval.low)
-            satisfied |= np.isnan(numbers) if is_missing else _within(numbers, interval)
-        return satisfied
-
-    def _intervals(self, condition: Any) -> list[Interval]:
-        """Return intervals in the counted units, whose ends are possible values if rounded."""
-        intervals = self.units.intervals(condition)
-        if not self._per_unit:
-            return intervals
-        rounded = []
-        for low, high, has_low, has_high in intervals:
-            low, high = low * self._per_unit, high * self._per_unit
-            first = np.ceil(low - _ROUNDING_TOL) if has_low else np.floor(low + _ROUNDING_TOL) + 1
-            last = np.floor(high + _ROUNDING_TOL) if has_high else np.ceil(high - _ROUNDING_TOL) - 1
-            if not first > last:
-                rounded.append(Interval(first, last, True, True))
-        return rounded
-
-    def _counted(self, numbers: np.ndarray) -> np.ndarray:
-        return np.rint(numbers * self._per_unit) if self._per_unit else numbers
-
-    def _cut(self, known: np.ndarray, builder: BinsBuilder) -> tuple[np.ndarray, np.ndarray]:
-        """Add levels to the builder, and return the left and right end of each cell."""
-        if not len(known):
-            return np.empty(0), np.empty(0)
-        cells = self._with_gaps(_seen_cells(known, is_rounded=self._per_unit > 0))
-        for _, group in groupby(cells, key=lambda cell: cell.level):
-            per_level = [*group]
-            widths = [(cell.right - cell.left) / (self._per_unit or 1.0) for cell in per_level]
-            builder.add_level(
-                counts=[cell.n_rows for cell in per_level],
-                log_widths=[math.log(width) if width else 0.0 for width in widths],
-                observed=[cell.observed for cell in per_level],
-            )
-        return np.array([cell.left for cell in cells]), np.array([cell.right for cell in cells])
-
-    def _with_gaps(self, seen: list[_Cell]) -> list[_Cell]:
-        """Return cells that cover the whole line, those without training values put in."""
-        first, last = seen[0], seen[-1]
-        start, stop = first.left, self._end(last)
-        spread = 2 * min(stop / 2 - start / 2, _MAX_MAGNITUDE)
-        spread = max(spread, 1e-3 * max(abs(start), abs(stop)), 1 / _MAX_MAGNITUDE)
-        with np.errstate(over="ignore"):
-            reach = np.minimum(spread * _REACH, _MAX_MAGNITUDE)
-        reach = np.ceil(reach) if self._per_unit else reach
-        n_rows = _ROWS_OF_GAP * 0.5 ** np.arange(1, len(reach) + 1)
-        below = pairwise([*(start - reach[::-1]), start])
-        above = pairwise([stop, *(stop + reach)])
-        cells = [
-            _Cell(*ends, n, first.level, False) for ends, n in zip(below, n_rows[::-1], strict=True)
-        ]
-        for cell, following in pairwise(seen):
-            cells.append(cell)
-            if self._end(cell) < following.left:
-                gap = (self._end(cell), following.left)
-                cells.append(_Cell(*gap, _ROWS_OF_GAP, cell.level, False))
-        cells.append(last)
-        cells += [_Cell(*ends, n, last.level, False) for ends, n in zip(above, n_rows, strict=True)]
-        return [cell for cell in cells if cell.observed or cell.left < cell.right]
-
-    @staticmethod
-    def _end(cell: _Cell) -> float:
-        """Return where the next cell may begin."""
-        return cell.right if cell.right > cell.left else float(np.nextafter(cell.left, np.inf))
-
-
-def _seen_cells(known: np.ndarray, *, is_rounded: bool) -> list[_Cell]:
-    """Return the cells that hold training values, in order."""
-    values, counts = np.unique(known, return_counts=True)
-    n_rows = len(known)
-    alone = counts >= max(n_rows * _SHARE_OF_VALUE, _ROWS_OF_LEVEL)
-    level_rows = max(n_rows * _SHARE_OF_LEVEL, _ROWS_OF_LEVEL)
-    cells: list[_Cell] = []
+    values, counts = np.unique(steps, return_counts=True)
+    is_frequent = counts >= max(len(steps) * _MIN_VALUE_FRACTION, _MIN_LEVEL_ROWS)
+    min_level_rows = max(len(steps) * _MIN_LEVEL_FRACTION, _MIN_LEVEL_ROWS)
+    bins: list[_Bin] = []
     level = 0
-    # Runs of values that do not stand alone, and single ones that do.
-    breaks = np.flatnonzero(alone[1:] | alone[:-1]) + 1
+    # Divide the values into single frequent values and runs of other values.
+    breaks = np.flatnonzero(is_frequent[1:] | is_frequent[:-1]) + 1
     for run in np.split(np.arange(len(values)), breaks):
-        for group in _split(run, counts, level_rows, _MAX_LEVELS):
-            for part in _split(group, counts, _ROWS_OF_CELL, _CELLS_OF_LEVEL):
-                low, high = values[part[0]], values[part[-1]]
+        for group in _split_evenly(run, counts, min_level_rows, _MAX_LEVELS):
+            for part in _split_evenly(group, counts, _MIN_BIN_ROWS, _MAX_BINS_PER_LEVEL):
+                left, right = values[part[0]], values[part[-1]]
                 if is_rounded:
-                    high += 1
-                elif low < high or not alone[part[0]]:
-                    high = np.nextafter(high, np.inf)
-                cells.append(_Cell(low, high, counts[part].sum(), level, True))
+                    right += 1
+                elif left < right or not is_frequent[part[0]]:
+                    right = np.nextafter(right, np.inf)
+                bins.append(_Bin(left, right, counts[part].sum(), level, True))
             level += 1
-    return _meeting(cells, is_rounded)
+    return _widen(bins, is_rounded=is_rounded)
 
 
-def _split(index: np.ndarray, counts: np.ndarray, n_rows: float, most: int) -> list[np.ndarray]:
-    """Split neighbouring values into ranges of about as many rows each, of `n_rows` at least."""
+def _split_evenly(
+    index: np.ndarray, counts: np.ndarray, min_rows: float, max_parts: int
+) -> list[np.ndarray]:
+    """Split neighbouring values into parts with about equally many rows.
+
+    Parameters
+    ----------
+    index : ndarray of int
+        Consecutive indices into `counts`.
+    counts : ndarray of int
+        Rows of each value.
+    min_rows : float
+        Average number of rows per part, at least, if there is more than one part.
+    max_parts : int
+        Maximum number of parts.
+
+    Returns
+    -------
+    parts : list of ndarray of int
+        Indices of each part.
+    """
     total = counts[index].sum()
-    n_parts = int(min(max(total // n_rows, 1), most, len(index)))
-    before = counts[index].cumsum() - 0.5 * counts[index]
-    part = (before * n_parts / total).astype(int)
+    n_parts = int(min(max(total // min_rows, 1), max_parts, len(index)))
+    preceding = counts[index].cumsum() - 0.5 * counts[index]
+    part = (preceding * n_parts / total).astype(int)
     return np.split(index, np.flatnonzero(np.diff(part)) + 1)
 
 
-def _meeting(cells: list[_Cell], is_rounded: bool) -> list[_Cell]:
-    """Let neighbouring cells that are not single values meet half-way.
+def _widen(bins: list[_Bin], *, is_rounded: bool) -> list[_Bin]:
+    """Close gaps: neighbouring bins of positive width meet at the midpoint between the bins.
 
-    One that holds a single number by chance gets some width from the gaps beside it.
+    A bin with a single infrequent number extends into half of each adjacent gap. With minimal
+    width, the density of the bin would be excessive.
     """
-    lefts, rights = ([*ends] for ends in zip(*((c.left, c.right) for c in cells), strict=True))
-    width = 1 if is_rounded else 0
-    for i, (cell, following) in enumerate(pairwise(cells)):
-        if cell.right - cell.left > width and following.right - following.left > width:
-            middle = cell.right + (following.left - cell.right) / 2
-            rights[i] = lefts[i + 1] = math.floor(middle) if is_rounded else middle
+    left, right = [b.left for b in bins], [b.right for b in bins]
+    min_width = 1 if is_rounded else 0
+    for i, (current, following) in enumerate(pairwise(bins)):
+        widths = current.right - current.left, following.right - following.left
+        if min(widths) > min_width:
+            midpoint = current.right + (following.left - current.right) / 2
+            right[i] = left[i + 1] = math.floor(midpoint) if is_rounded else midpoint
     if not is_rounded:
-        for i, cell in enumerate(cells):
-            if cell.right == np.nextafter(cell.left, np.inf):
-                if lefts[i] == cell.left and i > 0:
-                    lefts[i] = (cell.left + rights[i - 1]) / 2
-                if rights[i] == cell.right and i < len(cells) - 1:
-                    rights[i] = (cell.right + lefts[i + 1]) / 2
-    ends = zip(cells, lefts, rights, strict=True)
-    return [cell._replace(left=left, right=right) for cell, left, right in ends]
+        for i, current in enumerate(bins):
+            if current.right == np.nextafter(current.left, np.inf):
+                if left[i] == current.left and i > 0:
+                    left[i] = (current.left + right[i - 1]) / 2
+                if right[i] == current.right and i < len(bins) - 1:
+                    right[i] = (current.right + left[i + 1]) / 2
+    edges = zip(bins, left, right, strict=True)
+    return [b._replace(left=b_left, right=b_right) for b, b_left, b_right in edges]
 
 
-def _within(numbers: np.ndarray, interval: Interval) -> np.ndarray:
-    """Return which numbers are in the interval; NaN is in none."""
-    above = numbers >= interval.low if interval.has_low else numbers > interval.low
-    below = numbers <= interval.high if interval.has_high else numbers < interval.high
-    return above & below
+def _fill_gaps(observed: list[_Bin], *, is_rounded: bool) -> list[_Bin]:
+    """Add bins without training values, so that the bins cover the real line.
+
+    Parameters
+    ----------
+    observed : list of _Bin
+        Bins with training values, from left to right.
+    is_rounded : bool
+        Whether edges are integers.
+
+    Returns
+    -------
+    bins : list of _Bin
+        Bins from left to right, without gaps, up to 1e128 times the range of the training values.
+        The outermost bins also stand for numbers farther away.
+    """
+    first, last = observed[0], observed[-1]
+    distances = _tail_distances(first.left, last.end)
+    if is_rounded:
+        distances = np.ceil(distances)
+    n_rows = _GAP_PSEUDOCOUNT * 0.5 ** np.arange(1, len(distances) + 1)
+    below = pairwise([*(first.left - distances[::-1]), first.left])
+    above = pairwise([last.end, *(last.end + distances)])
+    bins = [_Bin(*ends, n, first.level, False) for ends, n in zip(below, n_rows[::-1], strict=True)]
+    for current, following in pairwise(observed):
+        bins.append(current)
+        if current.end < following.left:
+            bins.append(
+                _Bin(current.end, following.left, _GAP_PSEUDOCOUNT, current.level, observed=False)
+            )
+    bins.append(last)
+    bins += [_Bin(*ends, n, last.level, False) for ends, n in zip(above, n_rows, strict=True)]
+    return [b for b in bins if b.observed or b.left < b.right]
 
 
-def _points_per_unit(numbers: np.ndarray, units: Units) -> float:
-    """Return the smallest of 1, 10, 100, ... in whose inverse all numbers are whole, or 0.
+def _tail_distances(start: float, stop: float) -> np.ndarray:
+    """Return distances of the outer edges of bins beyond training values in [start, stop)."""
+    spread = 2 * min(stop / 2 - start / 2, _MAX_MAGNITUDE)
+    spread = max(spread, 1e-3 * max(abs(start), abs(stop)), 1 / _MAX_MAGNITUDE)
+    with np.errstate(over="ignore"):
+        return np.minimum(spread * _TAIL_DISTANCES, _MAX_MAGNITUDE)
 
-    They are so if rounding them changes nothing that the column's dtype could tell.
+
+def _infer_steps_per_unit(numbers: np.ndarray, units: Units) -> float:
+    """Return the number of steps per unit, or 0 if the numbers are not rounded.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n,)
+        Numbers without NaN.
+    units : Units
+        Conversion between numbers and the dtype of the column.
+
+    Returns
+    -------
+    steps_per_unit : float
+        The smallest of 1, 10, ..., 10,000 for which all numbers equal, in the precision of the
+        dtype, a multiple of the inverse. 0 if no such power of 10 exists.
     """
     for decimals in range(_MAX_DECIMALS + 1):
-        points = 10.0**decimals
-        if not (np.abs(numbers) < INTEGERS_OF_FLOAT64 / points).all():
+        steps_per_unit = 10.0**decimals
+        if not (np.abs(numbers) < MAX_EXACT_INTEGER / steps_per_unit).all():
             return 0.0
-        if (units.rounded(np.rint(numbers * points) / points) == numbers).all():
-            return points
+        rounded = np.rint(numbers * steps_per_unit) / steps_per_unit
+        if (units.round_to_dtype(rounded) == numbers).all():
+            return steps_per_unit
     return 0.0

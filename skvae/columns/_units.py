@@ -1,4 +1,4 @@
-"""What the numbers of a column are numbers of: numbers, points in time, or durations."""
+"""Values of numeric columns as floating-point numbers: numbers, datetimes and durations."""
 
 from __future__ import annotations
 
@@ -10,80 +10,127 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-# Of points in time, and in microseconds.
+# Day, hour, minute, second, millisecond and microsecond, in microseconds.
 _TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
-
-
-# Below it, float64 holds every integer.
-INTEGERS_OF_FLOAT64 = 2.0**53
+# Every integer of smaller magnitude has an exact representation in float64.
+MAX_EXACT_INTEGER = 2.0**53
 
 
 class Interval(NamedTuple):
-    """Numbers between two, or NaN, which stands for missing values."""
+    """Interval of numbers, or missing values if `low` is NaN.
+
+    Attributes
+    ----------
+    low : float
+        Lower end.
+    high : float
+        Upper end.
+    has_low : bool
+        Whether the lower end belongs to the interval.
+    has_high : bool
+        Whether the upper end belongs to the interval.
+    """
 
     low: float
     high: float
     has_low: bool
     has_high: bool
 
+    def contains(self, numbers: np.ndarray) -> np.ndarray:
+        """Return a mask of the numbers in the interval. NaN is in no interval."""
+        above = numbers >= self.low if self.has_low else numbers > self.low
+        below = numbers <= self.high if self.has_high else numbers < self.high
+        return above & below
+
 
 class Units(ABC):
-    """Values of a column to float64, NaN where they are missing, and back to its dtype.
+    """Conversion of the values of a column to float64, and back to the dtype of the column.
 
     Attributes
     ----------
     size : int
-        Of a unit: 1 for numbers, and in microseconds for times.
+        Size of a unit: 1 for numbers, and in microseconds for times.
     """
 
     size: int = 1
 
     @abstractmethod
     def numbers(self, values: Any) -> np.ndarray:
-        """Return the values as numbers, (n,)."""
+        """Convert values to numbers.
+
+        Parameters
+        ----------
+        values : Series of length n
+            Values of the column.
+
+        Returns
+        -------
+        numbers : ndarray of shape (n,)
+            Numbers in float64, NaN for missing values.
+        """
 
     @abstractmethod
     def values(self, numbers: np.ndarray) -> Any:
-        """Return numbers as a Series of the column's dtype."""
+        """Convert numbers, (n,), to a Series in the dtype of the column."""
 
-    def rounded(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the numbers that the column's dtype has for these, (n,)."""
+    def round_to_dtype(self, numbers: np.ndarray) -> np.ndarray:
+        """Round numbers, (n,), to the precision of the dtype of the column."""
         return numbers
 
     def intervals(self, condition: Any) -> list[Interval]:
-        """Return intervals of numbers that satisfy the condition; of NaN for missing ones."""
+        """Convert a condition to intervals of numbers.
+
+        Parameters
+        ----------
+        condition : object
+            A value, a list of values or a `pandas.Interval`.
+
+        Returns
+        -------
+        intervals : list of Interval
+            Intervals whose union satisfies the condition.
+        """
         if isinstance(condition, pd.Interval):
-            low, high = self._number(condition.left), self._number(condition.right)
+            low, high = self._to_number(condition.left), self._to_number(condition.right)
             return [Interval(low, high, condition.closed_left, condition.closed_right)]
         choices = list(condition) if pd.api.types.is_list_like(condition) else [condition]
-        numbers = [self._number(choice) for choice in choices]
+        numbers = [self._to_number(choice) for choice in choices]
         return [Interval(number, number, True, True) for number in numbers]
 
-    def _number(self, value: Any) -> float:
+    def _to_number(self, value: Any) -> float:
+        """Convert an end of an interval, possibly infinite, or a value of a condition."""
         if isinstance(value, Real) and math.isinf(value):
             return float(value)
         return float(self.numbers(pd.Series([value]))[0])
 
 
 class Numbers(Units):
-    """Integers and floats of any dtype."""
+    """Integers and floats of any dtype.
+
+    Parameters
+    ----------
+    dtype : pandas or numpy dtype
+        Dtype of the column.
+    """
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
-        self._plain = getattr(dtype, "numpy_dtype", dtype)
-        self._is_short = self._plain in (np.float16, np.float32)
+        self._numpy_dtype = getattr(dtype, "numpy_dtype", dtype)
+        self._has_low_precision = self._numpy_dtype in (np.float16, np.float32)
 
-    def rounded(self, numbers: np.ndarray) -> np.ndarray:
-        return numbers.astype(self._plain).astype(np.float64) if self._is_short else numbers
+    def round_to_dtype(self, numbers: np.ndarray) -> np.ndarray:
+        if not self._has_low_precision:
+            return numbers
+        return numbers.astype(self._numpy_dtype).astype(np.float64)
 
-    def _number(self, value: Any) -> float:
-        number = super()._number(value)
-        return float(np.float32(number)) if self._is_short else number
+    def _to_number(self, value: Any) -> float:
+        number = super()._to_number(value)
+        return float(np.float32(number)) if self._has_low_precision else number
 
     def numbers(self, values: Any) -> np.ndarray:
         numbers = pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isinf(numbers).any():
-            raise ValueError("it contains infinity")
+            raise ValueError("it contains infinity: replace infinite values, for example by NaN")
         return numbers
 
     def values(self, numbers: np.ndarray) -> Any:
@@ -94,13 +141,15 @@ class Numbers(Units):
 
 
 class Times(Units):
-    """Points in time or durations, in the largest unit of which all are multiples.
+    """Datetimes or durations, as multiples of a unit.
 
-    Units go down to microseconds. Of points in a time zone, what clocks there show counts.
+    The unit is the largest of day, hour, minute, second, millisecond and microsecond that divides
+    all training values. Datetimes with a time zone count in local time.
 
     Parameters
     ----------
     dtype : pandas dtype
+        Dtype of the column.
     values : Series
         Training data.
     """
@@ -112,14 +161,14 @@ class Times(Units):
         self.size = next(unit for unit in _TIME_UNITS if not (micros % unit).any())
 
     def _microseconds(self, values: Any) -> np.ndarray:
-        """Return integers; those of missing values mean nothing."""
+        """Return integers, (n,), with arbitrary results for missing values."""
         if self.is_duration:
             stamps = pd.to_timedelta(values).to_numpy(dtype="timedelta64[us]")
         else:
             times = pd.to_datetime(values)
-            if times.dt.tz is not None:  # what clocks on the wall showed
+            if times.dt.tz is not None:
                 zone = getattr(self.dtype, "tz", None) or "UTC"
-                times = times.dt.tz_convert(zone).dt.tz_localize(None)
+                times = times.dt.tz_convert(zone).dt.tz_localize(None)  # local time
             stamps = times.to_numpy(dtype="datetime64[us]")
         return stamps.astype(np.int64)
 
@@ -134,14 +183,25 @@ class Times(Units):
             micros.astype("timedelta64[us]" if self.is_duration else "datetime64[us]")
         )
         if getattr(self.dtype, "tz", None) is not None:
-            is_summer = np.ones(len(stamps), dtype=bool)  # of hours that clocks show twice
+            # The hour that occurs twice in autumn counts as daylight saving time.
+            is_daylight_saving = np.ones(len(stamps), dtype=bool)
             stamps = stamps.dt.tz_localize(
-                self.dtype.tz, ambiguous=is_summer, nonexistent="shift_forward"
+                self.dtype.tz, ambiguous=is_daylight_saving, nonexistent="shift_forward"
             )
         return stamps.astype(self.dtype).mask(is_missing)
 
 
-def units_of(values: Any) -> Units:
-    """Return the units of a column's values."""
+def infer_units(values: Any) -> Units:
+    """Return the units of a column.
+
+    Parameters
+    ----------
+    values : Series
+        Training data: numbers, datetimes or durations.
+
+    Returns
+    -------
+    units : Units
+    """
     is_time = values.dtype.kind in "mM"
     return Times(values.dtype, values) if is_time else Numbers(values.dtype)

@@ -124,9 +124,8 @@ class ColumnBins:
 class Histogram(Likelihood):
     """Histograms, one per column, with heights that depend on the code.
 
-    A value is the number of a bin of the column, from 0. A negative value stands for a missing
-    entry. The only parameter, "coefficients", concatenates the coefficients of all columns: see
-    `ColumnBins.basis`.
+    Values are bin numbers, from 0. Negative values stand for missing entries. The decoder
+    predicts "coefficients", a concatenation over columns: see `ColumnBins.basis`.
 
     Parameters
     ----------
@@ -298,7 +297,7 @@ class Histogram(Likelihood):
         return torch.log_softmax(log_marginal + coefficients @ basis, -1)
 
     def representative_bin(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
-        """Return the bin that represents the distribution of column j.
+        """Return the most representative bin of column j.
 
         For an ordered column, the representative bin of the median level, unless unordered levels
         (missing values) have a probability above one half. Otherwise, the representative bin of

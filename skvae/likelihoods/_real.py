@@ -104,7 +104,8 @@ class Gaussian(_LocationScale):
         Standard deviation sigma of x given z.
 
         - "feature": a learned value per column, as in factor analysis.
-        - "shared": a single learned value for all columns in the units of X, as in probabilistic PCA.
+        - "shared": a single learned value for all columns in the units of X, as in probabilistic
+          PCA.
         - "row": predicted by the decoder for each row and column.
         - a positive number: fixed, in the units of X.
     floor : float, default=0.0

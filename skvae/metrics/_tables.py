@@ -334,9 +334,9 @@ def is_number(column: Series) -> bool:
 
 def numbers_of(column: Series, *, missing: float) -> np.ndarray:
     """Return values in float64, times in microseconds, and `missing` for missing ones."""
-    from ..columns import units_of
+    from ..columns import infer_units
 
-    units = units_of(column)
+    units = infer_units(column)
     numbers = units.numbers(column) * units.size
     return np.where(np.isnan(numbers), missing, numbers)
 
