@@ -11,8 +11,7 @@ from .likelihoods import (
     StudentT,
 )
 from .training import Checkpoint
-
-__version__ = "0.1.0"
+from .utils import __version__
 
 __all__ = [
     "Bernoulli",
@@ -27,5 +26,6 @@ __all__ = [
     "VAEImputer",
     "VAEOutlierDetector",
     "VAETransformer",
+    "__version__",
     "load",
 ]

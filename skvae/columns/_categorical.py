@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
 
 # A category with fewer training rows has no level of its own, unless categories are ordered.
@@ -17,6 +18,7 @@ _MAX_LEVELS = 200
 _UNSEEN_PSEUDOCOUNT = 1.0
 
 
+@serializable
 class CategoricalColumn(ColumnCodec):
     """Codec of categories: a bin for each category, with a common level for rare categories.
 

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.utils import check_array
 
 from ..likelihoods import Histogram
+from ..serialization import serializable
 from ._base import ColumnCodec
 from ._categorical import CategoricalColumn
 from ._numeric import NumericColumn
@@ -52,6 +53,7 @@ def as_frame(X: Any, estimator: Any) -> Any:
     return X
 
 
+@serializable
 class FrameCodec:
     """Encoder of data frames as bin numbers, and decoder, with a codec for each column.
 

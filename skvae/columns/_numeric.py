@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
 from ._units import MAX_EXACT_INTEGER, Interval, Units
 
@@ -30,6 +31,7 @@ _MAX_DECIMALS = 4
 _ROUNDING_TOL = 1e-6
 
 
+@serializable
 class NumericColumn(ColumnCodec):
     """Codec of numbers: bins between quantiles, and a bin for each frequent value.
 

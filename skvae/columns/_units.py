@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..serialization import serializable
+
 # Day, hour, minute, second, millisecond and microsecond, in microseconds.
 _TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 # Every integer of smaller magnitude has an exact representation in float64.
@@ -104,6 +106,7 @@ class Units(ABC):
         return float(self.numbers(pd.Series([value]))[0])
 
 
+@serializable
 class Numbers(Units):
     """Integers and floats of any dtype.
 
@@ -140,6 +143,7 @@ class Numbers(Units):
         return series.astype(self.dtype)
 
 
+@serializable
 class Times(Units):
     """Datetimes or durations, as multiples of a unit.
 

@@ -1,7 +1,7 @@
-"""The scikit-learn face: estimators that validate input, own fitted state and answer requests.
+"""Estimators with the interface of scikit-learn: validation, fitting, fitted state and inference.
 
-The four public classes share `BaseVAE`, which turns X into rows, parameters into a training
-configuration, and a trained module into fitted attributes. May import the packages below: training,
+The four public classes share `BaseVAE`, which converts X to rows, parameters to configurations,
+and a trained module to fitted attributes. May import the packages below: training,
 models, columns, likelihoods, serialization and utils.
 """
 

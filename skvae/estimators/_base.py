@@ -1,58 +1,62 @@
-"""The estimator under every public one: how it is fitted."""
+"""The base class of the estimators: `fit` and `partial_fit`."""
 
 from __future__ import annotations
 
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
 from sklearn.model_selection import train_test_split
 
-from ..models import VAE
+from ..models import VAE, build_vae
 from ..serialization import digest_of
 from ..training import (
-    CheckpointFile,
     DivergenceError,
-    Epoch,
+    LoopCallback,
     Metrics,
     ProcessGroup,
+    ProgressBar,
     Rows,
     Trainer,
-    Training,
+    TrainingLoop,
+    by_metric,
     column_moments,
-    history_of,
     init_process_group,
+    make_checkpointer,
 )
 from ..utils import (
     draw_seed,
+    find_stack_level,
     init_threads,
     local_random_state,
-    place,
     resolve_device,
     seeded_generator,
+    to_device,
 )
-from ._callbacks import CallbackSupportMixin, run_callbacks, show_progress, with_callbacks
-from ._inference import InferenceMixin, result_dtype
-from ._parameters import Hyperparameters
+from ._callbacks import CallbackSupportMixin, SklearnCallbacks, with_callbacks
+from ._inference import InferenceMixin
+from ._parameters import VAEParameters
 from ._persistence import PersistenceMixin
-from ._validation import check_support, validate_rows
+from ._readers import ArrayReader, FrameReader
+from ._validation import check_support
 
 History = dict[str, list[float]]
 
 
 def rollback_on_error(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a method that fails take back the attributes that it has set."""
+    """Decorate a method: if the method fails, all attributes are restored."""
 
     @wraps(method)
-    def restoring(self: BaseVAE, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: BaseVAE, *args: Any, **kwargs: Any) -> Any:
         before = self.__dict__.copy()
         try:
             return method(self, *args, **kwargs)
@@ -61,13 +65,12 @@ def rollback_on_error(method: Callable[..., Any]) -> Callable[..., Any]:
             self.__dict__.update(before)
             raise
 
-    return restoring
+    return wrapper
 
 
-class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, Hyperparameters):
-    """Base of the estimators; see `skvae.VAETransformer` for parameters and attributes."""
+class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParameters):
+    """Base class of the estimators; see `skvae.VAETransformer` for parameters and attributes."""
 
-    _module_class: ClassVar[type[VAE]] = VAE
     module_: VAE
     history_: History
     device_: torch.device
@@ -84,8 +87,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, Hyperparam
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training data: numbers within the support of the likelihood. Arrays and
-            memory maps are read batch by batch and never copied whole.
+            Training data within the support of the likelihood. Arrays and memory maps are read
+            batch by batch and never copied as a whole.
         y : None
             Ignored.
 
@@ -100,65 +103,55 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, Hyperparam
             If X or a parameter is invalid, or if training diverges.
         """
         resume = self.warm_start and hasattr(self, "module_")
-        X_valid = self._validate(X, reset=not resume)
-        team, rng = init_process_group(), local_random_state(self.random_state)
-        file = CheckpointFile(self.checkpoint, self._of_training(), team)
-        file.settle(rng)
-        rows, validation = self._split(X_valid, rng, team)
-        trainer = self._start(rows, rng, team, resume=resume)
-        training = Training(
-            trainer, rows, validation, n_iter_no_change=self.n_iter_no_change, tol=self.tol
-        )
-        file.resume(training)
-        self._train(training, file, X, y)
-        self.__dict__.update(_fitted_attributes(trainer, history_of(training.records)))
-        self._after_training(X)
+        data = self._read(X, reset=not resume)
+        group, rng = init_process_group(), local_random_state(self.random_state)
+        checkpointer = make_checkpointer(self.checkpoint, self._training_params(), rng, group)
+        rows, validation = self._split(data, rng, group)
+        trainer = self._make_trainer(rows, rng, group, resume=resume)
+        callbacks = [checkpointer, *self._sklearn_callbacks(X, y)]
+        if self.verbose:
+            callbacks.insert(0, ProgressBar())
+        loop = TrainingLoop(trainer, rows, validation, callbacks=callbacks)
+        checkpointer.resume(loop)
+        self._run(loop)
+        self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
+        self._after_training(X, reset=True)
         return self
 
-    def _train(self, training: Training, file: CheckpointFile, X: Any, y: Any) -> None:
-        """Train to the end, or until the user interrupts, and tell all who want to know."""
-        trainer, team = training.trainer, training.trainer.team
-
-        def fitted_so_far() -> dict[str, Any]:
-            attributes = _fitted_attributes(trainer, history_of(training.records))
-            return copy.deepcopy({**attributes, "_trainer": None})
-
-        epochs = training.epochs(file.after_step(training))
+    def _run(self, loop: TrainingLoop) -> None:
+        """Train to the end, or until the user interrupts training."""
+        trainer, validation = loop.trainer, loop.validation
         try:
-            with closing(epochs):
-                followed: Iterator[Epoch] = run_callbacks(epochs, self, X, y, fitted_so_far, team)
-                if self.verbose and team.is_main:
-                    followed = show_progress(followed, self.max_iter, len(training.records))
-                for _ in () if training.is_over else followed:
-                    file.after_epoch(training)
+            loop.run()
         except DivergenceError as error:
-            raise _divergence(trainer, len(training.records)) from error
+            raise _explain_divergence(trainer, len(loop.history)) from error
         except KeyboardInterrupt:
-            if self.on_interrupt == "raise" or not (training.records and team.is_alone):
+            is_fitted = loop.history and not trainer.group.is_distributed
+            if self.on_interrupt == "raise" or not is_fitted:
                 raise
-            training.end()  # it may not even have begun
-            which = "last" if training.validation is None else "best"
+            loop.restore_best()  # the interruption may have come before or after the loop
+            kept = "last" if validation is None else "best"
             warnings.warn(
-                f"Training was interrupted after {len(training.records)} of {self.max_iter} "
-                f"epochs. The model is that of the {which} of them.",
-                stacklevel=6,
+                f"Training was interrupted after {len(loop.history)} of {self.max_iter} epochs. "
+                f"The model is that of the {kept} epoch.",
+                stacklevel=find_stack_level(),
             )
 
     @rollback_on_error
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Train for one more epoch, on X alone.
+        """Train for one more epoch, on X only.
 
-        The first call on an unfitted estimator builds the model and takes the columns'
-        means and scales from this X: it should be representative. The optimiser's state
-        carries over between calls. The learning rate stays at `learning_rate_init`; "auto"
-        is the rate that suits `max_iter` calls like this one. With
-        ``learning_rate="constant"``, k calls equal a `fit` of k epochs.
+        The first call on an unfitted estimator builds the model and takes the means and scales of
+        the columns from X, so X should be representative. The state of the optimizer carries over
+        between calls. The learning rate is `learning_rate_init` throughout; "auto" is the rate for
+        `max_iter` calls of the same size. With ``learning_rate="constant"``, k calls are equivalent
+        to a `fit` of k epochs. Checkpoints are neither read nor written.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training data.
+            Training data within the support of the likelihood.
         y : None
             Ignored.
 
@@ -170,94 +163,133 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, Hyperparam
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, or if training diverges; a fitted model is
-            then left as it was before the call.
+            If X or a parameter is invalid, or if training diverges. A fitted model is then
+            unchanged.
         """
         resume = hasattr(self, "module_")
-        team = init_process_group()
-        rows = self._rows(self._validate(X, reset=not resume), team)
+        group = init_process_group()
+        rows = self._make_rows(self._read(X, reset=not resume), group)
         trainer = getattr(self, "_trainer", None)
         if trainer is None:
             rng = local_random_state(self.random_state)
-            rng.set_state(team.on_main_process(rng.get_state))
-            trainer = self._start(rows, rng, team, resume=resume)
-        trainer.recipe = replace(self._recipe(trainer.module, len(rows)), learning_rate="constant")
-        before = copy.deepcopy(trainer.state())
+            rng.set_state(group.on_main_process(rng.get_state))
+            trainer = self._make_trainer(rows, rng, group, resume=resume)
+        config = self._training_config(trainer.module, len(rows))
+        trainer.config = replace(config, learning_rate="constant")
+        before = copy.deepcopy(trainer.state_dict())
         history = copy.deepcopy(self.history_) if resume else {}
         try:
-            _append(history, trainer.epoch(rows))
+            _append(history, trainer.train_epoch(rows))
             self.__dict__.update(_fitted_attributes(trainer, history))
-            self._after_training(X)
+            self._after_training(X, reset=not resume)
         except BaseException as error:
-            trainer.restore(before)
+            trainer.load_state_dict(before)
             if isinstance(error, DivergenceError):
-                raise _divergence(trainer, len(history.get("loss", ()))) from error
+                raise _explain_divergence(trainer, len(history.get("loss", ()))) from error
             raise
         return self
 
-    def _after_training(self, X: Any) -> None:
-        """Learn what else the estimator is to know of X, with the trained module."""
+    def _after_training(self, X: Any, *, reset: bool) -> None:
+        """Learn further attributes from X, with the trained module.
 
+        `reset` is False after a call of `partial_fit` for an estimator that was fitted before.
+        """
+
+    # ---- Data ------------------------------------------------------------------------
+
+    @abstractmethod
     def _validate(self, X: Any, *, reset: bool) -> Any:
-        """Return X, checked against the estimator and the likelihood's support."""
+        """Return X as an array, sparse matrix or data frame, after checks of its form."""
+
+    @abstractmethod
+    def _make_reader(self, X: Any, X_valid: Any) -> ArrayReader | FrameReader:
+        """Return a reader that is fitted to valid training data."""
+
+    def _read(self, X: Any, *, reset: bool = False) -> Any:
+        """Return X as rows of numbers within the support of the likelihood.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+        reset : bool, default=False
+            Whether X is training data, to which a new reader is fitted.
+
+        Returns
+        -------
+        rows : ndarray or CSR matrix of shape (n_samples, n_observed)
+            NaN stands for missing entries.
+        """
         init_threads()
-        X = self._as_array(X, reset=reset)
-        check_support(self, X, self._likelihood() if reset else self.module_.likelihood)
+        X_valid = self._validate(X, reset=reset)
         if reset:
-            self._dtype = result_dtype(X)
-        return X
+            self._reader = self._make_reader(X, X_valid)
+        rows = self._reader.read(X_valid)
+        likelihood = self._resolve_likelihood() if reset else self.module_.likelihood
+        check_support(self, rows, likelihood, self._reader.observed)
+        return rows
 
-    def _as_array(self, X: Any, *, reset: bool) -> Any:
-        """Return X as a 2-D numeric array or CSR matrix, with NaN for what is missing."""
-        return validate_rows(self, X, reset=reset, accept_sparse=True)
-
-    def _rows(self, X: Any, team: ProcessGroup, index: np.ndarray | None = None) -> Rows:
+    def _make_rows(self, X: Any, group: ProcessGroup, index: np.ndarray | None = None) -> Rows:
         n_rows = X.shape[0] if index is None else len(index)
-        share = None if team.is_alone else team.share(n_rows)
-        return Rows(X, resolve_device(self.device), index, share)
+        partition = group.partition(n_rows) if group.is_distributed else None
+        return Rows(X, resolve_device(self.device), index, partition)
 
     def _split(
-        self, X: Any, rng: np.random.RandomState, team: ProcessGroup
+        self, X: Any, rng: np.random.RandomState, group: ProcessGroup
     ) -> tuple[Rows, Rows | None]:
-        """Return the rows to train on and, for early stopping, those to validate on."""
+        """Return the training rows and, for early stopping, the validation rows."""
         if not self.early_stopping:
-            return self._rows(X, team), None
+            return self._make_rows(X, group), None
         n_rows = X.shape[0]
         if n_rows < 2:
             raise ValueError("early_stopping=True needs at least 2 samples; X has 1 sample.")
         if math.ceil(self.validation_fraction * n_rows) == n_rows:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {n_rows} samples leaves none "
-                "to train on."
+                f"validation_fraction={self.validation_fraction} of {n_rows} samples leaves no "
+                "samples to train on."
             )
-        index, held_out = train_test_split(
+        train, held_out = train_test_split(
             np.arange(n_rows), test_size=self.validation_fraction, random_state=rng
         )
-        return self._rows(X, team, np.sort(index)), self._rows(X, team, np.sort(held_out))
+        return self._make_rows(X, group, np.sort(train)), self._make_rows(
+            X, group, np.sort(held_out)
+        )
 
-    def _start(
-        self, rows: Rows, rng: np.random.RandomState, team: ProcessGroup, *, resume: bool
+    # ---- Training --------------------------------------------------------------------
+
+    def _make_trainer(
+        self, rows: Rows, rng: np.random.RandomState, group: ProcessGroup, *, resume: bool
     ) -> Trainer:
-        """Return a trainer of a new module, or of a copy of the fitted one."""
+        """Return a trainer of a new module, or of a copy of the fitted module."""
         weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
-        config = self._config(rows.X.shape[1])
+        config = self._module_config(rows.X.shape[1])
         if not resume:
-            module = self._module_class(config, seeded_generator(weight_seed))
+            module = build_vae(config, seeded_generator(weight_seed))
             module.initialize(len(rows), *column_moments(rows))
         elif config == self.module_.config:
             module = copy.deepcopy(self.module_)
         else:
             raise ValueError(
                 f"The fitted model was built as {self.module_.config}, but the parameters now "
-                f"ask for {config}: training cannot go on from it. Fit with warm_start=False."
+                f"specify {config}: training cannot continue. Fit with warm_start=False."
             )
-        if not (team.is_alone or team.all_equal(digest_of(module.state_dict()))):
+        if group.is_distributed and not group.all_equal(digest_of(module.state_dict())):
             raise ValueError(
                 "Processes that train together must have the same X and parameters, but those of "
-                "this run differ. Each process reads its own share of X: give it all of it."
+                "this run differ. Each process selects its own part of the rows: pass all of X in "
+                "each process."
             )
-        module = place(module, rows.device)
-        return Trainer(module, self._recipe(module, len(rows)), training_seed, team)
+        module = to_device(module, rows.device)
+        return Trainer(module, self._training_config(module, len(rows)), training_seed, group)
+
+    def _sklearn_callbacks(self, X: Any, y: Any) -> list[LoopCallback]:
+        if not hasattr(self, "_init_callback_context"):
+            return []
+
+        def fitted_attributes(loop: TrainingLoop) -> dict[str, Any]:
+            attributes = _fitted_attributes(loop.trainer, by_metric(loop.history))
+            return copy.deepcopy({**attributes, "_trainer": None})
+
+        return [SklearnCallbacks(self, X, y, fitted_attributes)]
 
     # ---- State -----------------------------------------------------------------------
 
@@ -273,29 +305,29 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, Hyperparam
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._takes_missing
         tags.input_tags.sparse = not self._takes_missing
-        with suppress(KeyError, TypeError):  # of parameters that `fit` would refuse
-            support = self._likelihood().support
+        with suppress(KeyError, TypeError, AttributeError):  # parameters that `fit` would refuse
+            support = self._resolve_likelihood().support
             tags.input_tags.positive_only = not support.check(torch.tensor(-1.0))
         return tags
 
 
-def _divergence(trainer: Trainer, n_epochs: int) -> ValueError:
+def _explain_divergence(trainer: Trainer, n_epochs: int) -> ValueError:
     return ValueError(
         f"Training diverged in epoch {n_epochs + 1}: the loss is not finite. Lower "
-        f"learning_rate_init, here {trainer.recipe.learning_rate_init:.3g}, or look for extreme "
-        "values in X."
+        f"learning_rate_init, which is {trainer.config.learning_rate_init:.3g}, or look for "
+        "extreme values in X."
     )
 
 
-def _append(history: History, record: Metrics) -> None:
-    """Add an epoch to the lists, all of which stay equally long."""
+def _append(history: History, metrics: Metrics) -> None:
+    """Add an epoch to the lists of a history. Metrics that are absent become NaN."""
     n_epochs = len(history.get("loss", ()))
-    for name in dict.fromkeys([*history, *record]):
-        history.setdefault(name, [math.nan] * n_epochs).append(record.get(name, math.nan))
+    for name in dict.fromkeys([*history, *metrics]):
+        history.setdefault(name, [math.nan] * n_epochs).append(metrics.get(name, math.nan))
 
 
 def _fitted_attributes(trainer: Trainer, history: History) -> dict[str, Any]:
-    """Return the attributes of an estimator that training leaves."""
+    """Return the fitted attributes that follow from training."""
     module = trainer.module
     return {
         "module_": module,

@@ -1,87 +1,70 @@
-"""Who is told of each epoch: the progress bar and scikit-learn's callbacks."""
+"""Callbacks of scikit-learn in the training loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..training import Epoch, ProcessGroup
+from ..training import LoopCallback, TrainingLoop
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # scikit-learn < 1.9 has no callbacks, and then nobody can set one
+except ImportError:  # scikit-learn < 1.9 has no callbacks
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in for scikit-learn's mixin, without `set_callbacks`."""
+        """Replaces the mixin of scikit-learn, without `set_callbacks`."""
 
     def with_callbacks(method: Any) -> Any:
         return method
 
 
-__all__ = ["CallbackSupportMixin", "run_callbacks", "show_progress", "with_callbacks"]
-
-_SHOWN = {
-    "loss": "loss",
-    "reconstruction_loss": "reconstruction",
-    "kl_loss": "kl",
-    "validation_loss": "validation",
-}
+__all__ = ["CallbackSupportMixin", "SklearnCallbacks", "with_callbacks"]
 
 
-def show_progress(epochs: Iterator[Epoch], max_iter: int, done: int = 0) -> Iterator[Epoch]:
-    """Pass on the epochs and show a bar with the loss, its two terms and the validation loss."""
-    from tqdm.auto import tqdm
+class SklearnCallbacks(LoopCallback):
+    """Runs the callbacks of `set_callbacks`, before and after each epoch.
 
-    with tqdm(total=max_iter, initial=done, unit="epoch") as bar:
-        for epoch in epochs:
-            figures = {
-                label: f"{epoch.record[name]:.2f}"
-                for name, label in _SHOWN.items()
-                if name in epoch.record
-            }
-            bar.set_postfix(figures, refresh=False)
-            bar.update()
-            yield epoch
+    Training ends if `on_fit_task_end` of a callback returns True.
 
-
-def run_callbacks(
-    epochs: Generator[Epoch],
-    estimator: Any,
-    X: Any,
-    y: Any,
-    fitted_attributes: Callable[[], dict[str, Any]],
-    team: ProcessGroup,
-) -> Iterator[Epoch]:
-    """Pass on the epochs and run scikit-learn's callbacks before and after each.
-
-    `fitted_attributes` returns those of the estimator as if training had stopped there. A
-    callback whose `on_fit_task_end` returns True ends training. Of several processes, the first
-    one runs them.
+    Parameters
+    ----------
+    estimator : BaseVAE
+    X, y : object
+        The arguments of `fit`.
+    fitted_attributes : callable
+        Returns the attributes of an estimator as if the training loop had ended now.
     """
-    if not hasattr(estimator, "_init_callback_context"):
-        yield from epochs
-        return
-    if not team.is_main:
-        for epoch in epochs:
-            yield epoch
-            if team.on_main_process(bool):
-                break
-        epochs.close()
-        return
-    root = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-    root.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
-    done = False
-    while not done:
-        task = root.subcontext(task_name="epoch")
-        task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
-        epoch = next(epochs)
-        yield epoch
-        stop = task.call_on_fit_task_end(
-            estimator=estimator, X=X, y=y, reconstruction_attributes=fitted_attributes
+
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        fitted_attributes: Callable[[TrainingLoop], dict[str, Any]],
+    ) -> None:
+        self.estimator = estimator
+        self.data = {"X": X, "y": y}
+        self.fitted_attributes = fitted_attributes
+
+    def on_train_begin(self, loop: TrainingLoop) -> None:
+        max_iter = loop.trainer.config.max_iter
+        self._root = self.estimator._init_callback_context(max_subtasks=max_iter)
+        self._root.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def on_epoch_begin(self, loop: TrainingLoop) -> None:
+        self._task = self._root.subcontext(task_name="epoch")
+        self._task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def on_epoch_end(self, loop: TrainingLoop) -> bool:
+        return bool(self._end_task(self._task, loop))
+
+    def on_train_end(self, loop: TrainingLoop) -> None:
+        self._end_task(self._root, loop)
+
+    def _end_task(self, task: Any, loop: TrainingLoop) -> Any:
+        return task.call_on_fit_task_end(
+            estimator=self.estimator,
+            **self.data,
+            reconstruction_attributes=partial(self.fitted_attributes, loop),
         )
-        done = team.on_main_process(partial(bool, stop or epoch.is_last))
-    epochs.close()  # training is over: the module now has the weights that `fit` returns
-    root.call_on_fit_task_end(
-        estimator=estimator, X=X, y=y, reconstruction_attributes=fitted_attributes
-    )

@@ -1,9 +1,9 @@
-"""How a table with missing entries is read, and filled: one of numbers, or one of any columns."""
+"""Strategies of imputation: estimates of missing entries, for arrays and for data frames."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,67 +11,99 @@ from torch import Tensor
 
 from ..likelihoods import Histogram
 from ..models import VAE
-from ..utils import optional
-from ._inference import result_dtype
-
-if TYPE_CHECKING:
-    from ..columns import FrameCodec
+from ._readers import ArrayReader, FrameReader
 
 
 class ImputationStrategy(ABC):
-    """What to fill in from weighted codes, and how.
-
-    Rows are what a module sees of a table: NaN is missing.
-    """
+    """Estimates of missing entries from weighted codes, and filling of tables."""
 
     @abstractmethod
     def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
-        """Return single values, (n, d), for codes, (K, n, k), and their weights, (K, n)."""
+        """Return one value for each entry, (n, d).
 
-    @abstractmethod
-    def with_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> Any:
-        """Return X with estimates, one row for each that is incomplete, where entries are missing.
-
-        `rows` are those of X.
+        Parameters
+        ----------
+        module : VAE
+        z : Tensor of shape (n_draws, n, latent_dim)
+            Codes.
+        weights : Tensor of shape (n_draws, n)
+            Importance weights of the codes, with sum 1 for each row.
         """
 
     @abstractmethod
-    def with_draws(
+    def fill_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> Any:
+        """Return X with estimates in place of missing entries.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        rows : ndarray of shape (n_samples, n_observed)
+            X as the reader returned it.
+        estimates : ndarray of shape (n_incomplete, n_observed)
+            Values for the rows with missing entries.
+        """
+
+    @abstractmethod
+    def fill_draws(
         self, X: Any, rows: np.ndarray, draws: np.ndarray, rng: np.random.RandomState
     ) -> Any:
-        """Return X with what the module drew, likewise."""
+        """Return X with draws of the module in place of missing entries."""
+
+    @abstractmethod
+    def add_empty_features(self, X: Any, filled: Any) -> Any:
+        """Return a filled table with the features without any observed entry in `fit`."""
+
+    @abstractmethod
+    def add_indicator(self, filled: Any, is_missing: np.ndarray, names: np.ndarray) -> Any:
+        """Return a filled table with indicator columns of the given names."""
 
 
 class NumericImputation(ImputationStrategy):
-    """Arrays of numbers: conditional means."""
+    """Conditional means, for arrays of numbers.
+
+    Parameters
+    ----------
+    reader : ArrayReader
+    """
+
+    def __init__(self, reader: ArrayReader) -> None:
+        self.reader = reader
 
     def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
         return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.mean(z))
 
-    def with_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-        filled = rows.astype(result_dtype(rows))
-        index = incomplete_rows(rows)
-        if len(index):
-            filled[index] = np.where(np.isnan(rows[index]), estimates, filled[index])
-        return filled
+    def fill_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+        return self.reader.fill(X, rows, estimates)
 
-    def with_draws(
+    def fill_draws(
         self, X: Any, rows: np.ndarray, draws: np.ndarray, rng: np.random.RandomState
     ) -> np.ndarray:
-        return self.with_estimates(X, rows, draws)
+        return self.reader.fill(X, rows, draws)
+
+    def add_empty_features(self, X: Any, filled: np.ndarray) -> np.ndarray:
+        observed = self.reader.observed
+        if observed.all():
+            return filled
+        table = np.zeros((len(filled), len(observed)), filled.dtype)
+        table[:, observed] = filled
+        return table
+
+    def add_indicator(
+        self, filled: np.ndarray, is_missing: np.ndarray, names: np.ndarray
+    ) -> np.ndarray:
+        return np.hstack([filled, is_missing.astype(filled.dtype)])
 
 
 class MixedImputation(ImputationStrategy):
-    """Frames with columns of any type: conditional means of numbers, and likeliest categories.
+    """Conditional means of numbers and most probable categories, for data frames.
 
     Parameters
     ----------
-    codec : FrameCodec
-        Whose cells the rows are.
+    reader : FrameReader
     """
 
-    def __init__(self, codec: FrameCodec) -> None:
-        self.codec = codec
+    def __init__(self, reader: FrameReader) -> None:
+        self.reader = reader
 
     def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
         likelihood = module.likelihood
@@ -79,43 +111,33 @@ class MixedImputation(ImputationStrategy):
         params = module.decode(z)
         estimates = []
         for j, coefficients in enumerate(likelihood.split(params["coefficients"])):
-            log_p = likelihood.log_p(j, coefficients, params)  # (K, n, n_levels)
+            log_p = likelihood.log_p(j, coefficients, params)  # (n_draws, n, n_levels)
             p = torch.einsum("kn,knl->nl", weights.to(log_p.dtype), log_p.exp())
-            numbers = self.codec.codecs[j].level_means()
-            if numbers is None:
-                middle = torch.tensor(likelihood.columns[j].representative_bin, device=p.device)
-                estimates.append(middle[p.argmax(-1)].to(p.dtype))
+            means = self.reader.codec.codecs[j].level_means()
+            if means is None:
+                bins = torch.tensor(likelihood.columns[j].representative_bin, device=p.device)
+                estimates.append(bins[p.argmax(-1)].to(p.dtype))
             else:
-                estimates.append(p @ torch.from_numpy(numbers).to(p))
+                estimates.append(p @ torch.from_numpy(means).to(p))
         return torch.stack(estimates, -1)
 
-    def with_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> Any:
-        return self._filled(X, rows, self.codec.from_estimates(estimates))
+    def fill_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> Any:
+        return self.reader.fill(X, rows, self.reader.codec.from_estimates(estimates))
 
-    def with_draws(
+    def fill_draws(
         self, X: Any, rows: np.ndarray, draws: np.ndarray, rng: np.random.RandomState
     ) -> Any:
-        return self._filled(X, rows, self.codec.decode(draws, rng.uniform(size=draws.shape)))
+        positions = rng.uniform(size=draws.shape)
+        return self.reader.fill(X, rows, self.reader.codec.decode(draws, positions))
 
-    def _filled(self, X: Any, rows: np.ndarray, values: Any) -> Any:
-        seen = X[self.codec.names]
-        return self.codec.fill(seen, np.isnan(rows), values.set_axis(incomplete_rows(rows)))
+    def add_empty_features(self, X: Any, filled: Any) -> Any:
+        table = X.copy()
+        for name, column in filled.items():
+            table[name] = column
+        return table
 
-
-def incomplete_rows(rows: np.ndarray) -> np.ndarray:
-    """Return which rows have missing entries."""
-    return np.flatnonzero(np.isnan(rows).any(axis=1))
-
-
-def columns_package() -> Any:
-    """Return the package that reads columns of frames.
-
-    Raises
-    ------
-    ImportError
-        If pandas is missing.
-    """
-    optional("pandas")
-    from .. import columns
-
-    return columns
+    def add_indicator(self, filled: Any, is_missing: np.ndarray, names: np.ndarray) -> Any:
+        table = filled.copy(deep=False)
+        for name, column in zip(names, is_missing.T.astype(int), strict=True):
+            table[name] = column
+        return table

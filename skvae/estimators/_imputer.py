@@ -1,92 +1,177 @@
-"""`VAEImputer`: what is missing in a row, from what was observed."""
+"""`VAEImputer`: imputation of missing values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
-from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import TransformerMixin
 from sklearn.impute import MissingIndicator
-from sklearn.utils import check_scalar, gen_batches
+from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from torch import Tensor
 
-from ..likelihoods import LIKELIHOODS, Histogram, Likelihood
-from ..models import VAE, importance_weighted_draws
-from ..training import TrainingConfig, chunk_length
+from ..likelihoods import LIKELIHOODS, Likelihood
+from ..models import VAE, importance_resampled_codes, importance_weighted_draws
+from ..serialization import serializable
 from ..utils import draw_seed, local_random_state, seeded_generator
-from ._base import BaseVAE
-from ._imputation import MixedImputation, NumericImputation, columns_package, incomplete_rows
-from ._validation import validate_rows
+from ._array_vae import ArrayVAE
+from ._imputation import ImputationStrategy, MixedImputation, NumericImputation
+from ._parameters import NETWORK_CONSTRAINTS
+from ._persistence import loadable
+from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker
+from ._validation import validate_array, validate_frame
+
+serializable(MissingIndicator)
 
 
-class VAEImputer(TransformerMixin, BaseVAE):
+@loadable
+class VAEImputer(TransformerMixin, ArrayVAE):
     """Imputation of missing values by a variational autoencoder.
 
-    The model learns from the entries that were observed, and from no others: training maximises
-    the importance-weighted bound on their log-density (MIWAE). A missing entry is filled with
-    its conditional mean given what was observed in its row. Observed entries stay as they are.
+    The model learns from observed entries only: training maximises the importance-weighted bound on
+    their log-density (MIWAE). Each missing entry is filled with its conditional mean given the
+    observed entries of the row. Observed entries are unchanged.
 
-    It rests on values that are missing at random: whether an entry is missing may depend on what
-    was observed in its row, but not on the entry itself.
+    The method assumes that values are missing at random: whether an entry is missing may depend on
+    the observed entries of the row, but not on the missing entry.
 
     Parameters
     ----------
     latent_dim : int, default=10
-        Dimension of z.
+        Number of latent dimensions: the dimension of z.
     missing_values : float, int, None or pandas.NA, default=np.nan
-        What stands for a missing entry. NaN, None and pandas.NA all mean each other. With another
-        number, NaN in X is an error.
+        Placeholder of missing entries. NaN, None and pandas.NA are equivalent. With another number
+        as the placeholder, NaN in X is an error.
     add_indicator : bool, default=False
-        Whether `transform` appends a `sklearn.impute.MissingIndicator`'s columns: one for each
-        feature that had missing entries in `fit`, 1 where they are missing.
+        Whether `transform` appends the columns of a `sklearn.impute.MissingIndicator`: one column
+        for each feature with missing entries in `fit`, with 1 for missing entries.
     keep_empty_features : bool, default=False
-        Whether features without any observed entry in `fit` are filled with 0. Otherwise
-        `transform` leaves them out. In no case does the model learn of them.
+        Whether features without any observed entry in `fit` are filled with 0. Otherwise,
+        `transform` drops these features. The model never learns from empty features.
     n_training_draws : int, default=20
-        Draws from the posterior for each row and step of training.
+        Number of draws from the posterior per row and step of training.
     n_importance_samples : int, default=200
-        Draws from the posterior for each row in `transform`, `sample`, `score` and
-        `score_samples`.
+        Number of draws from the posterior per row in `transform`, `sample_imputations`, `score` and
+        `score_samples`. More draws give better estimates and a tighter bound.
     hidden_layer_sizes : array-like of int or "auto", default=(128, 128)
-        As for `VAETransformer`.
+        Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
+        ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages
+        that each halve the image, followed by the width of a dense layer. "auto" is (256, 128), or
+        (32, 64, 16) for "conv". Custom architectures ignore this parameter.
     activation : str, default="tanh"
-        As for `VAETransformer`.
-    learning_rate_init : float or "auto", default=0.002
-        As for `VAETransformer`.
-    max_iter : int, default=200
-        Number of epochs.
+        Activation function of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu",
+        "softplus", "tanh", "logistic" or "identity".
+    architecture : {"mlp", "fourier_mlp", "conv"} or callable, default="mlp"
+        Networks of the encoder and the decoder:
+
+        - "mlp": multilayer perceptrons.
+        - "fourier_mlp": multilayer perceptrons whose decoder also sees sines and cosines of the
+          code. Maps in two or three latent dimensions need fewer steps to train.
+        - "conv": convolutional networks for images of `image_shape`.
+        - callable: custom networks. ``(n_features, latent_dim, n_outputs) -> (encoder, decoder)``
+          returns two `torch.nn.Module`. The encoder maps (n, n_features) to (n, 2 * latent_dim),
+          means and then log-variances. The decoder maps (n, latent_dim) to (n, n_outputs), where
+          n_outputs is n_features for each parameter that the likelihood takes from the decoder.
+    image_shape : tuple of int, default=None
+        Shape of the image in a row of X, for "conv": (height, width) or (channels, height, width).
     likelihood : str or Likelihood, default="gaussian"
-        As for `VAETransformer`, or "mixed": for data frames with columns of any type, which are
-        read as by `TabularVAE` and keep their dtypes. Numbers are filled with their conditional
-        means, rounded as the column's values are, and categories with the most probable one.
-    architecture, image_shape, solver, learning_rate, batch_size, early_stopping, \
-validation_fraction, n_iter_no_change, tol, warm_start, checkpoint, on_interrupt, verbose, \
-random_state, device, precision
-        As for `VAETransformer`.
+        Distribution of a row given its code:
+
+        - "mixed": data frames with columns of any type, which are read as by `TabularVAE` and keep
+          their dtypes. Missing numbers are filled with conditional means, rounded as the values of
+          the column, and missing categories with the most probable category.
+        - "gaussian": real numbers on any scale.
+        - "student_t": real numbers with outlying values.
+        - "bernoulli", "continuous_bernoulli": values in [0, 1].
+        - "poisson", "negative_binomial": counts.
+
+        An object such as ``Gaussian(noise="shared")`` sets options: see `skvae.likelihoods`.
+    solver : {"adam", "adamw", "rmsprop"}, default="adam"
+        Optimizer that updates the weights.
+    learning_rate : {"cosine", "constant"}, default="cosine"
+        Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
+        twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
+        `learning_rate_init` throughout.
+    learning_rate_init : float or "auto", default=0.002
+        Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
+        training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
+        steps.
+    batch_size : int or "auto", default="auto"
+        Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
+        100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
+    max_iter : int, default=200
+        Largest number of epochs.
+    early_stopping : bool, default=False
+        Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
+        validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
+        weights of the best epoch. The validation loss is computed at beta = 1.
+    validation_fraction : float, default=0.1
+        Fraction of rows held out for early stopping.
+    n_iter_no_change : int, default=10
+        Number of epochs to wait for an improvement.
+    tol : float, default=1e-4
+        Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
+        the training objective, and only at a constant learning rate.
+    warm_start : bool, default=False
+        Whether `fit` continues from the fitted weights, with a new optimizer.
+    checkpoint : path-like, Checkpoint or None, default=None
+        File to which `fit` writes its progress: after each epoch, or as often as a `Checkpoint`
+        specifies. If the file exists, the same `fit` continues from the file.
+    on_interrupt : {"keep", "raise"}, default="keep"
+        Effect of Ctrl-C during `fit`, once an epoch is complete. "keep" leaves an estimator fitted
+        with the weights of the last epoch, or of the best epoch with early stopping, and warns.
+        "raise" raises the exception, as searches require.
+    verbose : int, default=0
+        Whether to show a progress bar with the loss and its two terms.
+    random_state : int, RandomState instance or None, default=None
+        Controls the initial weights, the shuffling of rows, the draws from the posterior and the
+        choice of validation rows. Pass an int for reproducible results: the same int gives the same
+        model, bit for bit, on the same machine. Global random states are neither used nor changed.
+    device : str or torch.device, default="auto"
+        Device of the model: "cpu", "cuda", "cuda:1", "mps", ... "auto" is the first available
+        device of CUDA, MPS and CPU.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of matrix products in training. "auto" is bfloat16 if the hardware is faster in
+        bfloat16 and the network is large enough.
 
     Attributes
     ----------
     indicator_ : sklearn.impute.MissingIndicator
-        If `add_indicator`.
-    n_features_in_, feature_names_in_, n_iter_, history_, loss_curve_, device_, module_
-        As for `VAETransformer`. Losses are those of observed entries.
+        Indicator of missing entries, if `add_indicator` is True.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had names.
+    n_iter_ : int
+        Number of epochs of training.
+    history_ : dict of lists
+        Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
+        bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
+        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        With early stopping also "validation_loss", "validation_reconstruction_loss" and
+        "validation_kl_loss". Losses are those of observed entries.
+    loss_curve_ : list of float
+        ``history_["loss"]``.
+    device_ : torch.device
+        Device of the model.
+    module_ : torch.nn.Module
+        The trained networks.
 
     See Also
     --------
-    sklearn.impute.IterativeImputer : Predicts each feature from the others in turn.
-    sklearn.impute.KNNImputer : Means of neighbouring rows.
+    sklearn.impute.IterativeImputer : Predicts each feature from the other features in turn.
+    sklearn.impute.KNNImputer : Fills entries with means of neighbouring rows.
 
     References
     ----------
-    Mattei and Frellsen, "MIWAE: deep generative modelling and imputation of incomplete data
-    sets", ICML 2019.
+    Mattei and Frellsen, "MIWAE: deep generative modelling and imputation of incomplete data sets",
+    ICML 2019.
 
     Examples
     --------
@@ -102,7 +187,8 @@ random_state, device, precision
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseVAE._parameter_constraints,
+        **ArrayVAE._parameter_constraints,
+        **NETWORK_CONSTRAINTS,
         "missing_values": [MissingValues(numeric_only=True), None],
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
@@ -112,8 +198,6 @@ random_state, device, precision
     _takes_missing: ClassVar[bool] = True
 
     indicator_: MissingIndicator
-    _filling: Any  # NumericImputation or MixedImputation
-    _is_observed: np.ndarray  # (n_features_in_,): whether the feature had any entry in `fit`
 
     def __init__(
         self,
@@ -150,9 +234,6 @@ random_state, device, precision
             latent_dim,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
-            architecture=architecture,
-            image_shape=image_shape,
-            likelihood=likelihood,
             solver=solver,
             learning_rate=learning_rate,
             learning_rate_init=learning_rate_init,
@@ -175,138 +256,112 @@ random_state, device, precision
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
         self.n_training_draws = n_training_draws
+        self.architecture = architecture
+        self.image_shape = image_shape
+        self.likelihood = likelihood
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the model to what was observed in X.
+    def _after_training(self, X: Any, *, reset: bool) -> None:
+        if self.add_indicator and reset:
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._mark_missing(X))
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data with missing entries, in any feature and pattern.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid, if nothing was observed, or if training diverges.
-        """
-        super().fit(X)
-        return self._fit_indicator(X)
-
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Train for one more epoch, on what was observed in X alone.
-
-        Features without any observed entry in the first call are empty for good.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data with missing entries.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X or a parameter is invalid, if nothing was observed, or if training diverges.
-        """
-        is_main = not hasattr(self, "module_")
-        super().partial_fit(X)
-        return self._fit_indicator(X) if is_main else self
+    # ---- Imputation ------------------------------------------------------------------
 
     def transform(self, X: Any) -> Any:
         """Fill missing entries with their conditional means.
 
-        The mean of p(x_missing | x_observed), by self-normalised importance sampling from the
-        posterior: Mattei and Frellsen (2019), equation 11. The draws are the same for every row,
-        so what is filled in depends on the row alone. Rows without any observed entry get the
-        model's mean.
+        The mean of p(x_missing | x_observed) is estimated by self-normalised importance sampling
+        from the posterior: Mattei and Frellsen (2019), equation 11. All rows share the same draws,
+        so the imputation of a row depends on this row only. Rows without any observed entry are
+        filled with the mean of the model.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data with missing entries, also in features that had none in `fit`.
+            Data with missing entries. Features may have missing entries that had none in `fit`.
 
         Returns
         -------
-        X_filled : ndarray of shape (n_samples, n_features_out), or frame if X is mixed
-            Observed entries are those of X, bit for bit.
+        X_filled : ndarray of shape (n_samples, n_features_out), or DataFrame if X is mixed
+            Filled data. Observed entries equal the entries of X, bit for bit.
         """
         check_is_fitted(self)
 
         def estimate(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
             z, weights = importance_weighted_draws(module, x, eps.unsqueeze(1))
-            return self._filling.estimate(module, z, weights)
+            return self._strategy.estimate(module, z, weights)
 
-        rows = self._validate(X, reset=False)
-        shape = (rows.shape[1],)
-        estimates = self._of_incomplete(rows, self._with_draws(estimate), shape)
-        return self._finished(X, self._filling.with_estimates(X, rows, estimates))
+        rows = self._read(X)
+        estimates = self._compute_incomplete(rows, self._with_draws(estimate), rows.shape[1:])
+        return self._complete(X, self._strategy.fill_estimates(X, rows, estimates))
 
-    def sample(  # type: ignore[override]
+    def sample_imputations(
         self, X: Any, n_imputations: int = 1, *, random_state: Any = None
     ) -> Any:
         """Fill missing entries with draws from their conditional distribution, several times.
 
         For multiple imputation: analyse each filled table, and pool the results by Rubin's rules
-        (Rubin, "Multiple imputation for nonresponse in surveys", 1987). Draws are by sampling
-        importance resampling: Mattei and Frellsen (2019), section 4.
+        (Rubin, "Multiple imputation for nonresponse in surveys", 1987). The draws are made by
+        sampling importance resampling: Mattei and Frellsen (2019), section 4.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Data with missing entries.
         n_imputations : int, default=1
-            How many times.
+            Number of imputations.
         random_state : int, RandomState instance or None, default=None
-            Determines the draws.
+            Controls the draws. Pass an int for reproducible results.
 
         Returns
         -------
-        X_filled : ndarray of shape (n_imputations, n_samples, n_features_out), or list of frames
-            Observed entries are those of X, bit for bit. Mixed tables make a list.
+        X_filled : ndarray of shape (n_imputations, n_samples, n_features_out), or list of DataFrame
+            Filled data; a list of data frames if X is mixed. Observed entries equal the entries of
+            X, bit for bit.
         """
         check_is_fitted(self)
         check_scalar(n_imputations, "n_imputations", Integral, min_val=1)
         rng = local_random_state(random_state)
         generator = seeded_generator(draw_seed(rng), self.module_.bias.device)
 
-        def draws(module: VAE, x: Tensor) -> Tensor:
+        def draw(module: VAE, x: Tensor) -> Tensor:
             shape = (self.n_importance_samples, len(x), module.latent_dim)
             eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
-            z, weights = importance_weighted_draws(module, x, eps)
-            chosen = torch.multinomial(weights.T, n_imputations, True, generator=generator)
-            chosen = chosen.unsqueeze(-1).expand(-1, -1, module.latent_dim)
-            return module.sample(z.transpose(0, 1).gather(1, chosen), generator)
+            z = importance_resampled_codes(module, x, eps, n_imputations, generator)
+            return module.sample(z, generator)
 
-        rows = self._validate(X, reset=False)
-        drawn = self._of_incomplete(rows, draws, (n_imputations, rows.shape[1]))
+        rows = self._read(X)
+        draws = self._compute_incomplete(rows, draw, (n_imputations, rows.shape[1]))
         tables = [
-            self._finished(X, self._filling.with_draws(X, rows, drawn[:, i], rng))
+            self._complete(X, self._strategy.fill_draws(X, rows, draws[:, i], rng))
             for i in range(n_imputations)
         ]
         return np.stack(tables) if isinstance(tables[0], np.ndarray) else tables
 
-    def _of_incomplete(
+    def _compute_incomplete(
         self, rows: np.ndarray, function: Callable[[VAE, Tensor], Tensor], shape: tuple[int, ...]
     ) -> np.ndarray:
-        """Return `function` of the rows with missing entries, one array of `shape` for each."""
+        """Return `function` of the rows with missing entries: an array of `shape` for each row."""
         index = incomplete_rows(rows)
         if not len(index):
             return np.empty((0, *shape))
         n_draws = self.n_importance_samples + math.prod(shape[:-1])
-        return self._answer(rows, function, n_draws=n_draws, index=index)
+        return self._compute(rows, function, n_draws=n_draws, index=index)
+
+    @property
+    def _strategy(self) -> ImputationStrategy:
+        if isinstance(self._reader, FrameReader):
+            return MixedImputation(self._reader)
+        return NumericImputation(self._reader)
+
+    def _complete(self, X: Any, filled: Any) -> Any:
+        """Add empty features and indicator columns, as the parameters specify."""
+        if self.keep_empty_features:
+            filled = self._strategy.add_empty_features(X, filled)
+        if self.add_indicator:
+            is_missing = self.indicator_.transform(self._mark_missing(X))
+            names = self.indicator_.get_feature_names_out(_check_feature_names_in(self))
+            filled = self._strategy.add_indicator(filled, is_missing, names)
+        return filled
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns that `transform` returns.
@@ -314,17 +369,17 @@ random_state, device, precision
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Names of the features; None takes those seen in `fit`, or x0, x1, ...
+            Names of the features. None takes the names seen in `fit`, or x0, x1, ...
 
         Returns
         -------
         names : ndarray of str objects
-            With `add_indicator`, ``missingindicator_`` and the feature's name for each column of
-            the indicator.
+            Names of the filled features. With `add_indicator`, also ``missingindicator_`` followed
+            by the name of the feature for each column of the indicator.
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
-        filled = names if self.keep_empty_features else names[self._is_observed]
+        filled = names if self.keep_empty_features else names[self._reader.observed]
         if not self.add_indicator:
             return filled
         return np.concatenate([filled, self.indicator_.get_feature_names_out(names)])
@@ -332,90 +387,34 @@ random_state, device, precision
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.categorical = self.likelihood == "mixed"
+        tags.input_tags.categorical = self._is_mixed
         return tags
 
-    def _recipe(self, module: VAE, n_rows: int) -> TrainingConfig:
-        return replace(super()._recipe(module, n_rows), n_draws=self.n_training_draws)
+    # ---- Data ------------------------------------------------------------------------
 
-    def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Return X with NaN for what is missing, without features that are empty."""
-        X = super()._validate(X, reset=reset)
-        if reset:
-            self._is_observed = np.zeros(X.shape[1], dtype=bool)
-            for rows in gen_batches(len(X), chunk_length(X.shape[1])):
-                self._is_observed |= ~np.isnan(X[rows]).all(axis=0)
-            if not self._is_observed.any():
-                raise ValueError("X has missing entries only: there is nothing to learn from.")
-        return X if self._is_observed.all() else X[:, self._is_observed]
+    @property
+    def _is_mixed(self) -> bool:
+        return isinstance(self.likelihood, str) and self.likelihood == "mixed"
 
-    def _as_array(self, X: Any, *, reset: bool) -> np.ndarray:
-        if self.likelihood == "mixed":
-            return self._as_cells(X, reset=reset)
-        if reset:
-            self._filling = NumericImputation()
-        mark = self.missing_values
-        is_nan = not isinstance(mark, Real) or math.isnan(mark)
-        rows = validate_rows(self, X, reset=reset, allow_nan=is_nan)
-        if rows.dtype == bool:  # which scikit-learn's indicator does not take
-            rows = rows.astype(np.float64)
-        return rows if is_nan else np.where(rows == mark, np.nan, rows)
+    def _resolve_likelihood(self) -> Likelihood:
+        return self._reader.likelihood if self._is_mixed else super()._resolve_likelihood()
 
-    def _as_cells(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Return the numbers of cells of a frame, NaN where entries are missing."""
-        if not hasattr(X, "iloc"):
-            raise TypeError(
-                f"likelihood='mixed' is for data frames of pandas; got {type(X).__name__}."
-            )
-        if isinstance(self.missing_values, Real) and not math.isnan(self.missing_values):
+    def _validate(self, X: Any, *, reset: bool) -> Any:
+        if not self._is_mixed:
+            allow_nan = is_nan_marker(self.missing_values)
+            return validate_array(self, X, reset=reset, allow_nan=allow_nan)
+        if not is_nan_marker(self.missing_values):
             raise ValueError(
                 "With likelihood='mixed', missing entries are NaN, None or pandas.NA; got "
                 f"missing_values={self.missing_values!r}."
             )
-        columns = columns_package()
-        frame = columns.as_frame(X, self)
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        if reset:
-            seen = frame.loc[:, frame.notna().any()]
-            codec = columns.FrameCodec(seen, {}, missing_is_level=False)
-            self._filling = MixedImputation(codec)
-        cells = np.full(frame.shape, np.nan)
-        codec = self._filling.codec
-        cells[:, frame.columns.isin(codec.names)] = codec.encode(frame[codec.names])
-        return cells
+        return validate_frame(self, X, reset=reset, takes_arrays=False)
 
-    def _likelihood(self) -> Likelihood:
-        if self.likelihood != "mixed":
-            return super()._likelihood()
-        filling = getattr(self, "_filling", None)
-        return filling.codec.likelihood if filling else Histogram(())
+    def _make_reader(self, X: Any, X_valid: Any) -> ArrayReader | FrameReader:
+        if self._is_mixed:
+            return FrameReader(missing_is_level=False).fit(X_valid)
+        return ArrayReader(missing_values=self.missing_values, takes_missing=True).fit(X_valid)
 
-    def _fit_indicator(self, X: Any) -> Self:
-        if self.add_indicator:
-            rows = self._as_array(X, reset=False)
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(rows)
-        return self
-
-    def _finished(self, X: Any, filled: Any) -> Any:
-        """Add features that are empty, and the indicator's, as parameters say."""
-        if not isinstance(filled, np.ndarray):
-            return self._finished_frame(X, filled)
-        if self.keep_empty_features and not self._is_observed.all():
-            narrow, filled = filled, np.zeros((len(filled), self.n_features_in_), filled.dtype)
-            filled[:, self._is_observed] = narrow
-        if self.add_indicator:
-            is_missing = self.indicator_.transform(self._as_array(X, reset=False))
-            filled = np.hstack([filled, is_missing.astype(filled.dtype)])
-        return filled
-
-    def _finished_frame(self, X: Any, filled: Any) -> Any:
-        if self.keep_empty_features:
-            narrow, filled = filled, X.copy()
-            for name, column in narrow.items():
-                filled[name] = column
-        if self.add_indicator:
-            is_missing = self.indicator_.transform(self._as_array(X, reset=False)).astype(int)
-            names = self.indicator_.get_feature_names_out(_check_feature_names_in(self))
-            for name, column in zip(names, is_missing.T, strict=True):
-                filled[name] = column
-        return filled
+    def _mark_missing(self, X: Any) -> np.ndarray:
+        """Return an array of shape (n_samples, n_features) with NaN for missing entries."""
+        return self._reader.mark_missing(self._validate(X, reset=False))

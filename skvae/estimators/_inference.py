@@ -1,8 +1,9 @@
-"""What a fitted estimator answers, over any number of rows in bounded memory."""
+"""Results of fitted estimators, for any number of rows in bounded memory."""
 
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, TypeVar
@@ -23,24 +24,30 @@ from ..utils import (
     seeded_generator,
     single_thread,
 )
+from ._readers import result_dtype
 
-# Numbers worked on at a time, whatever the size of X: 8 MiB in float32, 16 in float64.
+# Numbers per chunk, whatever the size of X: 8 MiB in float32, 16 MiB in float64.
 _CHUNK_ELEMENTS = 2**21
-Module = TypeVar("Module", bound=VAE)
 _TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+Module = TypeVar("Module", bound=VAE)
 
 
 class InferenceMixin:
-    """Public methods of an estimator whose trained module is `module_`."""
+    """Methods of a fitted estimator with the module `module_`."""
 
     module_: VAE
     n_features_in_: int
     n_importance_samples: int
-    _dtype: str
-    _validate: Callable[..., Any]
+    _reader: Any  # ArrayReader or FrameReader
+
+    @abstractmethod
+    def _read(self, X: Any, *, reset: bool = False) -> Any:
+        """Return X as rows of numbers within the support of the likelihood."""
+
+    # ---- Public methods --------------------------------------------------------------
 
     def encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the posterior's mean and standard deviation for each row.
+        """Return the mean and the standard deviation of the posterior of each row.
 
         Parameters
         ----------
@@ -50,8 +57,8 @@ class InferenceMixin:
         Returns
         -------
         mean, std : ndarrays of shape (n_samples, latent_dim)
-            Of the diagonal Gaussian q(z | x), in the dtype of X if that is float32, else
-            in float64.
+            Parameters of the diagonal Gaussian q(z | x), in float32 if X is float32, else in
+            float64.
         """
 
         def moments(module: VAE, x: Tensor) -> Tensor:
@@ -61,8 +68,8 @@ class InferenceMixin:
         mean, std = np.split(self._infer(X, moments), 2, axis=1)
         return mean, std
 
-    def reconstruct(self, X: Any) -> np.ndarray:
-        """Return what the decoder makes of each row's posterior mean.
+    def reconstruct(self, X: Any) -> Any:
+        """Encode and decode each row.
 
         Parameters
         ----------
@@ -72,19 +79,19 @@ class InferenceMixin:
         Returns
         -------
         X_mean : ndarray of shape (n_samples, n_features)
-            E[x | z] at z = E[z | x], in the units of X.
+            E[x | z] at the posterior mean z = E[z | x], in the units of X.
         """
-        return self._infer(X, lambda module, x: module.mean(module.encode(x).mean))
+        return self._reader.write(self._infer(X, _reconstruct))
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return a lower bound on the log-density of each row.
 
-        The importance-weighted bound of Burda, Grosse and Salakhutdinov, "Importance
-        weighted autoencoders", ICLR 2016, equation 8, with `n_importance_samples` draws.
-        The draws are the same for every row and call, so a row's score depends on that row
-        alone: scrambled Sobol points, which cover the posterior evenly (Buchholz, Wenzel
-        and Mandt, "Quasi-Monte Carlo variational inference", ICML 2018), matched to the
-        normal distribution in their mean and covariance.
+        The importance-weighted bound of Burda, Grosse and Salakhutdinov, "Importance weighted
+        autoencoders", ICLR 2016, equation 8, with `n_importance_samples` draws. All rows and calls
+        share the same draws, so the score of a row depends on the row only. The draws are
+        scrambled Sobol points, with an even coverage of the posterior (Buchholz, Wenzel and Mandt,
+        "Quasi-Monte Carlo variational inference", ICML 2018), adjusted to the mean and covariance
+        of the normal distribution.
 
         Parameters
         ----------
@@ -94,10 +101,10 @@ class InferenceMixin:
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Nats, all constants included, in the units of X: higher is better.
+            Lower bounds in nats, all constants included, in the units of X. Higher is better.
         """
         check_is_fitted(self)
-        return self._scores(self._validate(X, reset=False))
+        return self._score_rows(self._read(X))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples` over the rows of X.
@@ -112,13 +119,106 @@ class InferenceMixin:
         Returns
         -------
         score : float
-            Mean lower bound on log p(x) in nats per row: higher is better. It does not
-            depend on `beta`.
+            Mean lower bound on log p(x), in nats per row. Higher is better. The score does not
+            depend on the weight of the KL term in training.
         """
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
+    # ---- Computation -----------------------------------------------------------------
+
+    def _score_rows(self, rows: Any) -> np.ndarray:
+        """Return the scores of rows from a reader."""
+        bound = self._with_draws(importance_weighted_bound)
+        return self._compute(rows, bound, n_draws=self.n_importance_samples)
+
+    def _infer(self, X: Any, function: Callable[[VAE, Tensor], Tensor]) -> np.ndarray:
+        """Return ``function(module, x)`` for the standardised rows x of X."""
+        check_is_fitted(self)
+        return self._compute(self._read(X), function)
+
+    def _compute(
+        self,
+        rows: Any,
+        function: Callable[[VAE, Tensor], Tensor],
+        *,
+        n_draws: int = 1,
+        index: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return ``function(module, x)`` for the standardised rows, chunk by chunk.
+
+        Parameters
+        ----------
+        rows : ndarray or CSR matrix of shape (n, n_features)
+            Rows from a reader.
+        function : callable
+            Maps the module and standardised rows to a tensor with one entry for each row.
+        n_draws : int, default=1
+            Number of draws per row, to bound the memory.
+        index : ndarray, optional
+            Positions of the rows to use; all rows by default.
+        """
+        dtype = result_dtype(rows)
+        module = as_dtype(self.module_, dtype)
+        view = Rows(rows, module.bias.device, index)
+
+        def compute_chunk(chunk: slice) -> Tensor:
+            return function(module, module.standardize(view.take(chunk)))
+
+        row_size = module.max_width * n_draws
+        with limit_threads(module, len(view) * n_draws):
+            result = map_chunks(compute_chunk, len(view), row_size=row_size, dtype=dtype)
+        return _check_finite(result, view.index)
+
+    def _with_draws(
+        self, function: Callable[[VAE, Tensor, Tensor], Tensor]
+    ) -> Callable[[VAE, Tensor], Tensor]:
+        """Bind the third argument of `function` to normal draws, the same for every row."""
+        draws = normal_draws(self.n_importance_samples, self.module_.latent_dim)
+        return lambda module, x: function(module, x, draws.to(x))
+
+    def _decode(self, Z: Any) -> np.ndarray:
+        """Return E[x | z] for codes, as rows of numbers."""
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=[np.float64, np.float32], input_name="X")
+        latent_dim = self.module_.latent_dim
+        if Z.shape[1] != latent_dim:
+            raise ValueError(f"X has {Z.shape[1]} columns, but the model has {latent_dim=}.")
+        dtype = result_dtype(Z)
+        module = as_dtype(self.module_, dtype)
+        codes = Rows(Z, module.bias.device)
+
+        def decode_chunk(chunk: slice) -> Tensor:
+            return module.mean(codes.take(chunk) / module.prior_std)
+
+        with limit_threads(module, len(Z)):
+            rows = map_chunks(decode_chunk, len(Z), row_size=module.max_width, dtype=dtype)
+        return _check_finite(rows)
+
+    def _sample_rows(
+        self, n_samples: Any, rng: np.random.RandomState, *, noise: bool = True
+    ) -> np.ndarray:
+        """Draw new rows of numbers."""
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
+        n_samples, dtype = int(n_samples), self._reader.dtype
+        module = as_dtype(self.module_, dtype)
+        generator = seeded_generator(draw_seed(rng), module.bias.device)
+
+        def draw_chunk(chunk: slice) -> Tensor:
+            z = module.sample_prior(chunk.stop - chunk.start, generator)
+            return module.sample(z, generator) if noise else module.mean(z)
+
+        with limit_threads(module, n_samples):
+            rows = map_chunks(draw_chunk, n_samples, row_size=module.max_width, dtype=dtype)
+        return _check_finite(rows)
+
+
+class SampleMixin(InferenceMixin):
+    """`sample` of estimators of numbers."""
+
     def sample(
-        self, n_samples: Any = 1, *, noise: bool = True, random_state: Any = None
+        self, n_samples: int = 1, *, noise: bool = True, random_state: Any = None
     ) -> np.ndarray:
         """Draw new rows from the model.
 
@@ -127,98 +227,32 @@ class InferenceMixin:
         n_samples : int, default=1
             Number of rows.
         noise : bool, default=True
-            Whether to draw x from p(x | z), as the model says data arise, or to return
-            its mean, as pictures of generated images usually do.
+            Whether to draw x from p(x | z), or to return the mean of p(x | z), as is usual for
+            generated images.
         random_state : int, RandomState instance or None, default=None
-            Determines the draws.
+            Controls the draws. Pass an int for reproducible results.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
             New rows in the units of X, in the floating dtype of the training data.
         """
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
-        module = as_dtype(self.module_, self._dtype)
-        seed = draw_seed(local_random_state(random_state))
-        generator = seeded_generator(seed, module.bias.device)
-
-        def draw(chunk: slice) -> Tensor:
-            z = module.sample_prior(chunk.stop - chunk.start, generator)
-            return module.sample(z, generator) if noise else module.mean(z)
-
-        with limit_threads(module, int(n_samples)):
-            X = in_chunks(draw, int(n_samples), row_size=module.max_width, dtype=self._dtype)
-        return _finite(X)
-
-    def _scores(self, X: Any) -> np.ndarray:
-        """As `score_samples`, of valid rows."""
-        bound = self._with_draws(importance_weighted_bound)
-        return self._answer(X, bound, n_draws=self.n_importance_samples)
-
-    def _infer(self, X: Any, function: Callable[[VAE, Tensor], Tensor]) -> np.ndarray:
-        """Return `function` of the module and the standardised rows of X, chunk by chunk."""
-        check_is_fitted(self)
-        return self._answer(self._validate(X, reset=False), function)
-
-    def _answer(
-        self,
-        X: Any,
-        function: Callable[[VAE, Tensor], Tensor],
-        *,
-        n_draws: int = 1,
-        index: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """As `_infer`, of valid rows, all or those that `index` picks."""
-        dtype = result_dtype(X)
-        module = as_dtype(self.module_, dtype)
-        rows = Rows(X, module.bias.device, index)
-
-        def of_chunk(chunk: slice) -> Tensor:
-            return function(module, module.standardize(rows.take(chunk)))
-
-        with limit_threads(module, len(rows) * n_draws):
-            answer = in_chunks(
-                of_chunk, len(rows), row_size=module.max_width * n_draws, dtype=dtype
-            )
-        return _finite(answer, rows.index)
-
-    def _with_draws(
-        self, function: Callable[[VAE, Tensor, Tensor], Tensor]
-    ) -> Callable[[VAE, Tensor], Tensor]:
-        """Give `function` standard normal draws, the same for every row, as a third argument."""
-        draws = normal_draws(self.n_importance_samples, self.module_.latent_dim)
-        return lambda module, x: function(module, x, draws.to(x))
-
-    def _decode(self, Z: Any) -> np.ndarray:
-        """Return E[x | z] in the units of X for each row of Z."""
-        check_is_fitted(self)
-        Z = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
-        latent_dim = self.module_.latent_dim
-        if Z.shape[1] != latent_dim:
-            raise ValueError(f"Z has {Z.shape[1]} columns, but the model has {latent_dim=}.")
-        dtype = result_dtype(Z)
-        module = as_dtype(self.module_, dtype)
-        codes = Rows(Z, module.bias.device)
-
-        def of_chunk(chunk: slice) -> Tensor:
-            return module.mean(codes.take(chunk) / module.prior_std)
-
-        with limit_threads(module, len(Z)):
-            answer = in_chunks(of_chunk, len(Z), row_size=module.max_width, dtype=dtype)
-        return _finite(answer)
+        return self._sample_rows(n_samples, local_random_state(random_state), noise=noise)
 
 
-def result_dtype(X: Any) -> str:
-    """Return the dtype of what is computed from X: float32 for float32, else float64."""
-    return "float32" if X.dtype.type is np.float32 else "float64"
+def posterior_mean(module: VAE, x: Tensor) -> Tensor:
+    """Return E[z | x] of standardised rows, (n, latent_dim), in the units of users."""
+    return module.prior_std * module.encode(x).mean
+
+
+def _reconstruct(module: VAE, x: Tensor) -> Tensor:
+    return module.mean(module.encode(x).mean)
 
 
 def as_dtype(module: Module, dtype: str) -> Module:
-    """Return the module with weights in `dtype`; the caller must not train it.
+    """Return the module with weights in `dtype`, possibly the module itself: do not train it.
 
-    Metal knows no float64: there the module stays as it is.
+    Metal has no float64, so the precision of modules on Metal does not change.
     """
     init_threads()
     wanted = _TORCH_DTYPES[dtype]
@@ -228,20 +262,21 @@ def as_dtype(module: Module, dtype: str) -> Module:
 
 
 @torch.inference_mode()
-def in_chunks(
+def map_chunks(
     function: Callable[[slice], Tensor], n_rows: int, *, row_size: int, dtype: str
 ) -> np.ndarray:
-    """Return `function` of consecutive slices of the rows, put together.
+    """Return the concatenated results of a function for consecutive slices of rows.
 
     Parameters
     ----------
     function : callable
-        Maps a slice of rows to a tensor with as many rows.
+        Maps a slice of rows to a tensor with one entry for each row.
     n_rows : int
+        Number of rows.
     row_size : int
-        Numbers that the max_width layer holds for one row: the wider, the shorter a slice.
+        Numbers that the widest layer holds for one row. The wider, the shorter a slice.
     dtype : {"float32", "float64"}
-        Of the result.
+        Dtype of the result.
     """
     step = max(1, _CHUNK_ELEMENTS // row_size)
     result = np.empty(0, dtype)
@@ -250,37 +285,37 @@ def in_chunks(
         values = function(chunk).cpu().numpy()
         if start == 0:
             result = np.empty((n_rows, *values.shape[1:]), dtype)
-        with np.errstate(over="ignore"):  # callers look for what is not finite
+        with np.errstate(over="ignore"):  # callers check that results are finite
             result[chunk] = values
     return result
 
 
-def _finite(answer: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
-    """Return the answer, one for each row or each that `index` picks, if it is finite.
+def _check_finite(result: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
+    """Return a result with one entry for each row, or for each row of `index`, if it is finite.
 
     Raises
     ------
     ValueError
-        If it is not.
+        If the result is not finite.
     """
-    bad = ~np.isfinite(answer).reshape(len(answer), -1).all(axis=1)
+    bad = ~np.isfinite(result).reshape(len(result), -1).all(axis=1)
     if bad.any():
         first = bad.argmax() if index is None else index[bad.argmax()]
         raise ValueError(
-            f"What the model says of row {first} is too large for {answer.dtype}: the "
-            "row is too far from what the model has learned."
+            f"The result for row {first} overflows {result.dtype}: the row lies too far from the "
+            "training data."
         )
-    return answer
+    return result
 
 
 @single_thread()
 def normal_draws(n_draws: int, dim: int) -> Tensor:
     """Return standard normal points, (n_draws, dim), the same at every call.
 
-    Scrambled Sobol points under the normal quantile function, in pairs of opposite sign,
-    then stretched so that their second moments are those of the normal distribution: all
-    of them where there are enough points, else each axis's own. Draws that are the same
-    for every row need this: their error does not average out over rows.
+    Scrambled Sobol points are mapped by the normal quantile function, mirrored to pairs of opposite
+    sign, and scaled to the second moments of the normal distribution: all second moments if there
+    are enough points, else only the variances. Shared draws need the adjustment, because errors
+    do not average out over rows.
     """
     sobol = SobolEngine(dim, scramble=True, seed=0)
     uniform = sobol.draw((n_draws + 1) // 2, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
@@ -288,8 +323,6 @@ def normal_draws(n_draws: int, dim: int) -> Tensor:
     draws = torch.cat([half, -half])[:n_draws]
     moments = draws.T @ draws / n_draws  # (dim, dim)
     if n_draws >= 2 * dim:
-        stretched = torch.linalg.solve_triangular(
-            torch.linalg.cholesky(moments), draws.T, upper=False
-        )
-        return stretched.T
+        factor = torch.linalg.cholesky(moments)
+        return torch.linalg.solve_triangular(factor, draws.T, upper=False).T
     return draws / moments.diagonal().sqrt()

@@ -1,8 +1,7 @@
-"""`VAEOutlierDetector`: rows that the model finds improbable."""
+"""`VAEOutlierDetector`: rows with a low density under the model."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -13,63 +12,162 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
-from ..models import VAE, contributions_to_bound
-from ..training import TrainingConfig
-from ._base import BaseVAE
+from ..models import contributions_to_bound
+from ._array_vae import ArrayVAE
+from ._inference import SampleMixin
+from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS
+from ._persistence import loadable
 
-# What is usual in each column is learned from so many training rows at most.
+# Largest number of training rows from which usual contributions are computed.
 _MAX_ROWS_TO_EXPLAIN = 10_000
 
 
-class VAEOutlierDetector(OutlierMixin, BaseVAE):
-    """Detection of outliers and novelties by their density under a variational autoencoder.
+@loadable
+class VAEOutlierDetector(OutlierMixin, SampleMixin, ArrayVAE):
+    """Outlier and novelty detection by the density of rows under a variational autoencoder.
 
-    The score of a row is the importance-weighted bound on its log-density, in nats: it depends on
-    that row alone. Rows below `offset_` are outliers. Training may itself hold outliers: each step
-    leaves out the share `trim` of its rows that the model explains worst.
+    The score of a row is the importance-weighted lower bound on the row's log-density, in nats. The
+    score depends on this row only. Rows with a score below `offset_` are outliers. Training
+    tolerates outliers in the training data: each step leaves out the fraction `trim` of its rows,
+    the rows that the model explains worst.
 
     Parameters
     ----------
     latent_dim : int, default=8
-        Dimension of z.
+        Number of latent dimensions: the dimension of z.
     contamination : "auto" or float, default="auto"
-        Fraction of outliers in the training data, in (0, 0.5]: `offset_` is that quantile of their
-        scores. "auto" puts it one and a half interquartile ranges below the lower quartile
-        (Tukey, "Exploratory data analysis", 1977).
+        Fraction of outliers in the training data, in (0, 0.5]: `offset_` is this quantile of the
+        training scores. "auto" sets `offset_` one and a half interquartile ranges below the lower
+        quartile (Tukey, "Exploratory data analysis", 1977).
     trim : float, default=0.2
-        Fraction of each training step's rows to leave out, in [0, 0.5): the rows of highest loss.
-        Set it to 0 if the training data are known to be clean.
+        Fraction of the rows of each training step to leave out, in [0, 0.5): the rows of highest
+        loss. Use 0 if the training data contain no outliers.
+    hidden_layer_sizes : array-like of int or "auto", default="auto"
+        Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
+        ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages
+        that each halve the image, followed by the width of a dense layer. "auto" is (256, 128), or
+        (32, 64, 16) for "conv". Custom architectures ignore this parameter.
+    activation : str, default="gelu"
+        Activation function of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu",
+        "softplus", "tanh", "logistic" or "identity".
+    architecture : {"mlp", "fourier_mlp", "conv"} or callable, default="mlp"
+        Networks of the encoder and the decoder:
+
+        - "mlp": multilayer perceptrons.
+        - "fourier_mlp": multilayer perceptrons whose decoder also sees sines and cosines of the
+          code. Maps in two or three latent dimensions need fewer steps to train.
+        - "conv": convolutional networks for images of `image_shape`.
+        - callable: custom networks. ``(n_features, latent_dim, n_outputs) -> (encoder, decoder)``
+          returns two `torch.nn.Module`. The encoder maps (n, n_features) to (n, 2 * latent_dim),
+          means and then log-variances. The decoder maps (n, latent_dim) to (n, n_outputs), where
+          n_outputs is n_features for each parameter that the likelihood takes from the decoder.
+    image_shape : tuple of int, default=None
+        Shape of the image in a row of X, for "conv": (height, width) or (channels, height, width).
     likelihood : str or Likelihood, default="auto"
-        As for `VAETransformer`, or "auto": ``StudentT(floor=0.4, df=2)``. Its density is
-        smoother than the best fit, and single entries far out neither bend it nor rule a score.
+        Distribution of a row given its code:
+
+        - "auto": ``StudentT(floor=0.4, df=2)``. The density is smoother than the best fit, and
+          single outlying entries neither bend the model nor dominate a score.
+        - "gaussian": real numbers on any scale.
+        - "student_t": real numbers with outlying values.
+        - "bernoulli", "continuous_bernoulli": values in [0, 1].
+        - "poisson", "negative_binomial": counts.
+
+        An object such as ``Gaussian(noise="shared")`` sets options: see `skvae.likelihoods`.
+    beta : float, default=1.0
+        Weight of the KL term in training.
+    kl_warmup : float, default=0.0
+        Fraction of training over which the weight of the KL term rises from 0 to `beta`.
+    prior_std : float, default=1.0
+        Standard deviation of the prior on z. The value sets the scale of the codes and has no
+        effect on the quality of the model.
+    solver : {"adam", "adamw", "rmsprop"}, default="adam"
+        Optimizer that updates the weights.
+    learning_rate : {"cosine", "constant"}, default="cosine"
+        Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
+        twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
+        `learning_rate_init` throughout.
+    learning_rate_init : float or "auto", default="auto"
+        Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
+        training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
+        steps.
+    batch_size : int or "auto", default="auto"
+        Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
+        100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
     max_iter : int, default=60
-        Number of epochs. Longer training fits single rows, outliers among them.
-    hidden_layer_sizes, activation, architecture, image_shape, beta, kl_warmup, prior_std, \
-solver, learning_rate, learning_rate_init, batch_size, early_stopping, validation_fraction, \
-n_iter_no_change, tol, n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, \
-random_state, device, precision
-        As for `VAETransformer`.
+        Largest number of epochs. Longer training fits single rows, including outliers.
+    early_stopping : bool, default=False
+        Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
+        validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
+        weights of the best epoch. The validation loss is computed at beta = 1.
+    validation_fraction : float, default=0.1
+        Fraction of rows held out for early stopping.
+    n_iter_no_change : int, default=10
+        Number of epochs to wait for an improvement.
+    tol : float, default=1e-4
+        Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
+        the training objective, and only at a constant learning rate.
+    n_importance_samples : int, default=16
+        Number of draws from the posterior per row in `score` and `score_samples`. More draws give a
+        tighter bound.
+    warm_start : bool, default=False
+        Whether `fit` continues from the fitted weights, with a new optimizer.
+    checkpoint : path-like, Checkpoint or None, default=None
+        File to which `fit` writes its progress: after each epoch, or as often as a `Checkpoint`
+        specifies. If the file exists, the same `fit` continues from the file.
+    on_interrupt : {"keep", "raise"}, default="keep"
+        Effect of Ctrl-C during `fit`, once an epoch is complete. "keep" leaves an estimator fitted
+        with the weights of the last epoch, or of the best epoch with early stopping, and warns.
+        "raise" raises the exception, as searches require.
+    verbose : int, default=0
+        Whether to show a progress bar with the loss and its two terms.
+    random_state : int, RandomState instance or None, default=None
+        Controls the initial weights, the shuffling of rows, the draws from the posterior and the
+        choice of validation rows. Pass an int for reproducible results: the same int gives the same
+        model, bit for bit, on the same machine. Global random states are neither used nor changed.
+    device : str or torch.device, default="auto"
+        Device of the model: "cpu", "cuda", "cuda:1", "mps", ... "auto" is the first available
+        device of CUDA, MPS and CPU.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of matrix products in training. "auto" is bfloat16 if the hardware is faster in
+        bfloat16 and the network is large enough.
 
     Attributes
     ----------
     offset_ : float
-        Score at which rows begin to be outliers: ``decision_function(X) = score_samples(X) -
-        offset_``. After `partial_fit`, that of its rows alone.
+        Threshold of the score: ``decision_function(X) = score_samples(X) - offset_``. After
+        `partial_fit`, the threshold for the rows of the last call.
     usual_contributions_ : ndarray of shape (n_features + 1,)
-        Median contribution of each feature, and last of the code, to the scores of the training
-        rows: see `explain`.
-    n_features_in_, feature_names_in_, n_iter_, history_, loss_curve_, device_, module_
-        As for `VAETransformer`. Losses in ``history_`` are of all rows, those left out too.
+        Median contribution of each feature, followed by the median contribution of the code, to the
+        scores of the training rows: see `explain`.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had names.
+    n_iter_ : int
+        Number of epochs of training.
+    history_ : dict of lists
+        Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
+        bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
+        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        With early stopping also "validation_loss", "validation_reconstruction_loss" and
+        "validation_kl_loss". Losses include the rows that training leaves out.
+    loss_curve_ : list of float
+        ``history_["loss"]``.
+    device_ : torch.device
+        Device of the model.
+    module_ : torch.nn.Module
+        The trained networks.
 
     See Also
     --------
-    sklearn.ensemble.IsolationForest : Quicker, and hard to beat where columns alone tell outliers.
-    sklearn.neighbors.LocalOutlierFactor : By distances to neighbours.
+    sklearn.ensemble.IsolationForest : Faster, and hard to beat if single columns reveal outliers.
+    sklearn.neighbors.LocalOutlierFactor : Compares distances to neighbours.
 
     References
     ----------
-    An and Cho, "Variational autoencoder based anomaly detection using reconstruction
-    probability", SNU Data Mining Center, 2015.
+    An and Cho, "Variational autoencoder based anomaly detection using reconstruction probability",
+    SNU Data Mining Center, 2015.
 
     Examples
     --------
@@ -83,7 +181,9 @@ random_state, device, precision
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseVAE._parameter_constraints,
+        **ArrayVAE._parameter_constraints,
+        **NETWORK_CONSTRAINTS,
+        **OBJECTIVE_CONSTRAINTS,
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
         "trim": [Interval(Real, 0, 0.5, closed="left")],
@@ -128,12 +228,6 @@ random_state, device, precision
             latent_dim,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
-            architecture=architecture,
-            image_shape=image_shape,
-            likelihood=likelihood,
-            beta=beta,
-            kl_warmup=kl_warmup,
-            prior_std=prior_std,
             solver=solver,
             learning_rate=learning_rate,
             learning_rate_init=learning_rate_init,
@@ -154,25 +248,31 @@ random_state, device, precision
         )
         self.contamination = contamination
         self.trim = trim
+        self.architecture = architecture
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.prior_std = prior_std
 
-    def _after_training(self, X: Any) -> None:
-        rows = self._validate(X, reset=False)
-        scores = self._scores(rows)
+    def _after_training(self, X: Any, *, reset: bool) -> None:
+        rows = self._read(X)
+        scores = self._score_rows(rows)
         if self.contamination == "auto":
             lower, upper = np.quantile(scores, [0.25, 0.75])
             self.offset_ = float(lower - 1.5 * (upper - lower))
         else:
             self.offset_ = float(np.quantile(scores, self.contamination))
         n_rows = len(scores)
-        some = np.linspace(0, n_rows - 1, min(n_rows, _MAX_ROWS_TO_EXPLAIN)).astype(int)
-        self.usual_contributions_ = np.median(self._contributions(rows, some), axis=0)
+        index = np.linspace(0, n_rows - 1, min(n_rows, _MAX_ROWS_TO_EXPLAIN)).astype(int)
+        self.usual_contributions_ = np.median(self._contributions(rows, index), axis=0)
 
-    def _contributions(self, X: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
-        parts = self._with_draws(contributions_to_bound)
-        return self._answer(X, parts, n_draws=self.n_importance_samples, index=index)
+    def _contributions(self, rows: Any, index: np.ndarray | None = None) -> np.ndarray:
+        contributions = self._with_draws(contributions_to_bound)
+        return self._compute(rows, contributions, n_draws=self.n_importance_samples, index=index)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return how far each row's score is above `offset_`.
+        """Return the difference of each row's score to `offset_`.
 
         Parameters
         ----------
@@ -182,12 +282,12 @@ random_state, device, precision
         Returns
         -------
         decision : ndarray of shape (n_samples,)
-            Nats: negative for outliers.
+            Differences in nats: negative for outliers.
         """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Tell outliers from other rows.
+        """Label each row as an inlier or an outlier.
 
         Parameters
         ----------
@@ -202,14 +302,14 @@ random_state, device, precision
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Split each row's score into what its features and its code contribute to it.
+        """Split the score of each row into contributions of the features and of the code.
 
-        A feature's contribution is its log-likelihood given the row's code, averaged over the
-        draws from the posterior by their importance weights; what is left of the score is the
-        code's: how far it is from codes that are usual. Both are given as departures from
-        their medians over the training rows, so that they show what is unusual. Negative ones
-        speak for an outlier. They add up to the score: ``features.sum(axis=1) + code +
-        usual_contributions_.sum() == score_samples(X)``.
+        The contribution of a feature is the feature's log-likelihood given the code of the row,
+        averaged over the draws from the posterior by their importance weights. The contribution of
+        the code is the remainder of the score: low for codes far from usual codes. The median
+        contributions over the training rows are subtracted, so that contributions show what is
+        unusual. Negative contributions indicate an outlier. The sum is the score:
+        ``features.sum(axis=1) + code + usual_contributions_.sum() == score_samples(X)``.
 
         Parameters
         ----------
@@ -219,19 +319,16 @@ random_state, device, precision
         Returns
         -------
         features : ndarray of shape (n_samples, n_features)
-            Nats.
+            Contributions of the features, in nats.
         code : ndarray of shape (n_samples,)
-            Nats.
+            Contributions of the code, in nats.
         """
         check_is_fitted(self)
-        contributions = self._contributions(self._validate(X, reset=False))
+        contributions = self._contributions(self._read(X))
         unusual = contributions - self.usual_contributions_.astype(contributions.dtype)
         return unusual[:, :-1], unusual[:, -1]
 
-    def _recipe(self, module: VAE, n_rows: int) -> TrainingConfig:
-        return replace(super()._recipe(module, n_rows), trim=self.trim)
-
-    def _likelihood(self) -> Likelihood:
+    def _resolve_likelihood(self) -> Likelihood:
         if self.likelihood == "auto":
             return StudentT(floor=0.4, df=2)
-        return super()._likelihood()
+        return super()._resolve_likelihood()

@@ -1,4 +1,4 @@
-"""How estimators are stored: what pickles and files hold of one, and back."""
+"""Estimators in pickles and files."""
 
 from __future__ import annotations
 
@@ -7,112 +7,119 @@ import math
 import os
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, TypeVar
 
 import torch
 
 from ..likelihoods import Histogram
-from ..models import VAE, VAEConfig
+from ..models import VAE, VAEConfig, build_vae
 from ..serialization import Arrays, decode, encode, read_file, write_file
-from ..utils import available_devices, place, seeded_generator
+from ..utils import available_devices, seeded_generator, to_device
 
-# What estimators know of columns: skops stores neither its classes nor those of pandas.
-_OF_COLUMNS = frozenset({"_codec", "_filling"})
-# A module may take so many numbers while it is built, or so many times those of its file.
+# Estimators that `load` creates, by name.
+_ESTIMATORS: dict[str, type] = {}
+Estimator = TypeVar("Estimator", bound=type)
+# Limits on the size of a module that a file describes: a number of elements, and a multiple of the
+# number of elements in the file.
 _SMALL = 2**24
 _MAX_SIZE_RATIO = 16
 
 
-class PersistenceMixin:
-    """State of an estimator whose trained module is `module_`, without its optimiser's."""
+def loadable(cls: Estimator) -> Estimator:
+    """Register an estimator class for `load`, as a decorator."""
+    _ESTIMATORS[cls.__name__] = cls
+    return cls
 
-    _module_class: ClassVar[type[VAE]]
+
+class PersistenceMixin:
+    """Pickling and saving of an estimator, without the state of its optimizer."""
+
     module_: VAE
     device_: torch.device
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimator to a file, from which `skvae.load` makes it again.
+        """Write the estimator to a file, which `skvae.load` reads.
 
-        The file is in the safetensors format, with JSON in its metadata: other tools can read it,
-        and nothing in it is ever executed. It is written as a whole or not at all.
+        The file has the safetensors format, with JSON in the metadata. Other tools can read the
+        file, and loading executes no code. If writing fails, an existing file is unchanged.
 
         Parameters
         ----------
         path : path-like
-            A file there is replaced.
+            File to write. An existing file is replaced.
 
         Raises
         ------
         TypeError
-            If a parameter, or a category of a column, is of a type that can't be written.
+            If a parameter, or a category of a column, has a type that the format does not support.
         OSError
-            If the file can't be written.
+            If the file cannot be written.
         """
         state, arrays = encode(self.__getstate__())
         document = {"class": type(self).__name__, "state": state}
         write_file(path, document, arrays)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the optimiser's, and with weights as NumPy arrays."""
+        """Return the state without the optimizer, with weights as NumPy arrays."""
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
         state.pop("_trainer", None)
         if (module := state.pop("module_", None)) is not None:
             weights = {name: w.cpu().numpy() for name, w in module.state_dict().items()}
             state["module_"] = {"config": vars(module.config), "weights": weights}
             state["device_"] = str(self.device_)
-        for name in _OF_COLUMNS.intersection(state):
-            with suppress(TypeError):  # pickle stores more than JSON does
-                state[name] = {"encoded": encode(state[name])}
+        if "_reader" in state:
+            with suppress(TypeError):  # pickle supports more types
+                # skops supports neither the reader's classes nor the types of pandas.
+                state["_reader"] = {"encoded": encode(state["_reader"])}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Rebuild the module, on the device that trained it if there is one here."""
+        """Restore the module, on the device of training if this machine has the device."""
         plain = dict(state)
-        for name in _OF_COLUMNS.intersection(plain):
-            if isinstance(plain[name], dict):
-                document, arrays = plain[name]["encoded"]
-                plain[name] = decode(document, arrays, {})
+        if isinstance(plain.get("_reader"), dict):
+            document, arrays = plain["_reader"]["encoded"]
+            plain["_reader"] = decode(document, arrays, {})
         super().__setstate__(plain)  # type: ignore[misc]
         saved: Any = vars(self).get("module_")
         if isinstance(saved, dict):
-            config = VAEConfig(**saved["config"])
-            module = self._module_class(config, seeded_generator(0)).eval()
+            module = build_vae(VAEConfig(**saved["config"]), seeded_generator(0)).eval()
             weights = {name: torch.tensor(w) for name, w in saved["weights"].items()}
             module.load_state_dict(weights)
             name = str(self.device_)
             self.device_ = torch.device(name if name in available_devices() else "cpu")
-            self.module_ = place(module, self.device_)
+            self.module_ = to_device(module, self.device_)
 
 
 def load(
     path: str | os.PathLike[str], *, estimator_class: type | None = None, **parameters: Any
 ) -> Any:
-    """Make an estimator again from a file that its `save` wrote.
+    """Load an estimator from a file that `save` wrote.
 
-    Nothing in the file is executed.
+    Loading executes no code from the file.
 
     Parameters
     ----------
     path : path-like
+        File to read.
     estimator_class : type, default=None
-        Class of the estimator, if it is one of your own.
+        Class of the estimator, for custom classes.
     **parameters
-        Parameters of the estimator that are code of your own, and so not in the file:
-        ``architecture``, if it is a function, or ``likelihood``, if its class is yours.
+        Parameters of the estimator with custom code, which is not in the file: ``architecture`` for
+        custom networks, and ``likelihood`` for a custom likelihood.
 
     Returns
     -------
     estimator : object
-        An estimator that answers with the bits of the one saved. It runs on the device that
-        trained it if there is one here, else on the CPU.
+        An estimator with the same results as the saved estimator, bit for bit. The model is on the
+        device of training if this machine has the device, else on the CPU.
 
     Raises
     ------
     OSError
-        If there is no such file, or it can't be read.
+        If the file does not exist or cannot be read.
     ValueError
-        If the file is damaged, is no file of skvae or of a newer version, or if it needs a
-        parameter that was not given.
+        If the file is damaged, has another format, was not written by skvae, or needs a parameter
+        of custom code.
 
     Examples
     --------
@@ -130,10 +137,10 @@ def load(
     document, arrays = read_file(path)
     try:
         name, state = document["class"], decode(document["state"], arrays, parameters)
-        cls = estimator_class or _classes().get(name)
+        cls = estimator_class or _ESTIMATORS.get(name)
         if cls is None:
             raise ValueError(
-                f"it holds a {name}, which is no class of skvae: hand it in, as in "
+                f"its class {name} is not a class of skvae: pass the class, as in "
                 f"skvae.load(path, estimator_class={name})"
             )
         _check_size(state, arrays)
@@ -141,26 +148,19 @@ def load(
         estimator.__setstate__({**_defaults(cls), **state})
         if hasattr(estimator, "module_"):
             estimator._validate_params()
-    except Exception as error:  # what a file may say that no file of ours does has no limits
-        raise ValueError(f"Can't make an estimator of {os.fspath(path)!r}: {error}.") from error
+    except Exception as error:  # a hostile file may cause any exception
+        raise ValueError(f"Cannot load an estimator from {os.fspath(path)!r}: {error}.") from error
     return estimator
 
 
-def _classes() -> dict[str, type]:
-    from .. import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-
-    classes = (TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer)
-    return {cls.__name__: cls for cls in classes}
-
-
 def _defaults(cls: type) -> dict[str, Any]:
-    """Return the parameters' defaults: files of versions that lacked one leave it at that."""
+    """Return the default of each parameter, for files of versions without the parameter."""
     parameters = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _check_size(state: Any, arrays: Arrays) -> None:
-    """Raise `ValueError` if the module would be far larger than what the file holds of it."""
+    """Raise `ValueError` if the module would be much larger than the file."""
     module = state.get("module_")
     if module is None:
         return
@@ -175,4 +175,4 @@ def _check_size(state: Any, arrays: Arrays) -> None:
     n_stored = sum(array.size for array in arrays.values())
     most = max(_SMALL, _MAX_SIZE_RATIO * n_stored)
     if len(widths) > len(arrays) or max(image, *widths, *sizes_of_parts) > most:
-        raise ValueError("its weights are fewer than its layers need")
+        raise ValueError("it describes a model much larger than the stored weights")

@@ -1,89 +1,155 @@
-"""`TabularVAE`: tables with columns of any type, to codes and back, and new ones."""
+"""`TabularVAE`: codes and synthetic rows of tables with columns of any type."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ..likelihoods import Histogram, Likelihood
-from ..models import AutoregressiveVAE, VAEConfig
-from ..utils import (
-    draw_seed,
-    init_threads,
-    limit_threads,
-    local_random_state,
-    seeded_generator,
-)
-from ._imputation import columns_package
-from ._inference import as_dtype, in_chunks
-from ._transformer import VAETransformer
+from ..likelihoods import Likelihood
+from ..models import HistogramVAE
+from ..utils import draw_seed, limit_threads, local_random_state, seeded_generator
+from ._base import BaseVAE
+from ._inference import as_dtype, map_chunks, posterior_mean
+from ._parameters import OBJECTIVE_CONSTRAINTS
+from ._persistence import loadable
+from ._readers import FrameReader
+from ._validation import validate_frame
 
-if TYPE_CHECKING:
-    from ..columns import FrameCodec
-
-# Of rows in a round of rejection sampling, and of such rounds.
+# Rejection sampling: draws per round, and rounds.
 _MIN_DRAWS = 2000
 _MAX_ROUNDS = 500
 
 
-class TabularVAE(VAETransformer):
-    """Mixed-type tables to codes and back, and synthetic rows.
+@loadable
+class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+    """Codes and synthetic rows of mixed-type tables.
 
-    A variational autoencoder for data frames as they are: with columns of numbers, integers, truth
-    values, categories, strings, ordered categories, points in time and durations, and with missing
-    values. What it gives back has the same columns, dtypes, categories and ranges.
+    A variational autoencoder for data frames: columns may hold numbers, booleans, categories,
+    strings, ordered categories, datetimes and durations, with missing values. Synthetic rows have
+    the same columns, dtypes, categories and ranges as the training data.
 
-    Each column is cut into cells: the values of categories, and for numbers, intervals between
-    quantiles and single values that occur often. The decoder says how probable they are, so a
-    column may be skewed, bounded, inflated at zero or have any number of modes. Missing values are
-    a cell of their own.
-
-    Columns are drawn one after the other, each given the code and the columns before it.
+    Each column is divided into bins: the values of categories and, for numbers, intervals between
+    quantiles and single values that occur often. The decoder predicts the probabilities of the
+    bins, so a column may be skewed, bounded, zero-inflated or multimodal. Missing values have a bin
+    of their own. Columns are sampled in turn, each given the code and the columns before it.
 
     Parameters
     ----------
     latent_dim : int, default=16
-        Dimension of z.
+        Number of latent dimensions: the dimension of z.
     column_types : dict, default=None
-        Kinds of columns, by name, where dtypes do not say what is meant: "numeric",
-        "categorical" or "ordinal". For an array as X, names are the numbers of columns.
+        Kinds of columns by name, for columns whose dtype does not determine the kind: "numeric",
+        "categorical" or "ordinal". If X is an array, names are the numbers of columns.
     autoregressive : bool, default=True
-        Whether each column depends on the columns before it, besides the code. Encoder and decoder
-        learn the same in either case. If not, columns are independent given the code, and synthetic
-        rows agree less well in themselves.
+        Whether each column depends on the columns before it, in addition to the code. Encoder and
+        decoder are the same in both cases. Without autoregression, columns are independent given
+        the code, and the columns of synthetic rows are less consistent with each other.
+    hidden_layer_sizes : array-like of int or "auto", default="auto"
+        Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
+        ``()`` is a linear model. "auto" is (256, 128).
+    activation : str, default="gelu"
+        Activation function of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu",
+        "softplus", "tanh", "logistic" or "identity".
+    beta : float, default=1.0
+        Weight of the KL term in training.
+    kl_warmup : float, default=0.0
+        Fraction of training over which the weight of the KL term rises from 0 to `beta`.
+    prior_std : float, default=1.0
+        Standard deviation of the prior on z. The value sets the scale of the codes and has no
+        effect on the quality of the model.
+    solver : {"adam", "adamw", "rmsprop"}, default="adam"
+        Optimizer that updates the weights.
+    learning_rate : {"cosine", "constant"}, default="cosine"
+        Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
+        twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
+        `learning_rate_init` throughout.
+    learning_rate_init : float or "auto", default="auto"
+        Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
+        training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
+        steps.
+    batch_size : int or "auto", default="auto"
+        Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
+        100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
     max_iter : int, default=40
-        Number of epochs.
-    hidden_layer_sizes, activation, beta, kl_warmup, prior_std, solver, learning_rate, \
-learning_rate_init, batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, \
-n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_state, device, precision
-        As for `VAETransformer`.
+        Largest number of epochs.
+    early_stopping : bool, default=False
+        Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
+        validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
+        weights of the best epoch. The validation loss is computed at beta = 1.
+    validation_fraction : float, default=0.1
+        Fraction of rows held out for early stopping.
+    n_iter_no_change : int, default=10
+        Number of epochs to wait for an improvement.
+    tol : float, default=1e-4
+        Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
+        the training objective, and only at a constant learning rate.
+    n_importance_samples : int, default=16
+        Number of draws from the posterior per row in `score` and `score_samples`. More draws give a
+        tighter bound.
+    warm_start : bool, default=False
+        Whether `fit` continues from the fitted weights, with a new optimizer.
+    checkpoint : path-like, Checkpoint or None, default=None
+        File to which `fit` writes its progress: after each epoch, or as often as a `Checkpoint`
+        specifies. If the file exists, the same `fit` continues from the file.
+    on_interrupt : {"keep", "raise"}, default="keep"
+        Effect of Ctrl-C during `fit`, once an epoch is complete. "keep" leaves an estimator fitted
+        with the weights of the last epoch, or of the best epoch with early stopping, and warns.
+        "raise" raises the exception, as searches require.
+    verbose : int, default=0
+        Whether to show a progress bar with the loss and its two terms.
+    random_state : int, RandomState instance or None, default=None
+        Controls the initial weights, the shuffling of rows, the draws from the posterior and the
+        choice of validation rows. Pass an int for reproducible results: the same int gives the same
+        model, bit for bit, on the same machine. Global random states are neither used nor changed.
+    device : str or torch.device, default="auto"
+        Device of the model: "cpu", "cuda", "cuda:1", "mps", ... "auto" is the first available
+        device of CUDA, MPS and CPU.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of matrix products in training. "auto" is bfloat16 if the hardware is faster in
+        bfloat16 and the network is large enough.
 
     Attributes
     ----------
-    n_features_in_, feature_names_in_, n_iter_, history_, loss_curve_, device_, module_
-        As for `VAETransformer`.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had names.
+    n_iter_ : int
+        Number of epochs of training.
+    history_ : dict of lists
+        Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
+        bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
+        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        With early stopping also "validation_loss", "validation_reconstruction_loss" and
+        "validation_kl_loss".
+    loss_curve_ : list of float
+        ``history_["loss"]``.
+    device_ : torch.device
+        Device of the model.
+    module_ : torch.nn.Module
+        The trained networks.
 
     See Also
     --------
-    VAETransformer : For numbers alone, without missing values.
+    VAETransformer : Takes numbers without missing values.
 
     Notes
     -----
-    Log-densities are with respect to the unit of X for numbers (rounded ones too: their
-    probability is divided by the distance to the next), and probabilities for categories, missing
-    values, and for values that occur often in a column of numbers that is not rounded.
+    For numbers, log-densities are with respect to the unit of X; the probability of a rounded
+    number is divided by the distance to the next number. For categories, missing values, and values
+    that occur often in a column of numbers that are not rounded, log-densities are probabilities.
 
-    Every value has a positive density. Numbers beyond those that training saw, and categories that
-    it did not see, share the probability of about one training row. None of them is ever drawn.
+    Every value has a positive density. Numbers beyond the range of the training data and unseen
+    categories share the probability of about one training row, and are never sampled.
 
     References
     ----------
@@ -109,20 +175,15 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **{
-            name: constraint
-            for name, constraint in VAETransformer._parameter_constraints.items()
-            if name not in ("architecture", "image_shape", "likelihood")
-        },
+        **BaseVAE._parameter_constraints,
+        **OBJECTIVE_CONSTRAINTS,
         "column_types": [dict, None],
         "autoregressive": ["boolean"],
     }
     _takes_missing: ClassVar[bool] = True
-    _module_class = AutoregressiveVAE
 
-    module_: AutoregressiveVAE
-    _codec: FrameCodec
-    _gives_frames: bool
+    module_: HistogramVAE
+    _reader: FrameReader
 
     def __init__(
         self,
@@ -157,9 +218,6 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
             latent_dim,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
-            beta=beta,
-            kl_warmup=kl_warmup,
-            prior_std=prior_std,
             solver=solver,
             learning_rate=learning_rate,
             learning_rate_init=learning_rate_init,
@@ -180,25 +238,14 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
         )
         self.column_types = column_types
         self.autoregressive = autoregressive
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.prior_std = prior_std
 
-    def inverse_transform(self, Z: Any) -> Any:
-        """Return what the decoder makes of codes.
+    # ---- Codes -----------------------------------------------------------------------
 
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, latent_dim)
-            Codes, such as `transform` returns.
-
-        Returns
-        -------
-        X : DataFrame, or ndarray if `fit` had one, of shape (n_samples, n_features)
-            In each column the most probable category, or the median of what is in order, given
-            the code and the columns before.
-        """
-        return self._table(super().inverse_transform(Z))
-
-    def reconstruct(self, X: Any) -> Any:
-        """Return what the decoder makes of each row's posterior mean.
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the code of each row: the posterior mean.
 
         Parameters
         ----------
@@ -206,13 +253,46 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
 
         Returns
         -------
-        X_mean : DataFrame, or ndarray if `fit` had one, of shape (n_samples, n_features)
-            As `inverse_transform` of `transform`, with the index of X.
+        Z : ndarray of shape (n_samples, latent_dim)
+            E[z | x], in float64.
         """
-        table = self._table(super().reconstruct(X))
-        return table.set_axis(X.index) if self._gives_frames and hasattr(X, "iloc") else table
+        return self._infer(X, posterior_mean)
 
-    def sample(  # type: ignore[override]
+    def inverse_transform(self, X: Any) -> Any:
+        """Map codes back to data space.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            Codes, as returned by `transform`.
+
+        Returns
+        -------
+        X_decoded : DataFrame of shape (n_samples, n_features), or ndarray if `fit` had an array
+            The most probable category of each column, or the median for ordered columns, given the
+            code and the columns before.
+        """
+        return self._reader.write(self._decode(X))
+
+    def reconstruct(self, X: Any) -> Any:
+        """Encode and decode each row.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_decoded : DataFrame of shape (n_samples, n_features), or ndarray if `fit` had an array
+            ``inverse_transform(transform(X))``, with the index of X.
+        """
+        table = super().reconstruct(X)
+        is_frame = self._reader.returns_frames and hasattr(X, "iloc")
+        return table.set_axis(X.index) if is_frame else table
+
+    # ---- Synthetic rows --------------------------------------------------------------
+
+    def sample(
         self,
         n_samples: int = 1,
         *,
@@ -226,95 +306,98 @@ n_importance_samples, warm_start, checkpoint, on_interrupt, verbose, random_stat
         n_samples : int, default=1
             Number of rows.
         conditions : mapping, default=None
-            For names of columns, what all rows have there: a value, a list of values, or for
-            numbers and times a `pandas.Interval`. NaN or None stands for a missing value. Rows are
-            drawn and kept by rejection sampling, whose bound is the largest probability met
+            Names of columns to the values that all rows have there: a value, a list of values, or a
+            `pandas.Interval` for numbers and datetimes. NaN or None stands for a missing value.
+            Conditions are met by rejection sampling, bounded by the largest probability so far
             (Caffo, Booth and Davis, "Empirical supremum rejection sampling", Biometrika 89, 2002),
-            so what is rare takes long.
+            so rare conditions take long.
         random_state : int, RandomState instance or None, default=None
-            Determines the draws.
+            Controls the draws. Pass an int for reproducible results.
 
         Returns
         -------
-        X : DataFrame, or ndarray if `fit` had one, of shape (n_samples, n_features)
-            Values that training saw, and numbers between them.
+        X : DataFrame of shape (n_samples, n_features), or ndarray if `fit` had an array
+            Values that occur in the training data, and numbers between such values.
 
         Raises
         ------
         ValueError
-            If a condition is on an unknown column, if no value that training saw satisfies it, or
-            if all conditions together are too rare.
+            If a condition names an unknown column, if no value of the training data satisfies a
+            condition, or if rows that satisfy all conditions are too rare.
         """
         check_is_fitted(self)
         if not isinstance(conditions, Mapping | None):
             raise TypeError(f"conditions must map names of columns to values; got {conditions!r}.")
         rng = local_random_state(random_state)
         if not conditions:
-            cells = super().sample(n_samples, random_state=rng)
-            return self._table(cells, rng.uniform(size=cells.shape))
+            bins = self._sample_rows(n_samples, rng)
+            return self._reader.write(bins, rng.uniform(size=bins.shape))
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        return self._sample_where(n_samples, conditions, rng)
+        return self._sample_conditionally(n_samples, conditions, rng)
 
-    def _sample_where(
+    def _sample_conditionally(
         self, n_samples: int, conditions: Mapping[Any, Any], rng: np.random.RandomState
     ) -> Any:
-        parts = self._codec.allowed_ranges(conditions)
-        allowed = {j: torch.tensor(part[:, 1] - part[:, 0]) for j, part in parts.items()}
-        module = as_dtype(self.module_, self._dtype)
+        codec = self._reader.codec
+        ranges = codec.allowed_ranges(conditions)
+        allowed = {j: torch.tensor(r[:, 1] - r[:, 0]) for j, r in ranges.items()}
+        module = as_dtype(self.module_, self._reader.dtype)
         generator = seeded_generator(draw_seed(rng), module.bias.device)
-        n_drawn = max(n_samples, _MIN_DRAWS)
-
-        def draw(chunk: slice) -> Tensor:
-            z = module.sample_prior(chunk.stop - chunk.start, generator)
-            cells, log_p = module.sample_where(z, allowed, generator)
-            return torch.cat([cells, log_p.unsqueeze(-1)], -1)
-
-        kept, n_kept, bound = [], 0, -math.inf
+        n_draws = max(n_samples, _MIN_DRAWS)
+        accepted: list[tuple[np.ndarray, np.ndarray]] = []
+        n_accepted, bound = 0, -math.inf
         for _ in range(_MAX_ROUNDS):
-            with limit_threads(module, n_drawn):
-                drawn = in_chunks(draw, n_drawn, row_size=module.max_width, dtype=self._dtype)
-            cells, log_p = drawn[:, :-1], drawn[:, -1]
+            bins, log_p = _draw_allowed(module, n_draws, allowed, generator, self._reader.dtype)
             bound = max(bound, log_p.max())
             if bound == -math.inf:
                 continue
-            cells = cells[np.log(rng.uniform(size=n_drawn)) < log_p - bound]
-            positions = self._codec.sample_positions(cells, parts, rng)
-            satisfied = self._codec.satisfies(self._codec.decode(cells, positions), conditions)
-            kept.append((cells[satisfied], positions[satisfied]))
-            n_kept += int(satisfied.sum())
-            if n_kept >= n_samples:
-                cells, positions = (np.concatenate(p)[:n_samples] for p in zip(*kept, strict=True))
-                return self._table(cells, positions)
+            bins = bins[np.log(rng.uniform(size=n_draws)) < log_p - bound]
+            positions = codec.sample_positions(bins, ranges, rng)
+            satisfied = codec.satisfies(codec.decode(bins, positions), conditions)
+            accepted.append((bins[satisfied], positions[satisfied]))
+            n_accepted += int(satisfied.sum())
+            if n_accepted >= n_samples:
+                bins, positions = (
+                    np.concatenate(arrays)[:n_samples] for arrays in zip(*accepted, strict=True)
+                )
+                return self._reader.write(bins, positions)
         raise ValueError(
-            f"Only {n_kept} of the {n_samples} rows satisfy {conditions!r} after "
-            f"{_MAX_ROUNDS * n_drawn} draws. Ask for fewer rows or for less."
+            f"Only {n_accepted} of the {n_samples} rows satisfy {conditions!r} after "
+            f"{_MAX_ROUNDS * n_draws} draws. Request fewer rows, or relax the conditions."
         )
 
-    def _table(self, cells: np.ndarray, positions: np.ndarray | None = None) -> Any:
-        """Return values in the form that X of `fit` had."""
-        table = self._codec.decode(cells, positions)
-        return table if self._gives_frames else table.to_numpy()
+    # ---- Data ------------------------------------------------------------------------
 
-    def _validate(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Return the numbers of cells, (n, n_features)."""
-        init_threads()
-        columns = columns_package()
-        frame = columns.as_frame(X, self)
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        if reset:
-            self._codec = columns.FrameCodec(frame, self.column_types or {})
-            self._gives_frames = frame is X
-            self._dtype = "float64"
-        return self._codec.encode(frame)
+    def _resolve_likelihood(self) -> Likelihood:
+        return self._reader.likelihood
 
-    def _config(self, n_features: int) -> VAEConfig:
-        return replace(super()._config(n_features), autoregressive=self.autoregressive)
+    def _validate(self, X: Any, *, reset: bool) -> Any:
+        return validate_frame(self, X, reset=reset)
 
-    def _likelihood(self) -> Likelihood:
-        return self._codec.likelihood if hasattr(self, "_codec") else Histogram(())
+    def _make_reader(self, X: Any, X_valid: Any) -> FrameReader:
+        return FrameReader(self.column_types).fit(X_valid, returns_frames=X_valid is X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64"]
         tags.input_tags.categorical = True
         return tags
+
+
+def _draw_allowed(
+    module: HistogramVAE,
+    n_draws: int,
+    allowed: Mapping[int, Tensor],
+    generator: torch.Generator,
+    dtype: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows of allowed bins, (n_draws, n_features), and return their log-probabilities."""
+
+    def draw_chunk(chunk: slice) -> Tensor:
+        z = module.sample_prior(chunk.stop - chunk.start, generator)
+        bins, log_p = module.sample_allowed(z, allowed, generator)
+        return torch.cat([bins, log_p.unsqueeze(-1)], -1)
+
+    with limit_threads(module, n_draws):
+        draws = map_chunks(draw_chunk, n_draws, row_size=module.max_width, dtype=dtype)
+    return draws[:, :-1], draws[:, -1]

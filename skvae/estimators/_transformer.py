@@ -1,122 +1,139 @@
-"""`VAETransformer`: rows to codes and back."""
+"""`VAETransformer`: dimensionality reduction."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from ._base import BaseVAE
+from ..likelihoods import Likelihood
+from ._array_vae import ArrayVAE
+from ._inference import SampleMixin, posterior_mean
+from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS
+from ._persistence import loadable
 
 
-class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+@loadable
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SampleMixin, ArrayVAE):
     """Dimensionality reduction by a variational autoencoder.
 
-    A decoder network says how rows arise from codes z of few dimensions: ``p(x | z)`` under
-    the prior ``N(0, prior_std^2 I)``. An encoder network gives the diagonal Gaussian
-    ``q(z | x)`` for each row. Both are trained to maximise the evidence lower bound
+    A decoder network defines how rows arise from low-dimensional codes z: ``p(x | z)`` under the
+    prior ``N(0, prior_std^2 I)``. An encoder network gives the diagonal Gaussian ``q(z | x)`` of
+    each row. Training maximises the evidence lower bound
     ``E_q[log p(x | z)] - beta * KL(q(z | x) || p(z))``.
 
     Parameters
     ----------
     latent_dim : int, default=2
-        Dimension of z.
+        Number of latent dimensions: the dimension of z.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
-        Widths of the encoder's hidden layers; the decoder mirrors them. ``()`` is a linear
-        model. With ``architecture="conv"``, the numbers of 3x3 filters of stages that each
-        halve the image, and then the width of one dense layer. "auto" is (256, 128), or
-        (32, 64, 16) for "conv". Not used by an architecture of your own.
+        Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
+        ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages
+        that each halve the image, followed by the width of a dense layer. "auto" is (256, 128), or
+        (32, 64, 16) for "conv". Custom architectures ignore this parameter.
     activation : str, default="gelu"
-        Of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu", "softplus",
-        "tanh", "logistic" or "identity".
+        Activation function of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu",
+        "softplus", "tanh", "logistic" or "identity".
     architecture : {"mlp", "fourier_mlp", "conv"} or callable, default="mlp"
-        Networks: a multilayer perceptron; one whose decoder also sees sines and cosines of
-        the code, which learns maps in two or three latent dimensions in fewer steps; a
-        convolutional network over images of `image_shape`; or a callable ``(n_features,
-        latent_dim, n_outputs) -> (encoder, decoder)`` that returns two `torch.nn.Module`.
-        The encoder must map (n, n_features) to (n, 2 * latent_dim), means and then
-        log-variances; the decoder (n, latent_dim) to (n, n_outputs), where n_outputs is
-        n_features for each parameter that the likelihood takes from the decoder.
+        Networks of the encoder and the decoder:
+
+        - "mlp": multilayer perceptrons.
+        - "fourier_mlp": multilayer perceptrons whose decoder also sees sines and cosines of the
+          code. Maps in two or three latent dimensions need fewer steps to train.
+        - "conv": convolutional networks for images of `image_shape`.
+        - callable: custom networks. ``(n_features, latent_dim, n_outputs) -> (encoder, decoder)``
+          returns two `torch.nn.Module`. The encoder maps (n, n_features) to (n, 2 * latent_dim),
+          means and then log-variances. The decoder maps (n, latent_dim) to (n, n_outputs), where
+          n_outputs is n_features for each parameter that the likelihood takes from the decoder.
     image_shape : tuple of int, default=None
-        (height, width) or (channels, height, width) of the image in a row of X, for "conv".
+        Shape of the image in a row of X, for "conv": (height, width) or (channels, height, width).
     likelihood : str or Likelihood, default="gaussian"
-        Distribution of a row given its code: "gaussian" for real numbers on any scale,
-        "student_t" if some are far out; "bernoulli" or "continuous_bernoulli" for values in
-        [0, 1]; "poisson" or "negative_binomial" for counts. An object such as
-        ``Gaussian(noise="shared")`` sets options.
+        Distribution of a row given its code:
+
+        - "gaussian": real numbers on any scale.
+        - "student_t": real numbers with outlying values.
+        - "bernoulli", "continuous_bernoulli": values in [0, 1].
+        - "poisson", "negative_binomial": counts.
+
+        An object such as ``Gaussian(noise="shared")`` sets options: see `skvae.likelihoods`.
     beta : float, default=1.0
         Weight of the KL term in training.
     kl_warmup : float, default=0.0
-        Fraction of training over which that weight rises from 0 to `beta`.
+        Fraction of training over which the weight of the KL term rises from 0 to `beta`.
     prior_std : float, default=1.0
-        Standard deviation of the prior on z. It sets the scale of codes, not their quality.
+        Standard deviation of the prior on z. The value sets the scale of the codes and has no
+        effect on the quality of the model.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
-        Optimiser.
+        Optimizer that updates the weights.
     learning_rate : {"cosine", "constant"}, default="cosine"
-        Schedule. "cosine" rises to `learning_rate_init` over the first twentieth of
-        `max_iter` epochs and then falls to zero along a cosine; "constant" stays there.
+        Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
+        twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
+        `learning_rate_init` throughout.
     learning_rate_init : float or "auto", default="auto"
-        Highest learning rate. "auto" is 0.006; where training is planned to take more than
-        2,000 steps, it falls with their fourth root, to 0.004 for 10,000.
+        Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
+        training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
+        steps.
     batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is a fiftieth of the rows, but 64 to 200; beyond 100,000 rows it
-        is a five-hundredth, but at most 2,000.
+        Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
+        100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
     max_iter : int, default=100
-        Number of epochs.
+        Largest number of epochs.
     early_stopping : bool, default=False
-        Whether to hold out `validation_fraction` of the rows, stop when their loss at
-        beta = 1 has not fallen by `tol` for `n_iter_no_change` epochs, and keep the weights
-        of the best epoch.
+        Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
+        validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
+        weights of the best epoch. The validation loss is computed at beta = 1.
     validation_fraction : float, default=0.1
         Fraction of rows held out for early stopping.
     n_iter_no_change : int, default=10
-        Epochs to wait for an improvement.
+        Number of epochs to wait for an improvement.
     tol : float, default=1e-4
-        Smallest improvement that counts, in nats per row. Without early stopping it applies
-        to the training objective, and only at a constant learning rate.
+        Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
+        the training objective, and only at a constant learning rate.
     n_importance_samples : int, default=16
-        Draws from the posterior in `score` and `score_samples`. More make the bound tighter.
+        Number of draws from the posterior per row in `score` and `score_samples`. More draws give a
+        tighter bound.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted weights, with a new optimiser.
+        Whether `fit` continues from the fitted weights, with a new optimizer.
     checkpoint : path-like, Checkpoint or None, default=None
-        File to which `fit` writes its progress after each epoch, or as often as a `Checkpoint`
-        says, and from which the same `fit` goes on if it finds one there.
+        File to which `fit` writes its progress: after each epoch, or as often as a `Checkpoint`
+        specifies. If the file exists, the same `fit` continues from the file.
     on_interrupt : {"keep", "raise"}, default="keep"
-        What Ctrl-C does during `fit`, once an epoch is finished: "keep" leaves an estimator fitted
-        with the best epoch so far, or without early stopping the last, and warns; "raise" leaves
-        the exception to the caller, as searches need.
+        Effect of Ctrl-C during `fit`, once an epoch is complete. "keep" leaves an estimator fitted
+        with the weights of the last epoch, or of the best epoch with early stopping, and warns.
+        "raise" raises the exception, as searches require.
     verbose : int, default=0
         Whether to show a progress bar with the loss and its two terms.
     random_state : int, RandomState instance or None, default=None
-        Determines start weights, order of rows, draws from the posterior and the rows held
-        out. The same int gives the same model, bit for bit, on the same machine. None draws
-        a seed afresh: global random states are neither used nor changed.
+        Controls the initial weights, the shuffling of rows, the draws from the posterior and the
+        choice of validation rows. Pass an int for reproducible results: the same int gives the same
+        model, bit for bit, on the same machine. Global random states are neither used nor changed.
     device : str or torch.device, default="auto"
-        "cpu", "cuda", "cuda:1", "mps", ...; "auto" is the first of CUDA, MPS and CPU that
-        is there.
+        Device of the model: "cpu", "cuda", "cuda:1", "mps", ... "auto" is the first available
+        device of CUDA, MPS and CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the networks' arithmetic in training. "auto" is bfloat16 where the hardware is
-        faster in it and the network large enough to gain.
+        Precision of matrix products in training. "auto" is bfloat16 if the hardware is faster in
+        bfloat16 and the network is large enough.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the columns, if X had any.
+        Names of the columns, if X had names.
     n_iter_ : int
-        Number of epochs trained.
+        Number of epochs of training.
     history_ : dict of lists
-        One entry per epoch each, in nats per row, measured during training: "loss", the
-        negative lower bound at beta = 1, and its terms "reconstruction_loss" and "kl_loss";
-        "active_units", the number of latent dimensions whose posterior means vary by more
-        than 0.01 of the prior's variance; with early stopping also "validation_loss",
-        "validation_reconstruction_loss" and "validation_kl_loss".
+        Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
+        bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
+        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        With early stopping also "validation_loss", "validation_reconstruction_loss" and
+        "validation_kl_loss".
     loss_curve_ : list of float
         ``history_["loss"]``.
     device_ : torch.device
-        Where the model is.
+        Device of the model.
     module_ : torch.nn.Module
         The trained networks.
 
@@ -124,8 +141,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     ----------
     Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014.
 
-    Rezende, Mohamed and Wierstra, "Stochastic backpropagation and approximate inference in
-    deep generative models", ICML 2014.
+    Rezende, Mohamed and Wierstra, "Stochastic backpropagation and approximate inference in deep
+    generative models", ICML 2014.
 
     Examples
     --------
@@ -142,8 +159,73 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     (3, 64)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **ArrayVAE._parameter_constraints,
+        **NETWORK_CONSTRAINTS,
+        **OBJECTIVE_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        hidden_layer_sizes: Any = "auto",
+        activation: str = "gelu",
+        architecture: Any = "mlp",
+        image_shape: Any = None,
+        likelihood: str | Likelihood = "gaussian",
+        beta: float = 1.0,
+        kl_warmup: float = 0.0,
+        prior_std: float = 1.0,
+        solver: str = "adam",
+        learning_rate: str = "cosine",
+        learning_rate_init: Any = "auto",
+        batch_size: Any = "auto",
+        max_iter: int = 100,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        n_importance_samples: int = 16,
+        warm_start: bool = False,
+        checkpoint: Any = None,
+        on_interrupt: str = "keep",
+        verbose: int = 0,
+        random_state: Any = None,
+        device: str | torch.device = "auto",
+        precision: str = "auto",
+    ) -> None:
+        super().__init__(
+            latent_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            n_importance_samples=n_importance_samples,
+            warm_start=warm_start,
+            checkpoint=checkpoint,
+            on_interrupt=on_interrupt,
+            verbose=verbose,
+            random_state=random_state,
+            device=device,
+            precision=precision,
+        )
+        self.architecture = architecture
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.prior_std = prior_std
+
     def transform(self, X: Any) -> np.ndarray:
-        """Return the code of each row: its posterior mean.
+        """Return the code of each row: the posterior mean.
 
         Parameters
         ----------
@@ -155,22 +237,22 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Z : ndarray of shape (n_samples, latent_dim)
             E[z | x], in float32 if X is float32, else in float64.
         """
-        return self._infer(X, lambda module, x: module.prior_std * module.encode(x).mean)
+        return self._infer(X, posterior_mean)
 
-    def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Return what the decoder makes of codes.
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Map codes back to data space.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, latent_dim)
-            Codes, such as `transform` returns.
+        X : array-like of shape (n_samples, latent_dim)
+            Codes, as returned by `transform`.
 
         Returns
         -------
         X_mean : ndarray of shape (n_samples, n_features)
-            E[x | z], in the units of X.
+            E[x | z] for each code z, in the units of the training data.
         """
-        return self._decode(Z)
+        return self._decode(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""Checks of X that say which column is wrong, and what to do about it."""
+"""Checks of X. Error messages name the column and the remedy."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from torch.distributions import constraints
 
 from ..likelihoods import Likelihood
 from ..training import chunk_length
+from ._readers import import_columns
 
 
-def validate_rows(
+def validate_array(
     estimator: Any, X: Any, *, reset: bool, allow_nan: bool = False, accept_sparse: bool = False
 ) -> Any:
-    """Return X as a 2-D numeric array or CSR matrix, without a copy if it is one already.
+    """Return X as a 2-D numeric array or CSR matrix, without a copy if possible.
 
     Raises
     ------
     ValueError
-        As scikit-learn's `validate_data`, with the first offending column named.
+        If `validate_data` of scikit-learn raises an error. The message names the first column with
+        an invalid value.
     """
     try:
         return validate_data(
@@ -38,17 +40,47 @@ def validate_rows(
         place = _first_bad_column(X, allow_nan)
         if place is None:
             raise
-        raise ValueError(f"{error}\nThe first such value is in {place}.") from error
+        raise ValueError(f"{error}\nThe first invalid value is in {place}.") from error
 
 
-def check_support(estimator: Any, X: Any, likelihood: Likelihood) -> None:
-    """Raise `ValueError` at the first value of X that the likelihood cannot explain.
+def validate_frame(estimator: Any, X: Any, *, reset: bool, takes_arrays: bool = True) -> Any:
+    """Return X as a data frame with unique names of columns: X itself if X is a data frame.
 
-    NaN, where it is allowed, is not a value.
+    Raises
+    ------
+    ImportError
+        If pandas is missing.
+    ValueError, TypeError
+        If X is an array and arrays are not accepted, is not two-dimensional, is empty, has
+        duplicate names, or differs from the data of `fit` in its columns.
+    """
+    if not takes_arrays and not hasattr(X, "iloc"):
+        raise TypeError(
+            f"{type(estimator).__name__} with likelihood={estimator.likelihood!r} requires a data "
+            f"frame of pandas; got {type(X).__name__}."
+        )
+    frame = import_columns().as_frame(X, estimator)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return frame
+
+
+def check_support(
+    estimator: Any, X: Any, likelihood: Likelihood, observed: np.ndarray | None = None
+) -> None:
+    """Raise `ValueError` if a value of X is outside the support of the likelihood.
+
+    Parameters
+    ----------
+    estimator : BaseVAE
+    X : ndarray or CSR matrix of shape (n_samples, n_observed)
+        Finite values, or NaN for missing entries.
+    likelihood : Likelihood
+    observed : ndarray of shape (n_features,), optional
+        Whether a feature is a column of X; by default, all features are.
     """
     support = likelihood.support
     if support is constraints.real:
-        return  # finite already
+        return  # X is finite
     for chunk in gen_batches(X.shape[0], chunk_length(X.shape[1])):
         rows = X[chunk].toarray() if issparse(X) else X[chunk]
         if isinstance(support, constraints.interval) and _inside(support, _extremes(rows)).all():
@@ -57,6 +89,8 @@ def check_support(estimator: Any, X: Any, likelihood: Likelihood) -> None:
         if not inside.all():
             row, column = (int(i) for i in (~inside).nonzero()[0])
             value = rows[row, column]
+            if observed is not None:
+                column = int(np.flatnonzero(observed)[column])
             place = _column(column, getattr(estimator, "feature_names_in_", None))
             kind = "Negative" if value < 0 else "Unsuitable"
             raise ValueError(
@@ -81,7 +115,7 @@ def _column(index: int, names: Any) -> str:
 
 
 def _first_bad_column(X: Any, allow_nan: bool) -> str | None:
-    """Name the first column with a value that is not a finite number, if it can be found."""
+    """Return the name of the first column with a value that is not a finite number, if any."""
     is_bad = np.isinf if allow_nan else lambda column: ~np.isfinite(column)
     if issparse(X):
         entries = X.tocoo()

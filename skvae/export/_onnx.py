@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..estimators import BaseVAE, as_dtype
 from ..likelihoods import Histogram
 from ..serialization import replacing
-from ..utils import optional
+from ..utils import __version__, optional
 from ._operators import TRANSLATIONS, decompositions
 from ._parts import PARTS, Part
 
@@ -194,8 +194,6 @@ def _tidy(model: onnx_ir.Model) -> onnx_ir.Model:
 
 
 def _metadata(estimator: BaseVAE, part: str) -> dict[str, str]:
-    from .. import __version__
-
     metadata = {
         "skvae_version": __version__,
         "estimator": type(estimator).__name__,

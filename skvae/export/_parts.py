@@ -52,7 +52,7 @@ class _OfRows(Part):
         self.mark: float | None = None
         self.columns: Tensor | None = None
         if isinstance(estimator, VAEImputer):
-            mark, seen = estimator.missing_values, estimator._is_observed
+            mark, seen = estimator.missing_values, estimator._reader.observed
             if isinstance(mark, Real) and not math.isnan(mark):
                 self.mark = float(mark)
             if not seen.all():

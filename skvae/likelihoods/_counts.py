@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
+from ..serialization import serializable
 from ..utils import soft_clamp, soft_clamp_inverse
 from ._base import Likelihood, Marginals, Parameters, ParameterScope, check_choice
 
@@ -36,6 +37,7 @@ def _initial_log_mean(marginals: Marginals) -> Tensor:
     return torch.log((marginals.mean * marginals.n_samples + 0.5) / marginals.n_samples)
 
 
+@serializable
 @dataclass(frozen=True)
 class Poisson(_CountLikelihood):
     """Poisson distribution of counts, with variance equal to the mean.
@@ -75,6 +77,7 @@ class Poisson(_CountLikelihood):
         return torch.poisson(self.mean(params), generator=generator)
 
 
+@serializable
 @dataclass(frozen=True)
 class NegativeBinomial(_CountLikelihood):
     """Negative binomial distribution of overdispersed counts.

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
+from ..serialization import serializable
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # Logits of fewer ordered levels are not smoothed: the networks learn the order from data.
@@ -19,6 +20,7 @@ _MIN_SMOOTHED_LEVELS = 4
 _LEVEL_PSEUDOCOUNT = 0.5
 
 
+@serializable
 @dataclass(frozen=True)
 class ColumnBins:
     """Division of the values of one column into levels, and of each level into bins.
@@ -120,6 +122,7 @@ class ColumnBins:
         return torch.block_diag(torch.cat([tilts, cosines]), indicators)
 
 
+@serializable
 @dataclass(frozen=True)
 class Histogram(Likelihood):
     """Histograms, one per column, with heights that depend on the code.

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
+from ..serialization import serializable
 from ..utils import soft_clamp, soft_clamp_inverse
 from ._base import Likelihood, Marginals, Parameters, ParameterScope, check_choice
 
@@ -94,6 +95,7 @@ class _LocationScale(Likelihood):
         return {"log_noise": self.log_noise(params) + scale.log()}
 
 
+@serializable
 @dataclass(frozen=True)
 class Gaussian(_LocationScale):
     """Normal distribution of real-valued columns.
@@ -153,6 +155,7 @@ class Gaussian(_LocationScale):
         return mean + torch.exp(self.log_noise(params)) * eps
 
 
+@serializable
 @dataclass(frozen=True)
 class StudentT(_LocationScale):
     """Student's t-distribution of real-valued columns with heavy tails.

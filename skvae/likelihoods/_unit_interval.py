@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
+from ..serialization import serializable
 from ..utils import uniform
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
@@ -30,6 +31,7 @@ class _UnitIntervalLikelihood(Likelihood):
         return {"logits": "row"}
 
 
+@serializable
 @dataclass(frozen=True)
 class Bernoulli(_UnitIntervalLikelihood):
     """Bernoulli distribution of binary columns with values 0 and 1.
@@ -74,6 +76,7 @@ class Bernoulli(_UnitIntervalLikelihood):
         return torch.bernoulli(self.mean(params), generator=generator)
 
 
+@serializable
 @dataclass(frozen=True)
 class ContinuousBernoulli(_UnitIntervalLikelihood):
     """Continuous Bernoulli distribution of grey values in [0, 1].

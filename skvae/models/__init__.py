@@ -1,19 +1,20 @@
-"""Torch modules: networks, the variational autoencoder, and the objectives to train it.
+"""Torch modules: networks, the variational autoencoder, and objectives.
 
 Works on tensors only, and has never heard of NumPy. May import likelihoods and utils.
 """
 
-from ._autoregressive import AutoregressiveVAE
+from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae
 from ._networks import ACTIVATIONS, ARCHITECTURES
 from ._objectives import (
     ElboTerms,
     contributions_to_bound,
     elbo_terms,
+    importance_resampled_codes,
     importance_weighted_bound,
     importance_weighted_draws,
     importance_weighted_terms,
 )
-from ._vae import VAE, VAEConfig
+from ._vae import VAE, VAEConfig, VAEOutput
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,9 +22,13 @@ __all__ = [
     "VAE",
     "AutoregressiveVAE",
     "ElboTerms",
+    "HistogramVAE",
     "VAEConfig",
+    "VAEOutput",
+    "build_vae",
     "contributions_to_bound",
     "elbo_terms",
+    "importance_resampled_codes",
     "importance_weighted_bound",
     "importance_weighted_draws",
     "importance_weighted_terms",

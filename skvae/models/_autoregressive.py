@@ -1,4 +1,4 @@
-"""A module whose columns also depend on those before them."""
+"""Modules for tables of bins: columns that are independent given the code, or autoregressive."""
 
 from __future__ import annotations
 
@@ -12,87 +12,53 @@ from torch import Generator, Tensor, nn
 from ..likelihoods import Histogram
 from ._vae import VAE, VAEConfig
 
-# Units that sum up the columns before. More of them fit the training rows alone.
+# Number of units that summarise the columns before. With more units, the model overfits.
 _CONTEXT_WIDTH = 16
+# Chooses a bin of each row for column j, given the coefficients of the column's logits.
+ChooseBin = Callable[[int, Tensor], Tensor]
 
 
-class AutoregressiveVAE(VAE):
-    """A VAE over cells of columns, with p(x_j | z, x_1, ..., x_{j-1}) for column j.
-
-    What columns have in common is the code's business: encoder and decoder learn as if columns
-    were independent given the code, for else the code would be left without anything to say
-    (Chen et al., "Variational lossy autoencoder", ICLR 2017). A second part learns how far each
-    column's logits are from the decoder's once the columns before it are known. It is the neural
-    autoregressive distribution estimator (Larochelle and Murray, AISTATS 2011), given the code.
-    Its gradient stops at code and decoder.
+class HistogramVAE(VAE):
+    """A VAE over bin numbers of columns, which are independent given the code.
 
     Parameters
     ----------
     config : VAEConfig
-        With a `Histogram` as likelihood. Without its `autoregressive`, columns are independent.
+        Configuration with a `Histogram` as likelihood.
     generator : torch.Generator
-        Source of the start weights.
+        Random generator of the initial weights.
     """
 
     likelihood: Histogram
 
-    def __init__(self, config: VAEConfig, generator: Generator) -> None:
-        super().__init__(config, generator)
-        if not config.autoregressive:
-            return
-        d, k, width = config.n_features, config.latent_dim, _CONTEXT_WIDTH
-        n_levels = sum(column.n_levels for column in self.likelihood.columns)
-        n_coefficients = self.likelihood.decoder_width(d)
-        code_weight = torch.randn(k, width, generator=generator) / math.sqrt(k)
-        level_embedding = torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
-        self.code_weight, self.level_embedding = (
-            nn.Parameter(code_weight),
-            nn.Parameter(level_embedding),
-        )
-        self.column_bias = nn.Parameter(torch.zeros(d, width))
-        self.output_weight = nn.Parameter(torch.zeros(n_coefficients, width))
-        self.max_width = max(self.max_width, d * width)
-
-    def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        params = self.decode(z)
-        if not self.config.autoregressive:
-            return self._feature_log_prob(x, params)
-        plain = params["coefficients"]
-        refined = plain.detach() + self._departures(x, z.detach())
-        if not torch.is_grad_enabled():
-            return self._feature_log_prob(x, {**params, "coefficients": refined})
-        both = torch.stack([plain, refined])
-        log_p_plain, log_p = self._feature_log_prob(x, {**params, "coefficients": both})
-        # The value is the refined one. Encoder and decoder learn from the plain one.
-        return log_p + (log_p_plain - log_p_plain.detach())
-
     def mean(self, z: Tensor) -> Tensor:
-        """Return the middle cell of each column, (..., n_features), given those before it."""
-        return self._in_turn(
-            z, lambda j, c: self.likelihood.representative_bin(j, c, self.constants)
-        )
+        """Return the representative bin of each column, (..., n_features)."""
+        likelihood, constants = self.likelihood, self.constants
+        return self._choose_bins(z, lambda j, c: likelihood.representative_bin(j, c, constants))
 
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
-        """Draw a cell of each column, (..., n_features), given those before it."""
-        return self.sample_where(z, {}, generator)[0]
+        """Draw a bin of each column, (..., n_features)."""
+        return self.sample_allowed(z, {}, generator)[0]
 
-    def sample_where(
+    def sample_allowed(
         self, z: Tensor, allowed: Mapping[int, Tensor], generator: Generator
     ) -> tuple[Tensor, Tensor]:
-        """Draw cells, some columns' from those allowed, and tell how probable those were.
+        """Draw a bin of each column, in some columns only from the allowed bins.
 
         Parameters
         ----------
         z : Tensor of shape (..., latent_dim)
         allowed : mapping
-            For the number of a column, the share of each of its cells that is allowed, (n_cells,).
+            Number of a column to the allowed fraction of each bin of the column, (n_bins,).
         generator : torch.Generator
 
         Returns
         -------
-        cells : Tensor of shape (..., n_features)
+        bins : Tensor of shape (..., n_features)
+            Bin numbers.
         log_p : Tensor of shape (...)
-            Of what is allowed given the code and the columns before, summed over those columns.
+            Log-probability of the allowed bins, given the code and the columns before, summed over
+            the columns of `allowed`.
         """
         log_p = z.new_zeros(z.shape[:-1])
 
@@ -100,36 +66,95 @@ class AutoregressiveVAE(VAE):
             nonlocal log_p
             p = self.likelihood.sampling_weights(j, coefficients, self.constants)
             if j in allowed:
-                of_allowed = p * allowed[j].to(p)
-                log_p = log_p + (of_allowed.sum(-1) / p.sum(-1)).log()
-                p = of_allowed
+                p_allowed = p * allowed[j].to(p)
+                log_p = log_p + (p_allowed.sum(-1) / p.sum(-1)).log()
+                p = p_allowed
             return self.likelihood.draw(p, generator)
 
-        return self._in_turn(z, draw), log_p
+        return self._choose_bins(z, draw), log_p
 
-    def _in_turn(self, z: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """Return cells, (..., n_features), each chosen by its column's number and coefficients."""
-        per_column = self.likelihood.split(self.decode(z)["coefficients"])
-        if not self.config.autoregressive:
-            return torch.stack([choose(j, c) for j, c in enumerate(per_column)], -1)
-        bin_offset, level = self.constants["bin_offset"], self.constants["level"]
-        before = z @ self.code_weight
-        cells = []
+    def _choose_bins(self, z: Tensor, choose: ChooseBin) -> Tensor:
+        """Return the chosen bin of each column, (..., n_features)."""
+        columns = self.likelihood.split(self.decode(z)["coefficients"])
+        return torch.stack([choose(j, coefficients) for j, coefficients in enumerate(columns)], -1)
+
+
+class AutoregressiveVAE(HistogramVAE):
+    """A VAE over bin numbers of columns, with p(x_j | z, x_1, ..., x_{j-1}) for column j.
+
+    Encoder and decoder learn as if columns were independent given the code. Otherwise the code
+    would carry no information (Chen et al., "Variational lossy autoencoder", ICLR 2017). A second
+    part learns how the logits of each column change once the columns before it are known. This part
+    is a neural autoregressive distribution estimator (Larochelle and Murray, AISTATS 2011) given
+    the code. Its gradient stops at the code and the decoder.
+
+    Parameters
+    ----------
+    config : VAEConfig
+        Configuration with a `Histogram` as likelihood.
+    generator : torch.Generator
+        Random generator of the initial weights.
+    """
+
+    def __init__(self, config: VAEConfig, generator: Generator) -> None:
+        super().__init__(config, generator)
+        d, k, width = config.n_features, config.latent_dim, _CONTEXT_WIDTH
+        n_levels = sum(column.n_levels for column in self.likelihood.columns)
+        n_coefficients = self.likelihood.decoder_width(d)
+        code_weight = torch.randn(k, width, generator=generator) / math.sqrt(k)
+        level_embedding = torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
+        self.code_weight = nn.Parameter(code_weight)
+        self.level_embedding = nn.Parameter(level_embedding)
+        self.column_bias = nn.Parameter(torch.zeros(d, width))
+        self.output_weight = nn.Parameter(torch.zeros(n_coefficients, width))
+        self.max_width = max(self.max_width, d * width)
+
+    def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the term of each feature in `log_likelihood`, (..., n, n_features)."""
+        params = self.decode(z)
+        independent = params["coefficients"]
+        refined = independent.detach() + self._corrections(x, z.detach())
+        if not torch.is_grad_enabled():
+            return self._feature_log_prob(x, {**params, "coefficients": refined})
+        both = torch.stack([independent, refined])
+        log_p_independent, log_p = self._feature_log_prob(x, {**params, "coefficients": both})
+        # The value is that of the refined model; encoder and decoder get the independent gradient.
+        return log_p + (log_p_independent - log_p_independent.detach())
+
+    def _choose_bins(self, z: Tensor, choose: ChooseBin) -> Tensor:
+        """Return the chosen bin of each column, (..., n_features), given the columns before."""
+        columns = self.likelihood.split(self.decode(z)["coefficients"])
         weights = self.likelihood.split(self.output_weight, 0)
-        for j, (coefficients, weight) in enumerate(zip(per_column, weights, strict=True)):
-            context = F.gelu(before + self.column_bias[j])
-            cell = choose(j, coefficients + context @ weight.T)
-            before = before + self.level_embedding[level[cell.long() + bin_offset[j]]]
-            cells.append(cell)
-        return torch.stack(cells, -1)
+        bin_offset, level = self.constants["bin_offset"], self.constants["level"]
+        summary = z @ self.code_weight
+        bins = []
+        for j, (coefficients, weight) in enumerate(zip(columns, weights, strict=True)):
+            context = F.gelu(summary + self.column_bias[j])
+            chosen = choose(j, coefficients + context @ weight.T)
+            summary = summary + self.level_embedding[level[chosen.long() + bin_offset[j]]]
+            bins.append(chosen)
+        return torch.stack(bins, -1)
 
-    def _departures(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return what the columns before add to each coefficient, (..., n, n_coefficients)."""
+    def _corrections(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the change of each coefficient by the columns before, (..., n, n_coefficients)."""
         level, is_known = self.likelihood.levels(self._fill_missing(x), self.constants)
-        of_levels = F.embedding(level, self.level_embedding) * is_known.unsqueeze(
-            -1
-        )  # (n, d, width)
-        before = of_levels.cumsum(-2) - of_levels + self.column_bias
+        embedded = F.embedding(level, self.level_embedding) * is_known.unsqueeze(-1)
+        before = embedded.cumsum(-2) - embedded + self.column_bias  # (n, d, width)
         context = F.gelu((z @ self.code_weight).unsqueeze(-2) + before)  # (..., n, d, width)
         weights = self.likelihood.split(self.output_weight, 0)
         return torch.cat([context[..., j, :] @ w.T for j, w in enumerate(weights)], -1)
+
+
+def build_vae(config: VAEConfig, generator: Generator) -> VAE:
+    """Return the module of a configuration, with initial weights drawn from `generator`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the configuration is inconsistent.
+    """
+    if config.autoregressive:
+        return AutoregressiveVAE(config, generator)
+    if isinstance(config.likelihood, Histogram):
+        return HistogramVAE(config, generator)
+    return VAE(config, generator)

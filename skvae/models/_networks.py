@@ -1,4 +1,4 @@
-"""Encoders and decoders by name, and how to hand in one's own.
+"""Architectures: encoders and decoders by name, and custom networks.
 
 An architecture is a callable ``(n_features, latent_dim, n_outputs) -> (encoder, decoder)``.
 """
@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..utils import seeded_global_generator
+from ..utils import seeded_global_rng
 
-# Of `fourier_mlp`: how many random frequencies, and the standard deviation of a code's phases.
+# Number of random frequencies of `fourier_mlp`, and the standard deviation of the phases.
 _N_FREQUENCIES = 64
 FREQUENCY_SCALE = 3.0
 
@@ -51,11 +51,11 @@ def mlp(
     hidden_layer_sizes: Sequence[int],
     activation: str,
 ) -> tuple[nn.Module, nn.Module]:
-    """Return a multilayer perceptron of any depth and its mirror image."""
+    """Return a multilayer perceptron as the encoder, and its mirror image as the decoder."""
     widths = [n_features, *hidden_layer_sizes]
     mirror = [latent_dim, *reversed(hidden_layer_sizes)]
     encoder = nn.Sequential(*_dense(widths, activation), nn.Linear(widths[-1], 2 * latent_dim))
-    # The module's own bias, which starts at the data's marginals, is the last layer's.
+    # The last layer has no bias: the VAE adds a bias, initialised by the marginals of the data.
     decoder = nn.Sequential(
         *_dense(mirror, activation), nn.Linear(mirror[-1], n_outputs, bias=False)
     )
@@ -63,15 +63,14 @@ def mlp(
 
 
 class FourierFeatures(nn.Module):
-    """Codes, (n, k), beside sines and cosines of random projections of them, (n, k + 2 m).
+    """Codes, (n, k), followed by sines and cosines of random projections, (n, k + 2 m).
 
-    The phases of a code drawn from the prior have the same spread at any k, a period or so:
-    layers above can tell neighbouring codes apart. Tancik et al., "Fourier features let
-    networks learn high frequency functions in low dimensional domains", NeurIPS 2020,
-    section 4.
+    For codes drawn from the prior, the phases have the same spread of about one period at any k, so
+    the following layers can separate neighbouring codes. Tancik et al., "Fourier features let
+    networks learn high frequency functions in low dimensional domains", NeurIPS 2020, section 4.
     """
 
-    frequencies: Tensor  # (k, m), drawn once, with the start weights
+    frequencies: Tensor  # (k, m), drawn once, with the initial weights
 
     def __init__(self, latent_dim: int, n_frequencies: int) -> None:
         super().__init__()
@@ -83,12 +82,12 @@ class FourierFeatures(nn.Module):
         return latent_dim + 2 * n_frequencies
 
     def draw(self, generator: Generator) -> None:
-        """Draw the frequencies anew."""
+        """Draw new frequencies."""
         std = FREQUENCY_SCALE / math.sqrt(len(self.frequencies))
         self.frequencies = torch.empty(self.frequencies.shape).normal_(std=std, generator=generator)
 
     def forward(self, z: Tensor) -> Tensor:
-        # Phases of several periods would be coarse in bfloat16.
+        # The resolution of bfloat16 is too low for phases of several periods.
         with torch.autocast(z.device.type, enabled=False):
             phases = z.to(self.frequencies.dtype) @ self.frequencies
             return torch.cat([z, phases.sin(), phases.cos()], dim=-1)
@@ -97,9 +96,9 @@ class FourierFeatures(nn.Module):
 def fourier_mlp(
     n_features: int, latent_dim: int, n_outputs: int, **options: Any
 ) -> tuple[nn.Module, nn.Module]:
-    """Return the networks of `mlp`, of the same options, with Fourier features of the code.
+    """Return the networks of `mlp`, with Fourier features of the code in front of the decoder.
 
-    Without hidden layers the decoder is linear in these features, not in the code.
+    Without hidden layers, the decoder is linear in the features, not in the code.
     """
     features = FourierFeatures(latent_dim, _N_FREQUENCIES)
     encoder, _ = mlp(n_features, latent_dim, n_outputs, **options)
@@ -108,14 +107,14 @@ def fourier_mlp(
 
 
 class _ImagesToRows(nn.Module):
-    """Images, (n, c, h, w), as rows, (n, h * w * c): in the order in which memory has them."""
+    """Flatten images, (n, c, h, w), to rows, (n, h * w * c), in the order of the memory."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.permute(0, 2, 3, 1).flatten(1)
 
 
 class _RowsToImages(nn.Module):
-    """The way back from `_ImagesToRows`, for images of `shape` (c, h, w)."""
+    """The inverse of `_ImagesToRows`, for images of `shape` (c, h, w)."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -127,14 +126,15 @@ class _RowsToImages(nn.Module):
 
 
 class _Bias(nn.Module):
-    """A learned number for each channel of images, (n, c, h, w).
+    """A learned bias for each channel of images, (n, c, h, w).
 
-    On a CPU, a transposed convolution's own takes half as long as the rest of its gradients.
+    On a CPU, the gradient of the built-in bias of a transposed convolution is slow: it takes half
+    as long as the other gradients of the layer.
     """
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
-        # Zeros even where other layers get no data yet.
+        # Zeros, even if the default device is "meta".
         self.bias = nn.Parameter(torch.zeros(n_channels, device="cpu"))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -150,11 +150,11 @@ def conv(
     hidden_layer_sizes: Sequence[int],
     activation: str,
 ) -> tuple[nn.Module, nn.Module]:
-    """Return a convolutional encoder, each stage halving the image, and its mirror image.
+    """Return a convolutional encoder, and a decoder of transposed convolutions.
 
-    All of `hidden_layer_sizes` but the last are numbers of 3x3 filters, with stride 2;
-    the last is the width of the dense layer between them and the code. Strided transposed
-    convolutions double the image back.
+    Each stage of the encoder halves the image by 3x3 filters with stride 2, and each stage of the
+    decoder doubles the image. The last entry of `hidden_layer_sizes` is the width of the encoder's
+    dense layer in front of the code. The other entries are the numbers of filters.
     """
     *filters, n_dense = hidden_layer_sizes
     channels, height, width = image_shape
@@ -174,10 +174,10 @@ def conv(
     n_last = n_outputs // (height * width)
     stages = zip(pairwise([*reversed(filters), n_last]), pairwise(reversed(sizes)), strict=True)
     for stage, ((n_in, n_out), (small, large)) in enumerate(stages, start=1):
-        # Doubling gives 2 * small - 1 rows, or one more where the image had an even number.
+        # A stage gives 2 * small - 1 rows, plus one row if the larger image has an even number.
         extra = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
         decoder += [nn.ConvTranspose2d(n_in, n_out, 3, 2, 1, extra, bias=False)]
-        # The module's own bias, which starts at the data's marginals, is the last layer's.
+        # The last layer has no bias: the VAE adds a bias.
         is_last = stage == len(filters)
         decoder += [nn.Flatten()] if is_last else [_Bias(n_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
@@ -198,7 +198,7 @@ def resolve_architecture(
     hidden_layer_sizes: Sequence[int] | str,
     activation: str,
 ) -> Architecture:
-    """Return the callable that `architecture` names, with its options filled in.
+    """Return the callable of an architecture, with its options bound.
 
     Raises
     ------
@@ -230,7 +230,7 @@ def _widths(hidden_layer_sizes: Sequence[int] | str, *, auto: tuple[int, ...]) -
 
 
 def _image_shape(image_shape: Sequence[int] | None, n_features: int) -> tuple[int, int, int]:
-    """Return (channels, height, width), checked against the width of the data."""
+    """Return (channels, height, width), after a check against the number of features."""
     sizes = () if image_shape is None else image_shape
     if len(sizes) not in (2, 3) or not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError(
@@ -254,16 +254,15 @@ def build_networks(
     n_outputs: int,
     generator: Generator,
 ) -> tuple[nn.Module, nn.Module]:
-    """Return an encoder and a decoder with start weights drawn from `generator`.
+    """Return an encoder and a decoder, with initial weights drawn from `generator`.
 
-    The architectures of this module never see torch's global generator. One of the
-    user's own may draw from it, so it runs with a seeded copy, and the original is put
-    back.
+    The architectures of this module do not use torch's global generator. Custom architectures may
+    use the global generator: it is seeded for them, and then restored.
 
     Raises
     ------
     TypeError, ValueError
-        If a callable of the user's returns something else than two modules that fit.
+        If a custom architecture does not return two modules with the right shapes.
     """
     if isinstance(architecture, partial) and architecture.func in ARCHITECTURES.values():
         with torch.device("meta"):
@@ -272,23 +271,24 @@ def build_networks(
             _draw_weights(network, generator)
         return encoder, decoder
     seed = int(torch.randint(2**62, (), generator=generator))
-    with seeded_global_generator(seed, torch.device("cpu")):
+    with seeded_global_rng(seed, torch.device("cpu")):
         networks = architecture(n_features, latent_dim, n_outputs)
-    return _checked(networks, n_features, latent_dim, n_outputs)
+    return _check_networks(networks, n_features, latent_dim, n_outputs)
 
 
 @torch.no_grad()
 def _draw_weights(network: nn.Module, generator: Generator) -> None:
-    """Give layers without data weights from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's default.
+    """Draw the weights of layers on the device "meta" from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
-    Smaller than He's or Glorot's, it reached a better bound in few epochs. `Module.to_empty`
-    would do the first half, but imports much of torch for it, which takes longer than a fit.
+    This is the default of torch. It is smaller than the initialisations of He and Glorot, and
+    reached a better bound after few epochs. `Module.to_empty` is not used because it imports large
+    parts of torch, which takes longer than a fit.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             bound = layer.weight[0].numel() ** -0.5
             for name, old in list(layer.named_parameters(recurse=False)):
-                # With channels last, convolutions are faster.
+                # Convolutions are faster with channels last.
                 order = torch.channels_last if old.ndim == 4 else torch.contiguous_format
                 new = torch.empty(old.shape, memory_format=order)
                 new.uniform_(-bound, bound, generator=generator)
@@ -297,10 +297,10 @@ def _draw_weights(network: nn.Module, generator: Generator) -> None:
             layer.draw(generator)
 
 
-def _checked(
+def _check_networks(
     networks: object, n_features: int, latent_dim: int, n_outputs: int
 ) -> tuple[nn.Module, nn.Module]:
-    """Return the user's encoder and decoder if they are what they should be."""
+    """Return a custom encoder and decoder, after a check of their types and shapes."""
     if not (
         isinstance(networks, tuple)
         and len(networks) == 2
@@ -320,7 +320,7 @@ def _checked(
 
 
 def _check_shape(role: str, network: nn.Module, n_in: int, n_out: int) -> None:
-    """Pass two rows of zeros through a network of the user's."""
+    """Raise `ValueError` if a custom network does not map two rows of zeros to the right shape."""
     network.eval()
     try:
         with torch.no_grad():
@@ -335,3 +335,21 @@ def _check_shape(role: str, network: nn.Module, n_in: int, n_out: int) -> None:
             f"The {role} that the architecture callable returned maps (n, {n_in}) to "
             f"{('n', *shape[1:])}, not to (n, {n_out})."
         )
+
+
+@torch.no_grad()
+def max_output_width(network: nn.Module, n_inputs: int) -> int:
+    """Return the most numbers that the output of any layer holds for a single row."""
+    sizes: list[int] = []
+
+    def record_size(layer: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel())
+
+    hooks = [layer.register_forward_hook(record_size) for layer in network.modules()]
+    is_training = network.training
+    network.eval()(torch.zeros(1, n_inputs))
+    network.train(is_training)
+    for hook in hooks:
+        hook.remove()
+    return max(sizes, default=n_inputs)

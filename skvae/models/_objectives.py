@@ -6,13 +6,13 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from ._vae import VAE, Posterior
+from ._vae import VAE, Posterior, VAEOutput
 
 
 class ElboTerms(NamedTuple):
-    """The two terms of the evidence lower bound and the posterior they come from."""
+    """The two terms of the evidence lower bound, and the posterior."""
 
     log_likelihood: Tensor  # (n,)
     kl_divergence: Tensor  # (n,)
@@ -20,7 +20,7 @@ class ElboTerms(NamedTuple):
 
     @property
     def elbo(self) -> Tensor:
-        """Lower bound on log p(x), (n,): higher is better."""
+        """Lower bound on log p(x), (n,), in nats: higher is better."""
         return self.log_likelihood - self.kl_divergence
 
 
@@ -35,7 +35,7 @@ def kl_divergence(posterior: Posterior) -> Tensor:
 
 
 def elbo_terms(module: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
-    """Return the terms of the bound for standardised rows, with one draw for each.
+    """Return the terms of the bound, with one draw for each row.
 
     Kingma and Welling (2014), equation 10 with L = 1.
 
@@ -43,103 +43,137 @@ def elbo_terms(module: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
     ----------
     module : VAE
     x : Tensor of shape (n, n_features)
+        Standardised rows.
     eps : Tensor of shape (n, latent_dim)
         Standard normal draws.
     """
-    posterior = module.encode(x)
-    log_likelihood = module.log_likelihood(x, posterior.rsample(eps))
+    posterior, _, log_likelihood = module(x, eps)
     return ElboTerms(log_likelihood, kl_divergence(posterior), posterior)
 
 
 def importance_weighted_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
-    """Return the importance-weighted bound on log p(x) for standardised rows, (n,).
+    """Return the importance-weighted bound on log p(x), (n,), in nats.
 
     Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016,
-    equation 8. In expectation it rises with the number of draws towards log p(x).
+    equation 8. In expectation, the bound rises with the number of draws towards log p(x).
 
     Parameters
     ----------
     module : VAE
     x : Tensor of shape (n, n_features)
+        Standardised rows.
     eps : Tensor of shape (n_draws, latent_dim)
         Standard normal draws, the same for every row.
     """
-    z, log_ratio = _draw(module.encode(x), eps.unsqueeze(1))
-    return _log_mean_exp(module.log_likelihood(x, z) + log_ratio)
+    return _log_mean_exp(_log_weights(module(x, eps.unsqueeze(1)), eps.unsqueeze(1)))
 
 
 def importance_weighted_terms(module: VAE, x: Tensor, eps: Tensor) -> tuple[Tensor, ElboTerms]:
-    """Return the importance-weighted bound, (n,), and the terms of the plain one.
+    """Return the importance-weighted bound, (n,), and the terms of the plain bound, in nats.
 
-    Burda, Grosse and Salakhutdinov (2016), equation 8. Over the observed entries of rows with
-    missing ones it is that of Mattei and Frellsen, "MIWAE: deep generative modelling and
-    imputation of incomplete data sets", ICML 2019, equation 4.
+    Burda, Grosse and Salakhutdinov (2016), equation 8. For rows with missing entries, the bound is
+    equation 4 of Mattei and Frellsen, "MIWAE: deep generative modelling and imputation of
+    incomplete data sets", ICML 2019, over the observed entries.
 
     Parameters
     ----------
     module : VAE
     x : Tensor of shape (n, n_features)
+        Standardised rows.
     eps : Tensor of shape (n_draws, n, latent_dim)
         Standard normal draws.
     """
-    posterior = module.encode(x)
-    z, log_ratio = _draw(posterior, eps)
-    log_likelihood = module.log_likelihood(x, z)  # (K, n)
-    terms = ElboTerms(log_likelihood.mean(0), kl_divergence(posterior), posterior)
-    return _log_mean_exp(log_likelihood + log_ratio), terms
+    output = module(x, eps)
+    kl = kl_divergence(output.posterior)
+    terms = ElboTerms(output.log_likelihood.mean(0), kl, output.posterior)
+    return _log_mean_exp(_log_weights(output, eps)), terms
 
 
 def importance_weighted_draws(module: VAE, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return codes, (K, n, k), and weights, (K, n), which stand for p(z | x): they sum to 1.
+    """Return codes, (K, n, k), and their importance weights, (K, n), to approximate p(z | x).
+
+    The weights of a row sum to 1.
 
     Parameters
     ----------
     module : VAE
     x : Tensor of shape (n, n_features)
+        Standardised rows.
     eps : Tensor of shape (n_draws, n, latent_dim), or (n_draws, 1, latent_dim)
         Standard normal draws.
     """
-    z, log_ratio = _draw(module.encode(x), eps)
-    return z, torch.softmax(module.log_likelihood(x, z) + log_ratio, 0)
+    output = module(x, eps)
+    return output.z, torch.softmax(_log_weights(output, eps), 0)
 
 
-def contributions_to_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
-    """Split the importance-weighted bound into one part for each feature, and one for the code.
+def importance_resampled_codes(
+    module: VAE, x: Tensor, eps: Tensor, n_codes: int, generator: Generator
+) -> Tensor:
+    """Draw codes from p(z | x), (n, n_codes, k), by sampling importance resampling.
 
-    A feature's part is its log-likelihood, averaged over the draws by their normalised
-    importance weights. What is left is the code's: minus the divergence from the prior, but for
-    the error of the draws.
+    Mattei and Frellsen (2019), section 4.
 
     Parameters
     ----------
     module : VAE
     x : Tensor of shape (n, n_features)
+        Standardised rows.
+    eps : Tensor of shape (n_draws, n, latent_dim)
+        Standard normal draws.
+    n_codes : int
+        Number of codes for each row, drawn with replacement.
+    generator : torch.Generator
+    """
+    z, weights = importance_weighted_draws(module, x, eps)
+    chosen = torch.multinomial(weights.T, n_codes, True, generator=generator)  # (n, n_codes)
+    chosen = chosen.unsqueeze(-1).expand(-1, -1, module.latent_dim)
+    return z.transpose(0, 1).gather(1, chosen)
+
+
+def contributions_to_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
+    """Split the importance-weighted bound into one term for each feature and one for the code.
+
+    The term of a feature is the feature's log-likelihood, averaged over the draws by normalised
+    importance weights. The term of the code is the remainder: up to the error of the draws, minus
+    the divergence of the posterior from the prior.
+
+    Parameters
+    ----------
+    module : VAE
+    x : Tensor of shape (n, n_features)
+        Standardised rows.
     eps : Tensor of shape (n_draws, latent_dim)
         Standard normal draws, the same for every row.
 
     Returns
     -------
     contributions : Tensor of shape (n, n_features + 1)
-        The code's last. The sum over columns is `importance_weighted_bound`.
+        Terms of the features, and last the term of the code, in nats. The sum over columns is
+        `importance_weighted_bound`.
     """
-    z, log_ratio = _draw(module.encode(x), eps.unsqueeze(1))
-    log_likelihood = module.feature_log_likelihood(x, z)  # (K, n, d)
-    log_weight = log_likelihood.sum(-1) + log_ratio
-    share = torch.softmax(log_weight, 0).unsqueeze(-1)
-    of_features = (share * log_likelihood).sum(0)
-    code_weight = _log_mean_exp(log_weight) - of_features.sum(-1)
-    return torch.cat([of_features, code_weight.unsqueeze(-1)], -1)
-
-
-def _draw(posterior: Posterior, eps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return codes, (K, n, k), and log p(z) - log q(z | x) of each, (K, n)."""
+    posterior, eps = module.encode(x), eps.unsqueeze(1)
     z = posterior.rsample(eps)
-    # Both normal densities share their 2 pi, which cancels.
+    log_likelihood = module.feature_log_likelihood(x, z)  # (K, n, d)
+    log_weights = log_likelihood.sum(-1) + _log_ratio(posterior, z, eps)
+    weights = torch.softmax(log_weights, 0).unsqueeze(-1)
+    features = (weights * log_likelihood).sum(0)
+    code = _log_mean_exp(log_weights) - features.sum(-1)
+    return torch.cat([features, code.unsqueeze(-1)], -1)
+
+
+def _log_weights(output: VAEOutput, eps: Tensor) -> Tensor:
+    """Return log p(x, z) - log q(z | x) of each draw, (K, n)."""
+    return output.log_likelihood + _log_ratio(output.posterior, output.z, eps)
+
+
+def _log_ratio(posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
+    """Return log p(z) - log q(z | x) of each draw, (K, n)."""
+    # The factors 2 pi of the two normal densities cancel.
     log_prior = -0.5 * z.square()
     log_posterior = -0.5 * eps.square() - 0.5 * posterior.log_var
-    return z, (log_prior - log_posterior).sum(-1)
+    return (log_prior - log_posterior).sum(-1)
 
 
 def _log_mean_exp(log_weight: Tensor) -> Tensor:
-    """Return the log of the mean weight over the draws, which come first."""
+    """Return the log of the mean weight over the draws, which are the first axis."""
     return torch.logsumexp(log_weight, 0) - math.log(len(log_weight))

@@ -1,4 +1,4 @@
-"""The variational autoencoder itself, as a torch module in the units of X."""
+"""The variational autoencoder as a torch module, in the units of X."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Generator, Tensor, nn
 
 from ..likelihoods import Likelihood, Marginals, Parameters, resolve_likelihood
 from ..utils import soft_clamp
-from ._networks import Architecture, build_networks, resolve_architecture
+from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
 
-# Posterior variances stay within e^-20 and e^20 of the prior's, 1: past single precision.
+# Posterior variances stay between e^-20 and e^20 of the prior variance, 1: beyond single precision.
 _MAX_LOG_VAR = 20.0
-# Standardised values beyond it are taken to be there: their squares, and what networks make of
-# them, would be past single precision.
+# Standardised values are clamped to this magnitude: squares of larger values, and the outputs of
+# networks for them, could overflow single precision.
 _MAX_Z = 1e10
 
 
 class Posterior(NamedTuple):
-    """Diagonal Gaussian q(z | x), one row each."""
+    """Diagonal Gaussian q(z | x) of each row."""
 
     mean: Tensor  # (n, k)
     log_var: Tensor  # (n, k)
@@ -34,50 +34,61 @@ class Posterior(NamedTuple):
         return self.mean + self.std * eps
 
 
+class VAEOutput(NamedTuple):
+    """Result of a forward pass."""
+
+    posterior: Posterior
+    z: Tensor  # (..., n, k)
+    log_likelihood: Tensor  # (..., n)
+
+
 @dataclass(frozen=True)
 class VAEConfig:
-    """What a module is built from: two equal ones build modules that swap weights."""
+    """Everything that determines the structure of a module.
+
+    Modules with equal configurations can exchange weights.
+    """
 
     n_features: int
     latent_dim: int
-    architecture: str | Architecture
     hidden_layer_sizes: tuple[int, ...] | str
     activation: str
-    image_shape: tuple[int, ...] | None
     likelihood: str | Likelihood
-    prior_std: float
-    # Whether rows may have NaN, which stands for what was not observed.
+    architecture: str | Architecture = "mlp"
+    image_shape: tuple[int, ...] | None = None
+    prior_std: float = 1.0
+    # Whether NaN in a row stands for an entry that was not observed.
     missing: bool = False
-    # Whether each column depends on those before it, besides the code.
+    # Whether each column depends on the columns before it, in addition to the code.
     autoregressive: bool = False
 
 
 class VAE(nn.Module):
-    """Encoder, decoder and likelihood of one variational autoencoder.
+    """Encoder, decoder and likelihood of a variational autoencoder.
 
-    The encoder maps (n, n_features) to (n, 2 * latent_dim): means, then log-variances, of
-    the posterior. Missing entries it sees at placeholders, their columns' means or what the
-    likelihood says instead, and they count in no likelihood. The decoder maps (n, latent_dim)
-    to (n, n_outputs): the likelihood's "row" parameters, one block after the other, as departures
-    from `bias`, which starts at the columns' marginals. Codes are in units of the prior's standard
-    deviation throughout: the prior is N(0, I). `prior_std`, what such a unit is in the codes
-    that users see, neither enters training nor the bound.
+    The encoder maps (n, n_features) to (n, 2 * latent_dim): means and then log-variances of the
+    posterior. The encoder sees missing entries as placeholders, which are column means unless the
+    likelihood defines other placeholders. Missing entries do not count in the likelihood. The
+    decoder maps (n, latent_dim) to (n, n_outputs): the "row" parameters of the likelihood, block by
+    block, as differences from `bias`, which is initialised by the columns' marginals. Codes are in
+    units of the prior's standard deviation throughout, so the prior is N(0, I). `prior_std` is the
+    size of this unit in the codes that users see, and has no effect on training or on the bound.
 
     Parameters
     ----------
     config : VAEConfig
     generator : torch.Generator
-        Source of the start weights.
+        Random generator of the initial weights.
 
     Raises
     ------
     TypeError, ValueError
-        If the configuration does not fit together.
+        If the configuration is inconsistent.
     """
 
     shift: Tensor
     scale: Tensor
-    placeholder: Tensor  # what stands for missing entries, if there may be any
+    placeholder: Tensor  # replaces missing entries; only if the configuration allows them
 
     def __init__(self, config: VAEConfig, generator: Generator) -> None:
         super().__init__()
@@ -88,8 +99,8 @@ class VAE(nn.Module):
         n_features = config.n_features
         n_inputs = self.likelihood.encoder_width(n_features)
         n_outputs = self.likelihood.decoder_width(n_features)
-        shares = self.likelihood.parameters
-        self.row_names = [name for name, share in shares.items() if share == "row"]
+        scopes = self.likelihood.parameters
+        self.row_names = [name for name, scope in scopes.items() if scope == "row"]
         architecture = resolve_architecture(
             config.architecture,
             n_features=n_inputs,
@@ -105,20 +116,18 @@ class VAE(nn.Module):
             generator=generator,
         )
         self.bias = nn.Parameter(torch.zeros(len(self.row_names), n_outputs))
-        # The likelihood's parameters that do not come from the decoder.
+        # Parameters of the likelihood that do not come from the decoder.
         self.global_params = nn.ParameterDict()
-        for name, share in shares.items():
-            if share != "row":
-                shape = (n_features,) if share == "feature" else ()
-                self.global_params[name] = nn.Parameter(
-                    torch.zeros(shape), requires_grad=share != "fixed"
-                )
-        # The most numbers that one row becomes on its way through, for bounding memory.
+        for name, scope in scopes.items():
+            if scope != "row":
+                value = torch.zeros((n_features,) if scope == "feature" else ())
+                self.global_params[name] = nn.Parameter(value, requires_grad=scope != "fixed")
+        # The most numbers that any layer holds for a single row, to bound the memory of inference.
         self.max_width = max(
             n_inputs,
             n_outputs * len(self.row_names),
-            _widest_output(self.encoder, n_inputs),
-            _widest_output(self.decoder, config.latent_dim),
+            max_output_width(self.encoder, n_inputs),
+            max_output_width(self.decoder, config.latent_dim),
         )
         self._constants = nn.Module()
         for name, constant in self.likelihood.constants().items():
@@ -130,7 +139,7 @@ class VAE(nn.Module):
 
     @property
     def constants(self) -> Parameters:
-        """What the likelihood needs that never changes."""
+        """Tensors of the likelihood that never change."""
         return dict(self._constants.named_buffers())
 
     @property
@@ -140,7 +149,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def initialize(self, n_samples: int, mean: Tensor, var: Tensor) -> None:
-        """Set units and start values from the columns' means and variances, (d,) each."""
+        """Set units and initial parameters from the means and variances of the columns, (d,)."""
         scheme = self.likelihood.standardize
         if scheme is not None:
             common = var.mean() if scheme == "shared" else var
@@ -150,17 +159,38 @@ class VAE(nn.Module):
         marginals = Marginals(n_samples, centre, var / self.scale.square(), self.scale)
         if self.config.missing:
             self.placeholder.copy_(self.likelihood.placeholder(marginals))
-        start = self.likelihood.initial_params(marginals)
+        params = self.likelihood.initial_params(marginals)
         for row, name in enumerate(self.row_names):
-            self.bias[row] = start[name]
+            self.bias[row] = params[name]
         for name, parameter in self.global_params.items():
-            parameter.copy_(start[name])
+            parameter.copy_(params[name])
+
+    def forward(self, x: Tensor, eps: Tensor | None = None) -> VAEOutput:
+        """Encode rows, draw a code for each row, and return the likelihood of the rows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+            Standardised rows.
+        eps : Tensor of shape (..., n, latent_dim), optional
+            Standard normal draws. By default, codes are posterior means.
+
+        Returns
+        -------
+        output : VAEOutput
+            The posterior q(z | x), the codes z, (..., n, latent_dim), and log p(x | z), (..., n),
+            in nats and in the units of X.
+        """
+        posterior = self.encode(x)
+        z = posterior.mean if eps is None else posterior.rsample(eps)
+        return VAEOutput(posterior, z, self.log_likelihood(x, z))
+
+    # ---- Units -----------------------------------------------------------------------
 
     def standardize(self, x: Tensor) -> Tensor:
-        """Bring rows of X, of any dtype, to the likelihood's units and the weights' dtype.
+        """Convert rows of X, of any dtype, to the likelihood's units and the weights' dtype.
 
-        Except in training, values more than 10^10 standard deviations away are taken to be that
-        far.
+        Outside training, values are clamped to 10^10 standard deviations.
         """
         if self.likelihood.standardize is None:
             return x.to(self.dtype)
@@ -169,11 +199,13 @@ class VAE(nn.Module):
         return x if self.training else x.clamp_(-_MAX_Z, _MAX_Z)
 
     def unstandardize(self, x: Tensor) -> Tensor:
-        """Bring (..., n_features) in the likelihood's units back to the units of X."""
+        """Convert (..., n_features) in the likelihood's units to the units of X."""
         return x.to(self.scale.dtype) * self.scale + self.shift
 
+    # ---- Distributions ---------------------------------------------------------------
+
     def encode(self, x: Tensor) -> Posterior:
-        """Return q(z | x) for standardised rows, (n, n_features)."""
+        """Return q(z | x) of standardised rows, (n, n_features)."""
         visible = self.likelihood.encoder_input(self._fill_missing(x), self.constants)
         out = self.encoder(visible).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
@@ -187,10 +219,10 @@ class VAE(nn.Module):
         return {**row, **self.global_params, **self.constants}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log p(x | z) of standardised rows in nats and in the units of X.
+        """Return log p(x | z) of standardised rows, in nats and in the units of X.
 
-        `x` is (n, n_features), `z` (..., n, latent_dim); the result is (..., n). The
-        Jacobian of the standardisation is counted in.
+        `x` is (n, n_features) and `z` (..., n, latent_dim); the result is (..., n). It includes
+        the Jacobian of the standardisation.
         """
         if self.config.missing:
             return self.feature_log_likelihood(x, z).sum(-1)
@@ -198,9 +230,9 @@ class VAE(nn.Module):
         return log_prob - self.scale.log().sum().to(log_prob.dtype)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the terms that `log_likelihood` sums, one for each feature: (..., n, d).
+        """Return the term of each feature in `log_likelihood`, (..., n, n_features).
 
-        Those of missing entries are 0.
+        The terms of missing entries are 0.
         """
         return self._feature_log_prob(x, self.decode(z))
 
@@ -217,9 +249,8 @@ class VAE(nn.Module):
 
     def sample_prior(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes, (n, latent_dim), from the prior."""
-        return torch.randn(
-            n, self.latent_dim, generator=generator, dtype=self.dtype, device=self.bias.device
-        )
+        shape = (n, self.latent_dim)
+        return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.bias.device)
 
     def mean(self, z: Tensor) -> Tensor:
         """Return E[x | z] in the units of X, for codes of shape (..., latent_dim)."""
@@ -228,21 +259,3 @@ class VAE(nn.Module):
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draw x from p(x | z) in the units of X, for codes of shape (..., latent_dim)."""
         return self.unstandardize(self.likelihood.sample(self.decode(z), generator))
-
-
-@torch.no_grad()
-def _widest_output(network: nn.Module, n_inputs: int) -> int:
-    """Return how many numbers the largest output of any layer holds for one row."""
-    sizes: list[int] = []
-
-    def note_size(layer: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(output.numel())
-
-    hooks = [layer.register_forward_hook(note_size) for layer in network.modules()]
-    mode = network.training
-    network.eval()(torch.zeros(1, n_inputs))
-    network.train(mode)
-    for hook in hooks:
-        hook.remove()
-    return max(sizes, default=n_inputs)

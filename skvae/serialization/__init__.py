@@ -1,10 +1,12 @@
-"""Objects as JSON and arrays, and files that are written completely or not at all.
+"""Objects as JSON and arrays, and files: complete, or not written at all.
 
-Imports no other package of skvae.
+The supported types are plain values, arrays, values of pandas, and classes registered with
+`serializable`. Imports no other package of skvae.
 """
 
 from ._encoding import decode, digest_of, encode
 from ._files import Arrays, read_file, remove_unfinished, replacing, write_file
+from ._registry import serializable
 
 __all__ = [
     "Arrays",
@@ -14,5 +16,6 @@ __all__ = [
     "read_file",
     "remove_unfinished",
     "replacing",
+    "serializable",
     "write_file",
 ]

@@ -1,7 +1,8 @@
-"""What an estimator knows, as JSON and arrays, and back. Nothing is executed on the way back.
+"""Encoding of values as JSON and arrays, and decoding, which executes no code from the document.
 
-Values of a closed set of types are written as JSON; all but the plainest as an object with one key,
-which names the type. Numeric arrays are kept apart, by names that tell their place.
+Values of a closed set of types are encoded. Strings, booleans, integers and finite floats are plain
+JSON; other values are JSON objects with a single key, the name of the type. Numeric arrays are
+stored separately, under the path of the array within the value.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +21,18 @@ import numpy as np
 import torch
 
 from ._files import Arrays
+from ._registry import is_registered, registered_class
 
-# Objects are written by their attributes if their class is one of these, and made from them again.
-_CLASSES = {
-    **dict.fromkeys(
-        (
-            "Bernoulli",
-            "ColumnBins",
-            "ContinuousBernoulli",
-            "Gaussian",
-            "Histogram",
-            "NegativeBinomial",
-            "Poisson",
-            "StudentT",
-        ),
-        "skvae.likelihoods",
-    ),
-    "CategoricalColumn": "skvae.columns._categorical",
-    "Checkpoint": "skvae.training",
-    "MixedImputation": "skvae.estimators._imputation",
-    "FrameCodec": "skvae.columns",
-    "MissingIndicator": "sklearn.impute",
-    "NumericImputation": "skvae.estimators._imputation",
-    "NumericColumn": "skvae.columns._numeric",
-    "Numbers": "skvae.columns._units",
-    "Times": "skvae.columns._units",
-}
 _NUMERIC_KINDS = "biuf"
 
 
 def encode(value: Any) -> tuple[Any, Arrays]:
-    """Return a value as what JSON can hold, and the arrays in it.
+    """Return a JSON document for a value, and the arrays of the value.
 
     Raises
     ------
     TypeError
-        If a part of the value is of a type that can't be written; the message says where.
+        If a part of the value has an unsupported type; the message names the part.
     """
     encoder = _Encoder()
     return encoder.encode(value, ()), encoder.arrays
@@ -74,24 +50,26 @@ def digest_of(value: Any) -> str:
 
 
 def decode(document: Any, arrays: Arrays, parameters: Mapping[str, Any]) -> Any:
-    """Return the value that `encode` was given.
+    """Return the value of a document and arrays that `encode` returned.
 
     Parameters
     ----------
-    document, arrays
-        What `encode` returned.
+    document : object
+        The JSON document.
+    arrays : dict
+        Arrays by name.
     parameters : mapping
-        What stands for parameters that are code of the user's, by name.
+        Values of parameters that are custom code, by name.
 
     Raises
     ------
     ValueError
-        If a parameter is missing, or if the document is not one that `encode` makes.
+        If a parameter is missing, or if the document is invalid.
     """
     try:
         return _Decoder(arrays, parameters).decode(document)
     except (TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as e:
-        raise ValueError(f"what it says makes no sense ({type(e).__name__}: {e})") from e
+        raise ValueError(f"its content is invalid ({type(e).__name__}: {e})") from e
 
 
 class _Encoder:
@@ -125,7 +103,7 @@ class _Encoder:
         return {"pairs": pairs}
 
     def _tagged(self, value: Any, place: tuple[str, ...]) -> tuple[str, Any]:
-        """Return what names the type of a value, and its content."""
+        """Return the name of the type of a value, and the encoded content."""
         name = type(value).__name__
         if type(value) is tuple:
             return "tuple", [self.encode(item, (*place, str(i))) for i, item in enumerate(value)]
@@ -145,11 +123,11 @@ class _Encoder:
             return "random_state", self.encode(value.get_state(legacy=True), place)
         if type(value) in _TEXT:
             return name, str(value)
-        if _class_of(name) is type(value):
+        if is_registered(type(value)):
             return "object", [name, self.encode(dict(vars(value)), place)]
         if len(place) and place[-1] in ("architecture", "likelihood"):
             return "parameter", place[-1]
-        raise _cannot_save(value, place)
+        raise _unsupported(value, place)
 
     def _array(self, value: np.ndarray, place: tuple[str, ...]) -> tuple[str, Any]:
         if value.dtype.kind in _NUMERIC_KINDS and value.dtype.itemsize <= 8:
@@ -159,7 +137,7 @@ class _Encoder:
             self.arrays[name] = value
             return "array", name
         if value.dtype.kind not in "OU":
-            raise _cannot_save(value, place)
+            raise _unsupported(value, place)
         items = [self.encode(item, (*place, str(i))) for i, item in enumerate(value.ravel())]
         return "items", [value.dtype.kind, list(value.shape), items]
 
@@ -183,7 +161,7 @@ class _Encoder:
             items = [self.encode(item, (*place, str(i))) for i, item in enumerate(value)]
             parts = [value.dtype, value.name]
             return {"Index": [items, *(self.encode(part, place) for part in parts)]}
-        raise _cannot_save(value, place)
+        raise _unsupported(value, place)
 
 
 class _Decoder:
@@ -201,23 +179,21 @@ class _Decoder:
 
     def _object(self, content: Any) -> Any:
         name, state = content
-        cls = _class_of(name)
-        if cls is None:
-            raise KeyError(name)
+        cls = registered_class(name)
         attributes = self.decode(state)
         if not isinstance(attributes, dict):
-            raise TypeError(f"attributes of {name} are no mapping")
+            raise TypeError(f"attributes of {name} are not a mapping")
         value: Any = object.__new__(cls)
         for attribute, item in attributes.items():
             object.__setattr__(value, attribute, item)
-        # Frozen dataclasses check what they are made of.
+        # Frozen dataclasses check their fields.
         getattr(value, "__post_init__", lambda: None)()
         return value
 
     def _parameter(self, name: Any) -> Any:
         if name not in self.parameters:
             raise ValueError(
-                f"its {name} is code of your own: hand it in, as in skvae.load(path, {name}=...)"
+                f"its {name} is your own code: pass the object, as in skvae.load(path, {name}=...)"
             )
         return self.parameters[name]
 
@@ -229,10 +205,10 @@ class _Decoder:
 
     def _random_state(self, content: Any) -> np.random.RandomState:
         name, key, position, has_gauss, gauss = self.decode(content)
-        # NumPy trusts what it is given.
+        # NumPy does not check the state.
         is_key = isinstance(key, np.ndarray) and (key.dtype, key.shape) == (np.uint32, (624,))
         if name != "MT19937" or not is_key or not 0 <= position <= 624:
-            raise ValueError("a random state is none of NumPy's")
+            raise ValueError("a random state is invalid")
         state = np.random.RandomState()
         state.set_state((name, key, int(position), int(has_gauss), float(gauss)))
         return state
@@ -290,19 +266,13 @@ class _Decoder:
     }
 
 
-# Types whose values are told by their text.
+# Types whose values are encoded as text.
 _TEXT = (decimal.Decimal, datetime.date, datetime.datetime, datetime.time)
 
 
-def _cannot_save(value: Any, place: tuple[str, ...]) -> TypeError:
+def _unsupported(value: Any, place: tuple[str, ...]) -> TypeError:
     cls = type(value)
     return TypeError(
-        f"A value of type {cls.__module__}.{cls.__qualname__} can't be saved: {value!r:.80}, in "
+        f"A value of type {cls.__module__}.{cls.__qualname__} cannot be saved: {value!r:.80}, in "
         f"{'.'.join(place)}."
     )
-
-
-def _class_of(name: Any) -> type | None:
-    """Return the class of that name whose objects may be written, if there is one."""
-    module = _CLASSES.get(name)
-    return None if module is None else getattr(import_module(module), name)

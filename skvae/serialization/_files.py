@@ -1,4 +1,4 @@
-"""Files of arrays and a document: safetensors with JSON inside, written all or not at all."""
+"""Files of arrays and a JSON document, in the safetensors format."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ from safetensors.numpy import load, save
 
 # Format of the files that this module writes. Files of any other format are refused.
 _FORMAT = 2
-# The digest is that of the file with zeros in its own place.
+# The digest is computed with zeros in place of the digest.
 _NO_DIGEST = b"0" * 64
 _DIGEST = re.compile(rb'(?<=\\"sha256\\": \\")[0-9a-f]{64}(?=\\")')
 Arrays = dict[str, np.ndarray]
 
 
 def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str, Any]) -> None:
-    """Write a file that holds a JSON document and arrays, or leave the one there as it is.
+    """Write a JSON document and arrays to a file. If writing fails, an existing file is unchanged.
 
-    The file is a valid safetensors file. Its metadata have one entry, "skvae": a JSON object with
-    the number of the format, a SHA-256 digest and the document. The digest is that of the whole
-    file with 64 zeros in place of the digest. No byte of the file can change unnoticed, not even
-    one that changes the spelling of a number and not its value.
+    The file is a valid safetensors file. The metadata have a single entry, "skvae": a JSON object
+    with the number of the format, a SHA-256 digest and the document. The digest covers all bytes of
+    the file, with 64 zeros in place of the digest. A change of any byte is detected, even a change
+    in the spelling of a number that does not change its value.
 
     Parameters
     ----------
     path : path-like
+        File to write.
     document : object
-        What JSON can hold.
+        Values that JSON supports.
     arrays : mapping
         Numeric arrays by name.
 
     Raises
     ------
     OSError
-        If the file can't be written.
+        If the file cannot be written.
     """
     plain = {name: _plain(array) for name, array in arrays.items()}
     header = {"format": _FORMAT, "sha256": _NO_DIGEST.decode(), "document": document}
@@ -57,35 +58,39 @@ def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str,
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
-    """Return the document and the arrays of a file that `write_file` wrote.
+    """Return the document and the arrays of a file written by `write_file`.
 
     Raises
     ------
     OSError
-        If there is no such file, or it can't be read.
+        If the file does not exist or cannot be read.
     ValueError
-        If it is damaged, or something else.
+        If the file is damaged, has another format, or was not written by skvae.
     """
     content = Path(path).read_bytes()
     try:
         arrays = load(content)
-        # The metadata: JSON in JSON, after the length of the outer one.
+        # The header of safetensors is JSON, after its length in eight bytes.
         start = 8 + int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8:start]).get("__metadata__") or {}
     except (SafetensorError, TypeError, ValueError, KeyError, RecursionError) as error:
-        raise _damaged(path, f"it is no valid safetensors file ({error})") from error
+        raise _damaged(path, f"it is not a valid safetensors file ({error})") from error
     if "skvae" not in metadata:
-        raise ValueError(f"{os.fspath(path)!r} is a safetensors file, but not one of skvae.")
+        raise ValueError(
+            f"{os.fspath(path)!r} is a safetensors file, but was not written by skvae."
+        )
     try:
         header = json.loads(metadata["skvae"])
         file_format = header["format"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _damaged(path, f"its header is not what it should be ({error})") from error
+        raise _damaged(path, f"its header is invalid ({error})") from error
     if file_format != _FORMAT:
         is_earlier = isinstance(file_format, int) and file_format < _FORMAT
-        remedy = "save the object again with this version" if is_earlier else "install a newer one"
+        remedy = (
+            "save the object again with this version" if is_earlier else "install a newer version"
+        )
         raise ValueError(
-            f"{os.fspath(path)!r} is of format {file_format!r}, and this version of skvae reads "
+            f"{os.fspath(path)!r} has format {file_format!r}, and this version of skvae reads "
             f"format {_FORMAT}: {remedy}."
         )
     try:
@@ -93,23 +98,23 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
         is_whole = header["sha256"].encode() == _digest(before, after)
         document = header["document"]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _damaged(path, f"its header is not what it should be ({error})") from error
+        raise _damaged(path, f"its header is invalid ({error})") from error
     if not is_whole:
-        raise _damaged(path, "its digest is not that of its content")
+        raise _damaged(path, "its digest does not match its content")
     return document, arrays
 
 
 def _around_digest(content: bytes) -> tuple[memoryview, memoryview]:
-    """Return what is before and after the digest in a file's content."""
+    """Return the bytes of a file before and after the digest."""
     match = _DIGEST.search(content)
     if match is None:
-        raise ValueError("it has no digest")
+        raise ValueError("no digest")
     view = memoryview(content)
     return view[: match.start()], view[match.end() :]
 
 
 def _digest(before: memoryview, after: memoryview) -> bytes:
-    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 digest of the bytes of a file, in hexadecimal digits."""
     digest = hashlib.sha256(before)
     digest.update(_NO_DIGEST)
     digest.update(after)
@@ -117,18 +122,19 @@ def _digest(before: memoryview, after: memoryview) -> bytes:
 
 
 def _plain(array: Any) -> np.ndarray:
-    """Return an array that safetensors can hold: contiguous, and in this machine's byte order."""
+    """Return a contiguous array in native byte order, as safetensors requires."""
     array = np.asarray(array)
-    # `ascontiguousarray` would give arrays without dimensions one.
+    # `ascontiguousarray` would add a dimension to arrays without dimensions.
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file to write, which takes the place of the one there may be once it is complete.
+    """Open a new file for writing, which replaces the file at `path` once writing is complete.
 
-    It is on the disk before it gets its name, so an error or a crash leaves the old file, or the
-    new one. Until then it is in a folder of its own: several processes may write at once.
+    The new file is on the disk before it is renamed, so an error or a crash leaves either the old
+    file or the new file. Until then, the new file is in a temporary folder, so several processes
+    may write to the same path.
     """
     path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=_prefix(path)) as scratch:
@@ -138,7 +144,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-    if os.name == "posix":  # the name is an entry of the folder
+    if os.name == "posix":  # write the folder, which holds the name, to the disk, too
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -147,7 +153,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove what processes that were killed while they wrote that file have left beside it."""
+    """Remove the partial files that killed processes have left while writing to `path`."""
     path = Path(path)
     for scratch in path.absolute().parent.iterdir():
         if scratch.name.startswith(_prefix(path)):
@@ -158,5 +164,5 @@ def _prefix(path: Path) -> str:
     return f".{path.name}-unfinished-"
 
 
-def _damaged(path: str | os.PathLike[str], why: str) -> ValueError:
-    return ValueError(f"{os.fspath(path)!r} is damaged, or no file of skvae: {why}.")
+def _damaged(path: str | os.PathLike[str], reason: str) -> ValueError:
+    return ValueError(f"{os.fspath(path)!r} is damaged, or was not written by skvae: {reason}.")

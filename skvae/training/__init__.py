@@ -1,28 +1,32 @@
 """Training of a torch module on rows: steps, epochs, early stopping, checkpoints and processes.
 
-Takes a module and rows, and has never heard of scikit-learn. May import models, likelihoods,
-serialization and utils.
+Takes a module and rows, and has never heard of scikit-learn's estimators. May import models,
+likelihoods, serialization and utils.
 """
 
 from ._batches import Rows, chunk_length, column_moments
-from ._checkpoint import Checkpoint, CheckpointFile
-from ._loop import Epoch, Training, history_of
+from ._checkpoint import Checkpoint, make_checkpointer
+from ._config import TrainingConfig
+from ._loop import LoopCallback, TrainingLoop, by_metric
+from ._metrics import Metrics
 from ._process_group import ProcessGroup, init_process_group
-from ._trainer import DivergenceError, Metrics, Trainer, TrainingConfig
+from ._progress import ProgressBar
+from ._trainer import DivergenceError, Trainer
 
 __all__ = [
     "Checkpoint",
-    "CheckpointFile",
     "DivergenceError",
-    "Epoch",
+    "LoopCallback",
     "Metrics",
     "ProcessGroup",
+    "ProgressBar",
     "Rows",
     "Trainer",
-    "Training",
     "TrainingConfig",
+    "TrainingLoop",
+    "by_metric",
     "chunk_length",
     "column_moments",
-    "history_of",
     "init_process_group",
+    "make_checkpointer",
 ]

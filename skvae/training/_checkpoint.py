@@ -1,46 +1,57 @@
-"""Training that is written to a file now and then, and goes on from there."""
+"""Checkpoints: the progress of training in a file, to resume training later."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_scalar
 
-from ..serialization import decode, digest_of, encode, read_file, remove_unfinished, write_file
-from ._loop import Training
+from ..serialization import (
+    decode,
+    digest_of,
+    encode,
+    read_file,
+    remove_unfinished,
+    serializable,
+    write_file,
+)
+from ..utils import find_stack_level
+from ._loop import LoopCallback, TrainingLoop
 from ._process_group import ProcessGroup
 
 
+@serializable
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where `fit` writes its progress, and how often.
+    """File to which `fit` writes its progress, and how often.
 
-    A fit that finds its file there goes on from it: killed at any moment and called again with the
-    same parameters and data, it ends with the bits of one that was never disturbed. A file is
-    replaced in one step, so that there is always a good one, and stays when training is over: then
-    the same `fit` has nothing left to do. Delete it in order to train anew.
+    If the file exists, `fit` continues from the file. If a fit is killed at any moment and called
+    again with the same parameters and data, the result is the same model, bit for bit, as without
+    interruption. Each checkpoint replaces the previous checkpoint in a single step, so the file is
+    complete at any time. The file remains after training, and the same `fit` then returns the
+    finished model. Delete the file to train again from the beginning.
 
     Parameters
     ----------
     path : path-like
-        File to write. Each fit needs one of its own, so searches can't use it.
+        File to write. Each fit needs a separate file, so searches cannot use checkpoints.
     epochs : int, default=None
-        Write at the end of every so many epochs: of each, if `seconds` is None, too.
+        Number of epochs between checkpoints. If both `epochs` and `seconds` are None, a checkpoint
+        is written after each epoch.
     seconds : float, default=None
-        Write whenever so many seconds have passed since the file was written last, or since
-        training began, also within an epoch. Of several processes that train together: at the
-        end of the epoch. 0 writes after each step.
+        Seconds between checkpoints, counted from the beginning of training. Checkpoints may then be
+        written within an epoch; with several processes, only at the end of the epoch. 0 writes a
+        checkpoint after each step.
 
-    Whatever these say, the file is also written when training is over.
+    Notes
+    -----
+    A checkpoint is always written when training is over.
 
     Examples
     --------
@@ -55,115 +66,122 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if not isinstance(self.path, str | os.PathLike):
             raise TypeError(f"Checkpoint(path=...) must be a path; got {self.path!r}.")
-        if self.epochs is not None:
-            check_scalar(self.epochs, "Checkpoint(epochs=...)", Integral, min_val=1)
-        if self.seconds is not None:
-            check_scalar(self.seconds, "Checkpoint(seconds=...)", Real, min_val=0)
+        for name, kind, lowest in (("epochs", Integral, 1), ("seconds", Real, 0)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            noun = "an integer" if kind is Integral else "a number"
+            message = f"Checkpoint({name}=...) must be {noun} of at least {lowest}; got {value!r}."
+            if not isinstance(value, kind):
+                raise TypeError(message)
+            if not float(value) >= lowest:
+                raise ValueError(message)
 
 
-class CheckpointFile:
-    """The file of one fit, or of none: then nothing is read or written.
+class NullCheckpointer(LoopCallback):
+    """A checkpointer without a file, for training without checkpoints.
+
+    Attributes
+    ----------
+    random_state : tuple
+        State of the random generator at the beginning of the run, the same in all processes.
+    """
+
+    def __init__(self, random_state: Any = None) -> None:
+        self.random_state = random_state
+
+    def resume(self, loop: TrainingLoop) -> None:
+        """Let a new training loop continue from the checkpoint, if there is a checkpoint."""
+
+
+class Checkpointer(NullCheckpointer):
+    """Reads and writes the checkpoint of one run.
 
     Parameters
     ----------
-    checkpoint : path-like, Checkpoint or None
+    checkpoint : Checkpoint
     parameters : dict
-        Of the estimator: those that decide what training comes to.
-    team : ProcessGroup
-        Processes that train together. The first one reads and writes.
+        Parameters of the estimator with an influence on the result of training.
+    random_state : tuple
+        State of the random generator. If there is a checkpoint, the state in the checkpoint is used
+        instead.
+    group : ProcessGroup
+        Processes that train together. The main process reads and writes.
 
     Raises
     ------
     ValueError
-        If the folder does not exist, or if the file is damaged or that of another fit.
+        If the folder does not exist, or if the file is damaged or belongs to another fit.
     """
 
-    def __init__(self, checkpoint: Any, parameters: dict[str, Any], team: ProcessGroup) -> None:
-        self._checkpoint: Checkpoint | None = None
-        self._team = team
-        self._saved: dict[str, Any] | None = None
-        if checkpoint is None:
-            return
-        is_path = not isinstance(checkpoint, Checkpoint)
-        self._checkpoint = Checkpoint(checkpoint) if is_path else checkpoint
-        self._path = Path(self._checkpoint.path)
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        parameters: dict[str, Any],
+        random_state: Any,
+        group: ProcessGroup,
+    ) -> None:
+        self._path = Path(checkpoint.path)
         if not self._path.absolute().parent.is_dir():
             raise ValueError(f"The folder of checkpoint={os.fspath(self._path)!r} does not exist.")
+        self._epochs = checkpoint.epochs
+        self._seconds = checkpoint.seconds
+        self._group = group
         self._parameters, self._arrays = encode({"parameters": parameters})
-        self._n_epochs = 0
-        self._last = time.monotonic()
-        self._saved = team.on_main_process(self._read)
+        self._last_time = time.monotonic()
+        self._saved = group.on_main_process(self._read)
+        self._initial_digest = ""
+        super().__init__(self._saved.random_state if self._saved else random_state)
 
-    def settle(self, rng: np.random.RandomState) -> None:
-        """Give `rng` the state that training began with, the same in all processes."""
-        saved = self._saved
-        rng.set_state(saved["random_state"] if saved else self._team.on_main_process(rng.get_state))
-        self._random_state = rng.get_state()
-
-    def resume(self, training: Training) -> None:
-        """Let training that has not begun yet go on from the file, if there is one.
+    def resume(self, loop: TrainingLoop) -> None:
+        """Let a new training loop continue from the checkpoint, if there is a checkpoint.
 
         Raises
         ------
         ValueError
-            If it would begin with other weights than that in the file.
+            If the initial weights differ from the initial weights of the checkpoint's run.
         """
-        if self._checkpoint is None:
-            return
-        self._start = digest_of(training.trainer.module.state_dict())
+        self._initial_digest = digest_of(loop.trainer.module.state_dict())
         if self._saved is None:
             return
-        if self._saved["start"] != self._start:
-            raise self._of_another_fit("it began with other data, or with other weights")
-        training.restore(self._saved["training"])
+        if self._saved.initial_digest != self._initial_digest:
+            raise self._mismatch("it began with other data, or with other weights")
+        loop.load_state_dict(self._saved.loop)
 
-    def after_epoch(self, training: Training) -> None:
-        """Write training down after an epoch, if it is time to."""
-        if self._checkpoint is None or not self._team.is_main:
-            return
-        self._n_epochs += 1
-        every = self._checkpoint.epochs or (1 if self._checkpoint.seconds is None else math.inf)
-        if training.is_over or self._n_epochs % every == 0 or self._is_time():
-            self._write(training)
+    def on_step_end(self, loop: TrainingLoop) -> None:
+        if not self._group.is_distributed and self._is_time():
+            self._write(loop)
 
-    def after_step(self, training: Training) -> Callable[[], None] | None:
-        """Return what writes training down after a step, if it is time to; None if it never is."""
-        if self._checkpoint is None or self._checkpoint.seconds is None or not self._team.is_alone:
-            return None
+    def on_epoch_end(self, loop: TrainingLoop) -> bool:
+        if loop.is_finished or self._is_epoch(loop) or self._is_time():
+            self._write(loop)
+        return False
 
-        def write_if_due() -> None:
-            if self._is_time():
-                self._write(training)
-
-        return write_if_due
+    def _is_epoch(self, loop: TrainingLoop) -> bool:
+        if self._epochs is None:
+            return self._seconds is None
+        return len(loop.history) % self._epochs == 0
 
     def _is_time(self) -> bool:
-        assert self._checkpoint is not None
-        seconds = self._checkpoint.seconds
-        return seconds is not None and time.monotonic() - self._last >= seconds
+        return self._seconds is not None and time.monotonic() - self._last_time >= self._seconds
 
-    def _write(self, training: Training) -> None:
-        """Write training down. Should that fail, warn."""
-        state, arrays = encode(
-            {
-                "random_state": self._random_state,
-                "start": self._start,
-                "training": training.state(),
-            }
-        )
+    def _write(self, loop: TrainingLoop) -> None:
+        """Write a checkpoint, and warn if that fails."""
+        run = _Run(self.random_state, self._initial_digest, loop.state_dict())
+        state, arrays = encode(run._asdict())
         document = {"parameters": self._parameters, "state": state}
         try:
             write_file(self._path, document, {**arrays, **self._arrays})
         except OSError as error:
             warnings.warn(
-                f"Could not write the checkpoint {os.fspath(self._path)!r}: {error}. Training goes "
-                "on, and the checkpoint written before, if there is one, is still good.",
-                stacklevel=2,
+                f"Could not write the checkpoint {os.fspath(self._path)!r}: {error}. Training "
+                "continues, and an earlier checkpoint remains valid.",
+                stacklevel=find_stack_level(),
             )
-        self._last = time.monotonic()
+        self._last_time = time.monotonic()
 
-    def _read(self) -> dict[str, Any] | None:
-        """Return what was written last, or None if there is no file, and tidy up."""
+    def _read(self) -> _Run | None:
+        """Return the run in the file, or None if there is no file, and remove partial files."""
         remove_unfinished(self._path)
         if not self._path.exists():
             return None
@@ -173,16 +191,51 @@ class CheckpointFile:
                 parameters["dict"]["parameters"]["dict"]
                 for parameters in (document["parameters"], self._parameters)
             )
-            other = [name for name, value in own.items() if saved.get(name) != value]
-            state: dict[str, Any] = decode(document["state"], arrays, {})
+            different = [name for name, value in own.items() if saved.get(name) != value]
+            state = None if different else decode(document["state"], arrays, {})
+            run = None if state is None else _Run(**state)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ValueError(f"{os.fspath(self._path)!r} is no checkpoint: {error}.") from error
-        if other:
-            raise self._of_another_fit(f"it differs in {', '.join(other)}")
-        return state
+            raise ValueError(
+                f"{os.fspath(self._path)!r} is not a checkpoint of skvae: {error}."
+            ) from error
+        if different:
+            raise self._mismatch(f"it differs in {', '.join(different)}")
+        return run
 
-    def _of_another_fit(self, why: str) -> ValueError:
+    def _mismatch(self, reason: str) -> ValueError:
         return ValueError(
-            f"The checkpoint {os.fspath(self._path)!r} is that of another fit: {why}. Choose "
-            "another path, or delete the file to train anew."
+            f"The checkpoint {os.fspath(self._path)!r} belongs to another fit: {reason}. Choose "
+            "another path, or delete the file to train again from the beginning."
         )
+
+
+class _Run(NamedTuple):
+    """The content of a checkpoint."""
+
+    random_state: Any  # at the beginning of the run
+    initial_digest: str  # of the initial weights
+    loop: dict[str, Any]  # state of the training loop
+
+
+def make_checkpointer(
+    checkpoint: Any, parameters: dict[str, Any], rng: np.random.RandomState, group: ProcessGroup
+) -> NullCheckpointer:
+    """Return the checkpointer of a run, and set `rng` to the state at the beginning of the run.
+
+    Parameters
+    ----------
+    checkpoint : path-like, Checkpoint or None
+    parameters : dict
+        Parameters of the estimator with an influence on the result of training.
+    rng : RandomState
+        Generator of the run. All processes of a group begin with the same state.
+    group : ProcessGroup
+    """
+    random_state = group.on_main_process(rng.get_state)
+    checkpointer = NullCheckpointer(random_state)
+    if checkpoint is not None:
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = Checkpoint(checkpoint)
+        checkpointer = Checkpointer(checkpoint, parameters, random_state, group)
+    rng.set_state(checkpointer.random_state)
+    return checkpointer

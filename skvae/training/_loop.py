@@ -1,51 +1,73 @@
-"""Epoch after epoch, until it is time to stop. What was reached so far is never lost."""
+"""The training loop: epoch after epoch, until training is over."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ._batches import Rows
-from ._trainer import DivergenceError, Metrics, Trainer
-
-_LOSSES = ("loss", "reconstruction_loss", "kl_loss")
-Weights = dict[str, Tensor]
-
-
-class Epoch(NamedTuple):
-    """What one epoch came to, and whether training ends with it."""
-
-    record: Metrics
-    is_last: bool
+from ._early_stopping import EarlyStopping, PlateauStopping, StoppingRule
+from ._metrics import LOSSES, Metrics
+from ._trainer import DivergenceError, Trainer
 
 
-class Training:
-    """Training of at most `max_iter` epochs.
+class LoopCallback:
+    """Hooks of the training loop, which do nothing by default. The main process runs the hooks."""
 
-    With validation rows, it stops once their loss has not fallen by more than `tol` for
-    `n_iter_no_change` epochs, and the module ends with the weights of the best epoch. Without,
-    and at a constant learning rate, it stops once the objective, averaged over
-    `n_iter_no_change` epochs, is no lower by `tol` than over as many epochs before. A descending
-    rate is planned to its end, and gains most near it: there `max_iter` alone decides.
+    def on_train_begin(self, loop: TrainingLoop) -> None:
+        """Run before the first epoch."""
+
+    def on_epoch_begin(self, loop: TrainingLoop) -> None:
+        """Run before each epoch."""
+
+    def on_step_end(self, loop: TrainingLoop) -> None:
+        """Run after each step except the last step of an epoch."""
+
+    def on_epoch_end(self, loop: TrainingLoop) -> bool:
+        """Run after each epoch, and return whether to stop training."""
+        return False
+
+    def on_train_end(self, loop: TrainingLoop) -> None:
+        """Run after training, with the final weights."""
+
+    def on_exit(self, loop: TrainingLoop) -> None:
+        """Run at the end of the loop, even after an error or an interruption."""
+
+
+class _Kept(NamedTuple):
+    """Weights to end training with, and the number of epochs so far."""
+
+    weights: dict[str, Tensor] | None
+    n_epochs: int
+
+
+class TrainingLoop:
+    """Training for at most `max_iter` epochs.
+
+    With validation rows, training stops early by `EarlyStopping`, and the module ends with the
+    weights of the best epoch. Without validation rows, training at a constant learning rate stops
+    by `PlateauStopping`, and the module ends with the weights of the last epoch.
 
     Parameters
     ----------
     trainer : Trainer
     rows : Rows
-        What to train on.
+        Training rows.
     validation : Rows, optional
-    n_iter_no_change : int
-    tol : float
+        Rows held out for early stopping.
+    callbacks : iterable of LoopCallback, default=()
+        Progress, checkpoints and other hooks, in order. Training stops if any callback asks to
+        stop.
 
     Attributes
     ----------
-    records : list of dict
-        Each epoch's figures.
-    is_over : bool
-        Whether the last epoch was the last to be.
+    history : list of dict
+        Metrics of each epoch.
+    is_finished : bool
+        Whether training is over.
     """
 
     def __init__(
@@ -54,116 +76,112 @@ class Training:
         rows: Rows,
         validation: Rows | None = None,
         *,
-        n_iter_no_change: int,
-        tol: float,
+        callbacks: Iterable[LoopCallback] = (),
     ) -> None:
         self.trainer = trainer
         self.rows = rows
         self.validation = validation
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.records: list[Metrics] = []
-        self.is_over = False
-        self._lowest = self._threshold = math.inf  # of the validation loss
-        self._n_stalled = 0
-        # Of the best epoch, or without validation rows, of the last, and how many there were.
-        self._kept: tuple[Weights | None, int] = None, 0
+        self.callbacks = tuple(callbacks) if trainer.group.is_main else ()
+        self.history: list[Metrics] = []
+        self.is_finished = False
+        self._stopping: StoppingRule = (
+            PlateauStopping(trainer.config) if validation is None else EarlyStopping(trainer.config)
+        )
+        self._kept = _Kept(None, 0)
 
-    def epochs(self, after_step: Callable[[], None] | None = None) -> Generator[Epoch]:
-        """Train, and yield each epoch's figures. Call `after_step` after each step within one.
+    def run(self) -> None:
+        """Train until early stopping, a callback or `max_iter` ends training.
 
-        Even if the caller closes the iterator, or interrupts an epoch, the module ends with the
-        weights of the best epoch, or without validation rows, of the last one that was finished.
+        The module ends with the weights of the best epoch, or without validation rows with the
+        weights of the last complete epoch, even after an error or an interruption.
 
         Raises
         ------
         DivergenceError
-            If the loss is not finite during an epoch, after its last step, or on the
-            validation rows.
+            If the loss is not finite during an epoch, after the last step, or on the validation
+            rows.
         """
+        if self.is_finished:
+            return
         try:
-            while not self.is_over:
-                record = self.trainer.epoch(self.rows, after_step)
-                if self.validation is None:
-                    self._keep(record, is_best=True)
-                    stalled = self._has_plateaued()
-                else:
-                    stalled = self._has_stalled(record)
-                self.is_over = stalled or len(self.records) == self.trainer.recipe.max_iter
-                yield Epoch(record, self.is_over)
+            for callback in self.callbacks:
+                callback.on_train_begin(self)
+            while not self.is_finished:
+                for callback in self.callbacks:
+                    callback.on_epoch_begin(self)
+                metrics = self.trainer.train_epoch(self.rows, on_step_end=self._on_step_end)
+                self._record(metrics)
+                if self.trainer.group.on_main_process(self._on_epoch_end):
+                    break
         finally:
-            self.end()
+            self.restore_best()
+            for callback in self.callbacks:
+                callback.on_exit(self)
+        for callback in self.callbacks:
+            callback.on_train_end(self)
 
-    def end(self) -> None:
-        """Go back to the best epoch, or without validation rows, to the last that was finished."""
-        weights, n_epochs = self._kept
-        del self.records[n_epochs:]
-        if weights is not None:
-            self.trainer.module.load_state_dict(weights)
-        self.trainer.leave_epoch()
+    def restore_best(self) -> None:
+        """Return to the best epoch, or without validation rows to the last complete epoch."""
+        del self.history[self._kept.n_epochs :]
+        if self._kept.weights is not None:
+            self.trainer.module.load_state_dict(self._kept.weights)
+        self.trainer.abandon_epoch()
 
-    def _keep(self, record: Metrics, *, is_best: bool) -> None:
-        weights = self._kept[0]
-        if is_best:
-            weights = {name: w.clone() for name, w in self.trainer.module.state_dict().items()}
-        self.records.append(record)
-        self._kept = weights, len(self.records)
+    def _record(self, metrics: Metrics) -> None:
+        """Add an epoch to the history, and decide which weights to keep and whether to stop."""
+        if self.validation is not None:
+            held_out = self.trainer.evaluate(self.validation)
+            if not math.isfinite(held_out["loss"]):
+                raise DivergenceError
+            metrics |= {f"validation_{name}": held_out[name] for name in LOSSES}
+        self.history.append(metrics)
+        is_best = self._stopping.update(self.history)
+        weights = _copy(self.trainer.module.state_dict()) if is_best else self._kept.weights
+        self._kept = _Kept(weights, len(self.history))
+        max_iter = self.trainer.config.max_iter
+        self.is_finished = self._stopping.should_stop or len(self.history) == max_iter
 
-    def _has_stalled(self, record: Metrics) -> bool:
-        """Add the validation rows' figures, and tell whether it is time to stop."""
-        assert self.validation is not None
-        held_out = self.trainer.evaluate(self.validation)
-        loss = held_out["loss"]
-        if not math.isfinite(loss):
-            raise DivergenceError
-        record |= {f"validation_{name}": held_out[name] for name in _LOSSES}
-        self._keep(record, is_best=loss < self._lowest)
-        self._lowest = min(self._lowest, loss)
-        if loss < self._threshold - self.tol:
-            self._threshold, self._n_stalled = loss, 0
-        else:
-            self._n_stalled += 1
-        return self._n_stalled >= self.n_iter_no_change
+    def _on_step_end(self) -> None:
+        for callback in self.callbacks:
+            callback.on_step_end(self)
 
-    def _has_plateaued(self) -> bool:
-        """Whether the last objectives are on average no lower than those before them.
+    def _on_epoch_end(self) -> bool:
+        asks_to_stop = [callback.on_epoch_end(self) for callback in self.callbacks]
+        return any(asks_to_stop)
 
-        Averages, because the draws of an epoch make its loss jump about its trend.
-        """
-        recipe, window = self.trainer.recipe, self.n_iter_no_change
-        if recipe.learning_rate != "constant" or len(self.records) < 2 * window:
-            return False
-        values = [recipe.objective(record) for record in self.records[-2 * window :]]
-        return math.fsum(values[:window]) - math.fsum(values[window:]) < self.tol * window
+    # ---- State -----------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` needs in order to go on from the last step, bit for bit."""
-        # At the end of an epoch without validation rows, the module's weights are those kept.
-        is_apart = self.validation is not None or self.trainer.is_within_epoch
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of training after the last step, for `load_state_dict`."""
+        # At the end of an epoch without validation rows, the kept weights are those of the module.
+        is_separate = self.validation is not None or self.trainer.is_within_epoch
         return {
-            "trainer": self.trainer.state(),
-            "records": self.records,
-            "is_over": self.is_over,
-            "stopping": [self._lowest, self._threshold, self._n_stalled],
-            "kept": self._kept[0] if is_apart else None,
+            "trainer": self.trainer.state_dict(),
+            "history": self.history,
+            "is_finished": self.is_finished,
+            "stopping": self._stopping.state_dict(),
+            "kept_weights": self._kept.weights if is_separate else None,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where another training was when it returned that state."""
-        self.trainer.restore(state["trainer"])
-        self.records = list(state["records"])
-        self.is_over = state["is_over"]
-        self._lowest, self._threshold, self._n_stalled = state["stopping"]
-        weights = state["kept"]
-        if self.records:
-            weights = weights or self.trainer.module.state_dict()
-            weights = {name: w.clone() for name, w in weights.items()}
-        self._kept = weights, len(self.records)
-        if self.is_over:
-            self.end()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state, bit for bit."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.history = list(state["history"])
+        self.is_finished = state["is_finished"]
+        self._stopping.load_state_dict(state["stopping"])
+        weights = state["kept_weights"]
+        if self.history:
+            weights = _copy(weights or self.trainer.module.state_dict())
+        self._kept = _Kept(weights, len(self.history))
+        if self.is_finished:
+            self.restore_best()
 
 
-def history_of(records: list[Metrics]) -> dict[str, list[float]]:
-    """Return each figure's values over the epochs, NaN where an epoch lacks it."""
-    names = dict.fromkeys(name for record in records for name in record)
-    return {name: [record.get(name, math.nan) for record in records] for name in names}
+def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in weights.items()}
+
+
+def by_metric(history: list[Metrics]) -> dict[str, list[float]]:
+    """Return the values of each metric over the epochs, NaN where an epoch lacks the metric."""
+    names = dict.fromkeys(name for metrics in history for name in metrics)
+    return {name: [metrics.get(name, math.nan) for metrics in history] for name in names}

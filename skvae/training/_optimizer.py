@@ -1,4 +1,4 @@
-"""Steps down a gradient, by the functional forms of torch's optimisers."""
+"""Optimizer steps, by the functional forms of torch's optimizers."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ _RMSPROP: dict[str, Any] = {
 
 
 class Optimizer:
-    """Adam, AdamW or RMSprop with torch's defaults, for parameters that share a learning rate.
+    """Adam, AdamW or RMSprop with torch's defaults and one learning rate for all parameters.
 
-    torch's own classes spend more time on a step of a small network than its arithmetic does,
-    and the first of them in a program imports torch's compiler, which takes longer than most
-    fits.
+    For small networks, the overhead of torch's optimizer classes exceeds the arithmetic of a step.
+    The first optimizer object of a program also imports torch's compiler, and this import takes
+    longer than most fits.
 
     Parameters
     ----------
     solver : {"adam", "adamw", "rmsprop"}
     parameters : iterable of Tensor
-        All on one device.
+        Parameters on one device.
     """
 
     def __init__(self, solver: str, parameters: Iterable[Tensor]) -> None:
         self.parameters = list(parameters)
-        # Running means of squared gradients, and for Adam before them those of the gradients.
+        # Running means of squared gradients. Adam also keeps running means of gradients, first.
         self._averages = [
             [torch.zeros_like(p) for p in self.parameters]
             for _ in range(1 if solver == "rmsprop" else 2)
         ]
         self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
-        # One kernel for all parameters, where the device has it.
+        # A single kernel for all parameters, on devices that support fused updates.
         fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
         self._update: partial[None]
         if solver == "rmsprop":
@@ -62,32 +62,33 @@ class Optimizer:
             self._update = partial(adam, fused=fused, weight_decay=0, **_ADAM)
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Discard the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Move the parameters that have a gradient against it."""
-        moved = [index for index, p in enumerate(self.parameters) if p.grad is not None]
+        """Update the parameters that have a gradient."""
+        updated = [index for index, p in enumerate(self.parameters) if p.grad is not None]
 
-        def of_moved(tensors: list[Tensor]) -> list[Tensor]:
-            return [tensors[index] for index in moved]
+        def select(tensors: list[Tensor]) -> list[Tensor]:
+            return [tensors[index] for index in updated]
 
-        parameters = of_moved(self.parameters)
+        parameters = select(self.parameters)
         gradients = [p.grad for p in parameters]
-        averages = [of_moved(tensors) for tensors in self._averages]
-        unused: list[list[Tensor]] = [[] for _ in range(3 - len(averages))]  # of other variants
-        state = [*averages, *unused, of_moved(self._steps)]
+        averages = [select(tensors) for tensors in self._averages]
+        # State of variants that are not in use.
+        unused: list[list[Tensor]] = [[] for _ in range(3 - len(averages))]
+        state = [*averages, *unused, select(self._steps)]
         self._update(parameters, gradients, *state, lr=learning_rate)
 
-    def state(self) -> dict[str, Any]:
-        """Return what steps have left, for `restore`."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for `load_state_dict`."""
         return {"averages": self._averages, "steps": self._steps}
 
     @torch.no_grad()
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where another optimiser was when it returned that state."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
         for own, saved in zip(self._averages, state["averages"], strict=True):
             _copy(own, saved)
         _copy(self._steps, state["steps"])

@@ -1,4 +1,4 @@
-"""Processes that train one model together, each on its share of the rows."""
+"""Processes that train one model together, each on a part of the rows."""
 
 from __future__ import annotations
 
@@ -18,61 +18,62 @@ _DEFAULT_TIMEOUT = 300.0
 
 
 class ProcessGroup:
-    """Processes that do the same on different rows; by default this one alone.
+    """Processes that run the same code on different rows; by default a single process.
 
     Parameters
     ----------
-    rank : int
-        Number of this process.
-    size : int
-        How many there are.
+    rank : int, default=0
+        Number of this process, from 0.
+    world_size : int, default=1
+        Number of processes.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
+    def __init__(self, rank: int = 0, world_size: int = 1) -> None:
         self.rank = rank
-        self.size = size
+        self.world_size = world_size
 
     @property
-    def is_alone(self) -> bool:
-        return self.size == 1
+    def is_distributed(self) -> bool:
+        return self.world_size > 1
 
     @property
     def is_main(self) -> bool:
         return self.rank == 0
 
-    def share(self, n_rows: int) -> range:
-        """Return which of so many rows are this process's: neighbours, and as many as others'."""
-        return range(n_rows * self.rank // self.size, n_rows * (self.rank + 1) // self.size)
+    def partition(self, n_rows: int) -> range:
+        """Return the rows of this process: contiguous, and equally many in each process."""
+        n_processes = self.world_size
+        return range(n_rows * self.rank // n_processes, n_rows * (self.rank + 1) // n_processes)
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors, all of one dtype, by their sums over the processes."""
-        if self.is_alone or not tensors:
+        """Replace tensors, all of the same dtype, by the sums over the processes."""
+        if not self.is_distributed or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        _together(lambda: dist.all_reduce(flat))
+        _run_collective(lambda: dist.all_reduce(flat))
         sizes = [tensor.numel() for tensor in tensors]
         for tensor, total in zip(tensors, flat.split(sizes), strict=True):
             tensor.copy_(total.view_as(tensor))
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors by those of the first process."""
-        for tensor in () if self.is_alone else tensors:
-            _together(partial(dist.broadcast, tensor, 0))
+        """Replace tensors by the tensors of the main process."""
+        for tensor in tensors if self.is_distributed else ():
+            _run_collective(partial(dist.broadcast, tensor, 0))
 
     def all_equal(self, value: Any) -> bool:
-        """Whether all processes have the same value."""
-        if self.is_alone:
+        """Return whether all processes have the same value."""
+        if not self.is_distributed:
             return True
-        values = [None] * self.size
-        _together(lambda: dist.all_gather_object(values, value))
+        values = [None] * self.world_size
+        _run_collective(lambda: dist.all_gather_object(values, value))
         return all(other == value for other in values)
 
     def on_main_process(self, function: Callable[[], Value]) -> Value:
-        """Return what the first process gets from the function; it alone calls it.
+        """Call a function in the main process only, and return the result in all processes.
 
-        What that raises is raised everywhere.
+        An exception of the function is raised in all processes.
         """
-        if self.is_alone:
+        if not self.is_distributed:
             return function()
         outcome: list[Any] = [None, None]
         if self.is_main:
@@ -80,7 +81,7 @@ class ProcessGroup:
                 outcome[0] = function()
             except Exception as error:
                 outcome[1] = error
-        _together(lambda: dist.broadcast_object_list(outcome, 0))
+        _run_collective(lambda: dist.broadcast_object_list(outcome, 0))
         value, raised = outcome
         if raised is not None:
             raise raised
@@ -90,8 +91,9 @@ class ProcessGroup:
 def init_process_group() -> ProcessGroup:
     """Return the processes of this run.
 
-    They are those of torch.distributed's default group, if there is one. If not, and if the
-    environment is that of `torchrun`, a group is made, which lasts as long as this process.
+    If torch.distributed has a default group, this group is used. Otherwise, the environment
+    variables of `torchrun` define a group, which is destroyed when the process ends. Without the
+    variables, the process trains alone.
     """
     if not dist.is_available():
         return ProcessGroup()
@@ -99,30 +101,31 @@ def init_process_group() -> ProcessGroup:
         if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
             return ProcessGroup()
         seconds = float(os.environ.get("SKVAE_DISTRIBUTED_TIMEOUT", _DEFAULT_TIMEOUT))
+        timeout = timedelta(seconds=seconds)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        _together(lambda: dist.init_process_group(backend, timeout=timedelta(seconds=seconds)))
-        atexit.register(_leave)
+        _run_collective(lambda: dist.init_process_group(backend, timeout=timeout))
+        atexit.register(_destroy_process_group)
     return ProcessGroup(dist.get_rank(), dist.get_world_size())
 
 
-def _leave() -> None:
+def _destroy_process_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def _together(function: Callable[[], Any]) -> None:
-    """Do what needs all processes.
+def _run_collective(operation: Callable[[], Any]) -> None:
+    """Run an operation that needs all processes.
 
     Raises
     ------
     RuntimeError
-        If another one has ended, or does not answer.
+        If another process has ended or does not answer.
     """
     try:
-        function()
+        operation()
     except RuntimeError as error:
         raise RuntimeError(
-            "Another process of this run has ended or does not answer, so training can't go on. "
-            "Look at its messages, and start all processes again: with `checkpoint`, they go on "
-            f"from the last one. ({error})"
+            "Another process of this run has ended or does not answer, so training cannot "
+            "continue. Look at the messages of the other processes, and restart all processes: "
+            f"with `checkpoint`, training continues from the last checkpoint. ({error})"
         ) from error

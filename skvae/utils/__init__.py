@@ -4,44 +4,49 @@ Imports no other package of skvae.
 """
 
 from ._device import (
-    arithmetic,
+    autocast,
     available_devices,
     free_memory,
-    global_generator_states,
-    init_threads,
-    limit_threads,
-    place,
     resolve_device,
-    restore_global_generators,
     retain_freed_memory,
-    seeded_generator,
-    seeded_global_generator,
-    single_thread,
+    to_device,
     training_dtype,
 )
 from ._numerics import soft_clamp, soft_clamp_inverse, uniform
 from ._optional import optional
-from ._random_state import draw_seed, local_random_state
+from ._random_state import (
+    draw_seed,
+    global_rng_states,
+    local_random_state,
+    restore_global_rng,
+    seeded_generator,
+    seeded_global_rng,
+)
+from ._threads import init_threads, limit_threads, single_thread
+from ._version import __version__
+from ._warnings import find_stack_level
 
 __all__ = [
-    "arithmetic",
+    "__version__",
+    "autocast",
     "available_devices",
     "draw_seed",
+    "find_stack_level",
     "free_memory",
-    "global_generator_states",
+    "global_rng_states",
     "init_threads",
     "limit_threads",
     "local_random_state",
     "optional",
-    "place",
     "resolve_device",
-    "restore_global_generators",
+    "restore_global_rng",
     "retain_freed_memory",
     "seeded_generator",
-    "seeded_global_generator",
+    "seeded_global_rng",
     "single_thread",
     "soft_clamp",
     "soft_clamp_inverse",
+    "to_device",
     "training_dtype",
     "uniform",
 ]

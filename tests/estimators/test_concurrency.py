@@ -15,7 +15,7 @@ from torch import nn
 
 from helpers import FAST, dropout_networks, unchanged_random_states
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae.utils._device import arithmetic, init_threads, single_thread
+from skvae.utils import autocast, init_threads, single_thread
 
 pytestmark = pytest.mark.torch_only
 
@@ -54,7 +54,7 @@ def answers(estimator, X):
     if isinstance(estimator, VAEOutlierDetector):
         given["features"], given["code"] = estimator.explain(X)
     if isinstance(estimator, VAEImputer):
-        return {**given, "sample": estimator.sample(X, 2, random_state=0)}
+        return {**given, "sample": estimator.sample_imputations(X, 2, random_state=0)}
     return {**given, "sample": estimator.sample(5, random_state=0)}
 
 
@@ -201,14 +201,14 @@ def test_cudnn_stays_reproducible_until_the_last_thread_leaves():
     entered, leave = threading.Event(), threading.Event()
 
     def first():
-        with arithmetic(cuda, torch.float32):
+        with autocast(cuda, torch.float32):
             entered.set()
             leave.wait()
 
     thread = threading.Thread(target=first)
     thread.start()
     entered.wait()
-    with arithmetic(cuda, torch.float32):
+    with autocast(cuda, torch.float32):
         leave.set()
         thread.join()
         assert cudnn.deterministic

@@ -8,8 +8,8 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae.estimators._inference import result_dtype
-from skvae.estimators._validation import validate_rows
+from skvae.estimators._readers import result_dtype
+from skvae.estimators._validation import validate_array
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 2}
 
@@ -18,12 +18,11 @@ class SquashingVAE(VAETransformer):
     """Takes any data, which it squashes to where its likelihood has its support."""
 
     def _validate(self, X, *, reset):
-        X = validate_rows(self, X, reset=reset)
-        if reset:
-            self._dtype = result_dtype(X)
+        X = validate_array(self, X, reset=reset)
+        dtype = result_dtype(X)
         if self.likelihood in ("bernoulli", "continuous_bernoulli"):
-            return expit(X).astype(self._dtype)
-        return np.rint(np.abs(X)).clip(max=1000).astype(self._dtype)
+            return expit(X).astype(dtype)
+        return np.rint(np.abs(X)).clip(max=1000).astype(dtype)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -67,7 +66,6 @@ def test_estimator_passes_scikit_learns_checks(estimator, check):
         estimator_checks.check_dataframe_column_names_consistency,
         estimator_checks.check_estimators_partial_fit_n_features,
         estimator_checks.check_global_output_transform_pandas,
-        estimator_checks.check_param_validation,
         estimator_checks.check_set_output_transform,
         estimator_checks.check_set_output_transform_pandas,
         estimator_checks.check_set_output_transform_polars,
@@ -79,3 +77,8 @@ def test_estimator_passes_scikit_learns_checks(estimator, check):
 @pytest.mark.parametrize("estimator", [VAETransformer(**SMALL), TabularVAE(**SMALL)], ids=repr)
 def test_estimator_passes_the_checks_that_the_suite_leaves_out(estimator, check):
     check(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize("cls", [VAETransformer, VAEOutlierDetector, VAEImputer, TabularVAE])
+def test_every_parameter_is_validated(cls):
+    estimator_checks.check_param_validation(cls.__name__, cls(**SMALL))

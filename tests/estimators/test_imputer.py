@@ -159,7 +159,7 @@ def test_score_is_of_observed_entries_alone(imputer, whole):
 
 
 def test_samples_spread_about_the_conditional_mean(imputer, holes, whole, hidden):
-    samples = imputer.sample(holes, 40, random_state=0)
+    samples = imputer.sample_imputations(holes, 40, random_state=0)
     assert samples.shape == (40, *whole.shape)
     assert (samples[:, ~hidden] == holes[~hidden]).all()
     std = whole.std(axis=0)
@@ -172,7 +172,7 @@ def test_samples_spread_about_the_conditional_mean(imputer, holes, whole, hidden
 
 
 def test_samples_follow_from_the_random_state(imputer, holes):
-    one, same, other = (imputer.sample(holes[:5], 2, random_state=s) for s in (0, 0, 1))
+    one, same, other = (imputer.sample_imputations(holes[:5], 2, random_state=s) for s in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -180,7 +180,7 @@ def test_samples_follow_from_the_random_state(imputer, holes):
 @pytest.mark.parametrize("n", [0, -1, 1.5])
 def test_number_of_imputations_must_be_positive(imputer, holes, n):
     with pytest.raises((ValueError, TypeError), match="n_imputations"):
-        imputer.sample(holes, n)
+        imputer.sample_imputations(holes, n)
 
 
 # ---- Conventions of scikit-learn's imputers ------------------------------------------
@@ -220,11 +220,11 @@ def test_empty_features_are_left_out_or_filled_with_0(holes):
     wide = VAEImputer(**FAST, keep_empty_features=True).fit(X)
     assert wide.get_feature_names_out().tolist() == names
     assert np.array_equal(wide.transform(X), np.insert(narrow.transform(X), 2, 0, axis=1))
-    assert wide.sample(X, 3).shape == (3, 600, 6)
+    assert wide.sample_imputations(X, 3).shape == (3, 600, 6)
 
 
 def test_nothing_but_missing_entries_is_an_error():
-    with pytest.raises(ValueError, match="missing entries only"):
+    with pytest.raises(ValueError, match="All entries of X are missing"):
         VAEImputer(**FAST).fit(np.full((10, 2), np.nan))
 
 
@@ -287,7 +287,7 @@ def test_early_stopping_and_partial_fit_are_there(holes):
 
 def test_rows_without_missing_entries_come_back_as_they_are(imputer, whole):
     assert np.array_equal(imputer.transform(whole), whole)
-    assert np.array_equal(imputer.sample(whole, 2), [whole, whole])
+    assert np.array_equal(imputer.sample_imputations(whole, 2), [whole, whole])
 
 
 # ---- Mixed tables ---------------------------------------------------------------------
@@ -334,11 +334,11 @@ def assert_observed_stay(filled, holes, hidden):
 def test_mixed_tables_keep_their_dtypes_and_what_was_observed(mixed, mixed_imputer):
     _, holes, hidden = mixed
     assert_observed_stay(mixed_imputer.transform(holes), holes, hidden)
-    first, second = mixed_imputer.sample(holes, 2, random_state=0)
+    first, second = mixed_imputer.sample_imputations(holes, 2, random_state=0)
     assert_observed_stay(first, holes, hidden)
     assert_observed_stay(second, holes, hidden)
     assert not first.equals(second)
-    again = mixed_imputer.sample(holes, 2, random_state=0)
+    again = mixed_imputer.sample_imputations(holes, 2, random_state=0)
     assert again[0].equals(first)
     assert again[1].equals(second)
 
@@ -365,7 +365,7 @@ def test_mixed_rows_are_filled_alike_whatever_stands_beside_them(mixed, mixed_im
     pd.testing.assert_frame_equal(some, filled[40:60])
     whole = mixed_imputer.transform(mixed[0])
     pd.testing.assert_frame_equal(whole, mixed[0])
-    pd.testing.assert_frame_equal(mixed_imputer.sample(mixed[0])[0], mixed[0])
+    pd.testing.assert_frame_equal(mixed_imputer.sample_imputations(mixed[0])[0], mixed[0])
 
 
 def test_mixed_columns_of_another_dtype_are_filled(mixed, mixed_imputer):

@@ -12,7 +12,8 @@ from scipy import stats
 from helpers import unchanged_random_states
 from skvae import VAETransformer
 from skvae.estimators import _inference
-from skvae.estimators._inference import as_dtype, in_chunks, normal_draws, result_dtype
+from skvae.estimators._inference import as_dtype, map_chunks, normal_draws
+from skvae.estimators._readers import result_dtype
 from skvae.models._objectives import importance_weighted_bound
 
 pytestmark = pytest.mark.torch_only
@@ -39,7 +40,7 @@ def answer(vae: VAETransformer, method: str, X: np.ndarray) -> np.ndarray:
     return np.hstack(result) if isinstance(result, tuple) else result
 
 
-# ---- in_chunks -----------------------------------------------------------------------
+# ---- map_chunks -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row_shape", [(), (3,), (3, 2)])
@@ -47,7 +48,7 @@ def answer(vae: VAETransformer, method: str, X: np.ndarray) -> np.ndarray:
 def test_chunks_put_together_are_what_one_pass_gives(monkeypatch, row_shape, elements):
     monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
     whole = torch.arange(10 * math.prod(row_shape), dtype=torch.float64).reshape(10, *row_shape)
-    result = in_chunks(lambda chunk: whole[chunk], 10, row_size=6, dtype="float64")
+    result = map_chunks(lambda chunk: whole[chunk], 10, row_size=6, dtype="float64")
     np.testing.assert_array_equal(result, whole)
 
 
@@ -63,7 +64,7 @@ def test_chunk_is_as_many_rows_as_fit_but_never_none(monkeypatch, elements, row_
         chunks.append(chunk)
         return torch.zeros(chunk.stop - chunk.start)
 
-    in_chunks(record, 10, row_size=row_size, dtype="float32")
+    map_chunks(record, 10, row_size=row_size, dtype="float32")
     assert [chunk.stop - chunk.start for chunk in chunks] == sizes
     assert [row for chunk in chunks for row in range(chunk.start, chunk.stop)] == list(range(10))
 
@@ -71,7 +72,7 @@ def test_chunk_is_as_many_rows_as_fit_but_never_none(monkeypatch, elements, row_
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_result_has_the_dtype_asked_for_and_no_gradient(dtype):
     weight = torch.ones(2, requires_grad=True)
-    result = in_chunks(lambda chunk: weight[chunk] * 3, 2, row_size=1, dtype=dtype)
+    result = map_chunks(lambda chunk: weight[chunk] * 3, 2, row_size=1, dtype=dtype)
     assert result.dtype == dtype
     assert result.tolist() == [3, 3]
     assert weight.grad is None

@@ -324,7 +324,7 @@ def test_early_stopping_of_one_row_is_an_error():
 
 
 def test_validation_fraction_that_leaves_no_row_to_train_on_is_an_error():
-    with pytest.raises(ValueError, match=r"validation_fraction=0\.9 of 5 samples leaves none"):
+    with pytest.raises(ValueError, match=r"=0\.9 of 5 samples leaves no samples"):
         fitted(np.zeros((5, 2)), early_stopping=True, validation_fraction=0.9)
 
 

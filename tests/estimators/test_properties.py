@@ -32,11 +32,11 @@ _REASONS = re.compile(
     r"Training diverged in epoch \d+: the loss is not finite\. Lower learning_rate_init"
     r"|The values in column \d+ are too large: their variance overflows"
     r"|(Negative|Unsuitable) values in data passed to \w+: .* in column \d+, row \d+"
-    r"|(?s:contains (NaN|infinity).*The first such value is in column \d+, row \d+)"
+    r"|(?s:contains (NaN|infinity).*The first invalid value is in column \d+, row \d+)"
     r"|early_stopping=True needs at least 2 samples"
-    r"|validation_fraction=0.99 of \d+ samples leaves none to train on"
-    r"|X has missing entries only"
-    r"|What the model says of row \d+ is too large for float(32|64): the row is too far"
+    r"|validation_fraction=0.99 of \d+ samples leaves no samples to train on"
+    r"|All entries of X are missing"
+    r"|The result for row \d+ overflows float(32|64): the row lies too far"
     r"|Column '?\w+'? of X can't be used: "
     r"(it contains infinity|it has integers beyond 2\*\*53|Unable to parse string)"
 )
@@ -310,7 +310,7 @@ def check_filled(imputer, X, mark):
     missing = is_missing(X, mark)
     if not imputer.add_indicator and len(names) == X.shape[1]:
         np.testing.assert_array_equal(filled[~missing], X[~missing].astype(filled.dtype))
-    draws = imputer.sample(X, 2, random_state=0)
+    draws = imputer.sample_imputations(X, 2, random_state=0)
     assert_numbers(draws, (2, *filled.shape), filled.dtype)
     assert_numbers(imputer.score_samples(X), (len(X),), result_dtype(X))
     return filled
@@ -406,7 +406,7 @@ def test_imputers_of_frames_fill_or_say_why_not(data):
     params = drawn_params(data, OF_TRAINING, own, likelihood="mixed", n_importance_samples=5)
     with clear_errors():
         imputer = VAEImputer(**params).fit(X)
-        tables = [imputer.transform(X), *imputer.sample(X, 2, random_state=0)]
+        tables = [imputer.transform(X), *imputer.sample_imputations(X, 2, random_state=0)]
         for filled in tables:
             seen = X.loc[:, X.notna().any()]
             assert filled.columns.equals(seen.columns)

@@ -65,7 +65,7 @@ def imputer():
     params = {**PARAMS, "n_training_draws": 2, "n_importance_samples": 5}
     vae = VAEImputer(**params).fit(X_MISSING)
     vae.transform(X_MISSING)
-    vae.sample(X_MISSING, 2)
+    vae.sample_imputations(X_MISSING, 2)
 
 
 def tabular():

@@ -761,7 +761,7 @@ def test_a_warm_start_goes_on_from_the_weights(mixed):
         vae.sample(20, random_state=0), TabularVAE(**FAST).fit(mixed).sample(20, random_state=0)
     )
     vae.set_params(autoregressive=False)
-    with pytest.raises(ValueError, match="training cannot go on"):
+    with pytest.raises(ValueError, match="training cannot continue"):
         vae.fit(mixed)
 
 

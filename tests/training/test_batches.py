@@ -253,7 +253,7 @@ def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, in
     expected = batches()
     # The CPU stands in for a device with memory of its own.
     monkeypatch.setattr("skvae.training._batches.free_memory", lambda device: 10**6)
-    monkeypatch.setattr("skvae.training._batches._MOVED_AT_ONCE", 3)
+    monkeypatch.setattr("skvae.training._batches._ROWS_PER_TRANSFER", 3)
     for actual, batch in zip(batches(), expected, strict=True):
         assert actual.dtype == batch.dtype
         assert torch.equal(actual, batch)

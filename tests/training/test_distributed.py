@@ -50,14 +50,14 @@ def free_port():
 
 def fit_and_save(folder, rank, accident=None, **options):
     """Train on the file, and leave the estimator in another."""
-    plain = Trainer.epoch
+    plain = Trainer.train_epoch
 
-    def epoch(self, rows, *after_step):
+    def train_epoch(self, rows, **hooks):
         if accident is not None and rank == 1 and self.n_epochs == 2:
             accident()
-        return plain(self, rows, *after_step)
+        return plain(self, rows, **hooks)
 
-    Trainer.epoch = epoch
+    Trainer.train_epoch = train_epoch
     X = np.load(folder / "X.npy", mmap_mode="r")
     if options.pop("is_split", False):
         X = X[rank::2][:200]
@@ -66,7 +66,7 @@ def fit_and_save(folder, rank, accident=None, **options):
     kind = getattr(skvae, options.pop("kind", "VAETransformer"))
     params = {"hidden_layer_sizes": (8,), "max_iter": 4, "batch_size": 50, **options}
     kind(**params).fit(X).save(folder / f"vae-{rank}")
-    Trainer.epoch = plain
+    Trainer.train_epoch = plain
 
 
 def work(folder, rank, environment, options):
@@ -207,13 +207,13 @@ def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoi
 
 def test_two_processes_go_on_from_within_an_epoch_of_one(folder, run, monkeypatch):
     options = {"random_state": 0, "checkpoint": Checkpoint(folder / "run", seconds=0)}
-    plain, left = Trainer._descend, [None] * 12
+    plain, left = Trainer.step, [None] * 12
 
-    def descend(self, loss, rate):
+    def step(self, batch, progress):
         left.pop()
-        plain(self, loss, rate)
+        return plain(self, batch, progress)
 
-    monkeypatch.setattr(Trainer, "_descend", descend)
+    monkeypatch.setattr(Trainer, "step", step)
     with pytest.raises(IndexError):
         fit_and_save(folder, "alone", **options)
     monkeypatch.undo()
@@ -222,19 +222,19 @@ def test_two_processes_go_on_from_within_an_epoch_of_one(folder, run, monkeypatc
     assert_alike(load(folder, 0), load(folder, "alone"))
 
 
-def test_shares_are_neighbours_that_cover_all_rows():
+def test_partitions_are_contiguous_and_cover_all_rows():
     for n_rows in (0, 1, 7, 100):
-        shares = [ProcessGroup(rank, 3).share(n_rows) for rank in range(3)]
-        assert [row for share in shares for row in share] == list(range(n_rows))
-        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+        partitions = [ProcessGroup(rank, 3).partition(n_rows) for rank in range(3)]
+        assert [row for partition in partitions for row in partition] == list(range(n_rows))
+        assert max(map(len, partitions)) - min(map(len, partitions)) <= 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 50])
-def test_shares_of_batches_are_the_batches_together(batch_size):
+def test_parts_of_batches_are_the_batches_together(batch_size):
     X = np.arange(42).reshape(21, 2)
     generators = [torch.Generator().manual_seed(0) for _ in range(4)]
-    shares = [None, *(ProcessGroup(rank, 3).share(21) for rank in range(3))]
-    rows = [Rows(X, torch.device("cpu"), None, share) for share in shares]
+    partitions = [None, *(ProcessGroup(rank, 3).partition(21) for rank in range(3))]
+    rows = [Rows(X, torch.device("cpu"), None, partition) for partition in partitions]
     for kind in ("shuffled", "batches"):
         streams = [
             some.shuffled(batch_size, generator) if kind == "shuffled" else some.batches(batch_size)
@@ -243,13 +243,13 @@ def test_shares_of_batches_are_the_batches_together(batch_size):
         for whole, *parts in zip(*streams, strict=True):
             assert {part.n_rows for part in parts} == {len(whole.x)}
             together = torch.full_like(whole.x, -1)
-            for part, share in zip(parts, shares[1:], strict=True):
-                assert set((part.x[:, 0] // 2).tolist()) <= set(share)
-                together[part.places] = part.x
+            for part, partition in zip(parts, partitions[1:], strict=True):
+                assert set((part.x[:, 0] // 2).tolist()) <= set(partition)
+                together[part.positions] = part.x
             assert torch.equal(together, whole.x)
 
 
-def test_a_process_of_its_own_is_no_team(folder):
+def test_a_process_of_its_own_has_no_process_group(folder):
     X = np.load(folder / "X.npy")
     VAETransformer(max_iter=1).fit(X)
     assert not dist.is_initialized()

@@ -7,16 +7,16 @@ import torch
 from torch import nn
 
 from helpers import unchanged_random_states
-from skvae.utils import _device
-from skvae.utils._device import (
-    arithmetic,
+from skvae.utils import (
+    _device,
+    autocast,
     available_devices,
-    has_fast_bfloat16,
     limit_threads,
     resolve_device,
     seeded_generator,
     training_dtype,
 )
+from skvae.utils._device import has_fast_bfloat16
 
 pytestmark = pytest.mark.torch_only
 
@@ -195,13 +195,13 @@ def test_other_threads_of_the_program_keep_theirs(two_threads):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_networks_multiply_in_the_dtype_of_the_context(dtype):
-    with arithmetic(CPU, dtype):
+    with autocast(CPU, dtype):
         assert SMALL(torch.zeros(2, 4)).dtype == dtype
     assert SMALL(torch.zeros(2, 4)).dtype == torch.float32
 
 
 def test_float32_context_holds_inside_an_outer_autocast():
-    with torch.autocast("cpu", torch.bfloat16), arithmetic(CPU, torch.float32):
+    with torch.autocast("cpu", torch.bfloat16), autocast(CPU, torch.float32):
         assert SMALL(torch.zeros(2, 4)).dtype == torch.float32
 
 
@@ -222,17 +222,17 @@ def global_flags():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_context_leaves_no_state_behind_even_after_an_error(dtype):
     before = global_flags()
-    with arithmetic(CPU, dtype):
+    with autocast(CPU, dtype):
         pass
     assert global_flags() == before
-    with pytest.raises(ZeroDivisionError), arithmetic(CPU, dtype):
+    with pytest.raises(ZeroDivisionError), autocast(CPU, dtype):
         _ = 1 / 0
     assert global_flags() == before
 
 
 def test_context_changes_nothing_before_it_is_entered():
     before = global_flags()
-    context = arithmetic(CPU, torch.bfloat16)
+    context = autocast(CPU, torch.bfloat16)
     made = global_flags()
     with context:
         pass  # whatever it may have changed is put back, for the tests to come
@@ -244,7 +244,7 @@ def test_context_changes_nothing_before_it_is_entered():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_cuda_context_is_deterministic_inside_and_leaves_no_state_behind(dtype):
     before = global_flags(), torch.is_autocast_enabled("cuda")
-    with arithmetic(torch.device("cuda"), dtype):
+    with autocast(torch.device("cuda"), dtype):
         assert torch.backends.cudnn.deterministic
         assert not torch.backends.cudnn.benchmark
         layer = nn.Linear(4, 3, device="cuda")

@@ -1,0 +1,230 @@
+"""Readers: between X, as users have it, and the rows of numbers that a module works on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from ..serialization import serializable
+from ..training import chunk_length
+from ..utils import optional as import_optional
+
+if TYPE_CHECKING:
+    from ..columns import FrameCodec
+    from ..likelihoods import Likelihood
+
+
+def result_dtype(X: Any) -> str:
+    """Return the dtype of results that are computed from X: float32 for float32, else float64."""
+    return "float32" if X.dtype.type is np.float32 else "float64"
+
+
+@serializable
+class ArrayReader:
+    """Reads arrays of numbers, with or without missing entries.
+
+    Parameters
+    ----------
+    missing_values : float, int, None or pandas.NA, default=np.nan
+        Placeholder of missing entries.
+    takes_missing : bool, default=False
+        Whether X may have missing entries.
+
+    Attributes
+    ----------
+    dtype : {"float32", "float64"}
+        Dtype of new rows.
+    observed : ndarray of shape (n_features,)
+        Whether a feature had any observed entry in `fit`. Other features are not read.
+    """
+
+    dtype: str
+    observed: np.ndarray
+
+    def __init__(self, *, missing_values: Any = np.nan, takes_missing: bool = False) -> None:
+        self.missing_values = missing_values
+        self.takes_missing = takes_missing
+
+    def fit(self, X: Any) -> Self:
+        """Learn which features have observed entries, and the dtype of X.
+
+        Raises
+        ------
+        ValueError
+            If all entries of X are missing.
+        """
+        self.dtype = result_dtype(X)
+        self.observed = np.ones(X.shape[1], dtype=bool)
+        if self.takes_missing:
+            self.observed[:] = False
+            values = self.mark_missing(X)
+            for rows in gen_batches(len(values), chunk_length(values.shape[1])):
+                self.observed |= ~np.isnan(values[rows]).all(axis=0)
+            check_any_observed(self.observed)
+        return self
+
+    def read(self, X: Any) -> Any:
+        """Return the observed features of X, with NaN for missing entries."""
+        X = self.mark_missing(X)
+        return X if self.observed.all() else X[:, self.observed]
+
+    def mark_missing(self, X: Any) -> Any:
+        """Return X with NaN for missing entries."""
+        if not self.takes_missing:
+            return X
+        if X.dtype == bool:  # MissingIndicator does not support booleans
+            X = X.astype(np.float64)
+        marker = self.missing_values
+        return X if is_nan_marker(marker) else np.where(marker == X, np.nan, X)
+
+    def write(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows as an array: unchanged."""
+        return rows
+
+    def fill(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+        """Return the observed features of X with estimates for missing entries.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data. Arrays take all values from `rows`.
+        rows : ndarray of shape (n_samples, n_observed)
+            Result of `read` for X.
+        estimates : ndarray of shape (n_incomplete, n_observed)
+            Values for the rows with missing entries.
+        """
+        filled = rows.astype(result_dtype(rows))
+        index = incomplete_rows(rows)
+        if len(index):
+            filled[index] = np.where(np.isnan(rows[index]), estimates, filled[index])
+        return filled
+
+
+def import_columns() -> Any:
+    """Return the package that encodes the columns of data frames.
+
+    Raises
+    ------
+    ImportError
+        If pandas is missing.
+    """
+    import_optional("pandas")
+    from .. import columns
+
+    return columns
+
+
+@serializable(prepare=import_columns)
+class FrameReader:
+    """Reads data frames with columns of any type, as bin numbers.
+
+    Parameters
+    ----------
+    column_types : mapping, default=None
+        Kinds of columns, by name, if the dtype does not determine the kind.
+    missing_is_level : bool, default=True
+        Whether a missing value is a value like any other, or an entry that was not observed.
+
+    Attributes
+    ----------
+    codec : FrameCodec
+        Encodes and decodes the columns.
+    observed : ndarray of shape (n_features,)
+        Whether a column is read. Without `missing_is_level`, columns that had missing values only
+        in `fit` are not read.
+    returns_frames : bool
+        Whether `write` returns data frames, or arrays because X of `fit` was an array.
+    """
+
+    codec: FrameCodec
+    observed: np.ndarray
+    returns_frames: bool
+    dtype: str = "float64"
+
+    def __init__(
+        self, column_types: Mapping[Any, str] | None = None, *, missing_is_level: bool = True
+    ) -> None:
+        self.column_types = column_types
+        self.missing_is_level = missing_is_level
+
+    def fit(self, frame: Any, *, returns_frames: bool = True) -> Self:
+        """Learn the bins of each column.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a column cannot be read as its kind, or if all entries are missing.
+        """
+        self.returns_frames = returns_frames
+        self.observed = np.ones(frame.shape[1], dtype=bool)
+        if not self.missing_is_level:
+            self.observed = frame.notna().any().to_numpy()
+            check_any_observed(self.observed)
+        self.codec = import_columns().FrameCodec(
+            self._select(frame), self.column_types or {}, missing_is_level=self.missing_is_level
+        )
+        return self
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """Likelihood of the bins of all columns."""
+        return self.codec.likelihood
+
+    def read(self, frame: Any) -> np.ndarray:
+        """Return the bin number of each entry, (n, n_observed), with NaN for missing entries."""
+        return self.codec.encode(self._select(frame))
+
+    def mark_missing(self, frame: Any) -> np.ndarray:
+        """Return an array, (n, n_features), with NaN for missing entries and 0 elsewhere."""
+        return np.where(frame.isna().to_numpy(), np.nan, 0.0)
+
+    def write(self, rows: np.ndarray, positions: np.ndarray | None = None) -> Any:
+        """Return bin numbers as values: a data frame, or an array if X of `fit` was an array.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n, n_observed)
+            Bin numbers.
+        positions : ndarray of shape (n, n_observed), optional
+            Positions within bins, in [0, 1). By default, the middle of each bin.
+        """
+        table = self.codec.decode(rows, positions)
+        return table if self.returns_frames else table.to_numpy()
+
+    def fill(self, X: Any, rows: np.ndarray, estimates: Any) -> Any:
+        """Return the observed columns of a data frame with estimates for missing entries.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n_samples, n_features)
+        rows : ndarray of shape (n_samples, n_observed)
+            Result of `read` for X.
+        estimates : DataFrame of shape (n_incomplete, n_observed)
+            Values for the rows with missing entries.
+        """
+        estimates = estimates.set_axis(incomplete_rows(rows))
+        return self.codec.fill(self._select(X), np.isnan(rows), estimates)
+
+    def _select(self, frame: Any) -> Any:
+        return frame if self.observed.all() else frame.loc[:, self.observed]
+
+
+def is_nan_marker(missing_values: Any) -> bool:
+    """Return whether NaN, None or pandas.NA mark missing entries, rather than another number."""
+    return not isinstance(missing_values, Real) or math.isnan(missing_values)
+
+
+def check_any_observed(observed: np.ndarray) -> None:
+    """Raise `ValueError` if no feature has any observed entry."""
+    if not observed.any():
+        raise ValueError("All entries of X are missing, so there is nothing to learn from.")
+
+
+def incomplete_rows(rows: np.ndarray) -> np.ndarray:
+    """Return the positions of the rows with missing entries."""
+    return np.flatnonzero(np.isnan(rows).any(axis=1))

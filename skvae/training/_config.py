@@ -1,0 +1,73 @@
+"""The options of training as plain data, and the schedules of learning rate and KL weight."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+# Fraction of training over which the learning rate rises before its cosine descent.
+_WARMUP_FRACTION = 0.05
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train, apart from the data and the module.
+
+    Names equal the names of the estimators' parameters. `progress` is the completed fraction of
+    training, in [0, 1].
+
+    Parameters
+    ----------
+    solver : {"adam", "adamw", "rmsprop"}
+    learning_rate : {"cosine", "constant"}
+        Schedule of the learning rate.
+    learning_rate_init : float
+        Highest learning rate.
+    batch_size : int
+        Rows per step, over all processes.
+    max_iter : int
+        Largest number of epochs.
+    n_iter_no_change : int
+        Number of epochs to wait for an improvement.
+    tol : float
+        Smallest improvement that counts, in nats per row.
+    beta : float, default=1.0
+        Weight of the KL term.
+    kl_warmup : float, default=0.0
+        Fraction of training over which the weight of the KL term rises from 0 to `beta`.
+    trim : float, default=0.0
+        Fraction of the rows of each step to leave out: the rows of highest loss.
+    n_training_draws : int, default=1
+        Draws from the posterior for each row. With more than one draw, the loss is the negative
+        importance-weighted bound.
+    dtype : torch.dtype, default=torch.float32
+        Precision of matrix products.
+    """
+
+    solver: str
+    learning_rate: str
+    learning_rate_init: float
+    batch_size: int
+    max_iter: int
+    n_iter_no_change: int = 10
+    tol: float = 0.0
+    beta: float = 1.0
+    kl_warmup: float = 0.0
+    trim: float = 0.0
+    n_training_draws: int = 1
+    dtype: torch.dtype = torch.float32
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Return the learning rate: a linear rise and a cosine descent, or a constant."""
+        if self.learning_rate == "constant":
+            return self.learning_rate_init
+        if progress < _WARMUP_FRACTION:
+            return self.learning_rate_init * progress / _WARMUP_FRACTION
+        descent = (progress - _WARMUP_FRACTION) / (1 - _WARMUP_FRACTION)
+        return self.learning_rate_init * 0.5 * (1 + math.cos(math.pi * descent))
+
+    def kl_weight_at(self, progress: float) -> float:
+        """Return the weight of the KL term: a linear rise, and then `beta`."""
+        return self.beta * min(1.0, progress / self.kl_warmup) if self.kl_warmup else self.beta

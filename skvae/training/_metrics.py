@@ -1,0 +1,80 @@
+"""Metrics of an epoch, summed on the device until the end of the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models import VAE, ElboTerms
+from ._process_group import ProcessGroup
+
+# The metrics of one epoch by name: an entry of each list in `history_`.
+Metrics = dict[str, float]
+
+LOSSES = ("loss", "reconstruction_loss", "kl_loss")
+# A latent unit is active if the variance of its posterior mean, in units of the prior variance,
+# exceeds this threshold: Burda, Grosse and Salakhutdinov (2016), section 5.2.
+_ACTIVE_VARIANCE = 0.01
+# Sums over several steps are computed together: for small networks, one sum per step would take
+# a noticeable part of the step.
+_STEPS_PER_SUM = 32
+
+
+class EpochMetrics:
+    """Running sums over the rows of an epoch, with a single transfer from the device at the end.
+
+    Parameters
+    ----------
+    module : VAE
+        Gives the number of latent dimensions, the precision and the device.
+    """
+
+    def __init__(self, module: VAE) -> None:
+        self.latent_dim = module.latent_dim
+        self.n_rows = 0
+        # Log-likelihood, KL divergence, posterior means and squared posterior means.
+        self.sums = module.scale.new_zeros(2 + 2 * module.latent_dim)
+        self._pending: list[tuple[Tensor, ...]] = []  # steps that are not in the sums yet
+
+    def add(self, terms: ElboTerms, n_rows: int) -> None:
+        """Add a step of `n_rows` rows, some of which may belong to other processes."""
+        tensors = (terms.log_likelihood, terms.kl_divergence, terms.posterior.mean)
+        self._pending.append(tuple(tensor.detach() for tensor in tensors))
+        self.n_rows += n_rows
+        if len(self._pending) == _STEPS_PER_SUM:
+            self._sum_pending()
+
+    def _sum_pending(self) -> None:
+        log_likelihood, kl, mean = map(torch.cat, zip(*self._pending, strict=True))
+        columns = (log_likelihood[:, None], kl[:, None], mean, mean.square())
+        self.sums += torch.cat(columns, dim=1).sum(0)
+        self._pending.clear()
+
+    def compute(self, group: ProcessGroup) -> Metrics:
+        """Return the means over the rows of all processes."""
+        if self._pending:
+            self._sum_pending()
+        group.all_reduce([self.sums])
+        log_likelihood, kl, *moments = (self.sums / self.n_rows).tolist()
+        means, squares = moments[: self.latent_dim], moments[self.latent_dim :]
+        active = sum(s - m * m > _ACTIVE_VARIANCE for m, s in zip(means, squares, strict=True))
+        return {
+            "loss": kl - log_likelihood,
+            "reconstruction_loss": -log_likelihood,
+            "kl_loss": kl,
+            "active_units": active,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for `load_state_dict`."""
+        return {"n_rows": self.n_rows, "sums": self.sums, "pending": self._pending}
+
+    def load_state_dict(self, state: dict[str, Any], *, is_main: bool) -> None:
+        """Continue from a saved state. Only the main process takes over the sums."""
+        self.n_rows = state["n_rows"]
+        if is_main:
+            device = self.sums.device
+            self.sums.copy_(state["sums"])
+            self._pending = [tuple(t.to(device) for t in step) for step in state["pending"]]

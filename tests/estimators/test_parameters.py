@@ -1,0 +1,162 @@
+"""Parameters of the estimators: names, order, defaults and descriptions."""
+
+import inspect
+import re
+
+import pytest
+
+from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
+
+ESTIMATORS = [VAETransformer, VAEOutlierDetector, VAEImputer, TabularVAE]
+
+# Parameters in the order of the constructors, with their defaults.
+TRAINING = {
+    "solver": "adam",
+    "learning_rate": "cosine",
+    "learning_rate_init": "auto",
+    "batch_size": "auto",
+    "max_iter": 100,
+    "early_stopping": False,
+    "validation_fraction": 0.1,
+    "n_iter_no_change": 10,
+    "tol": 1e-4,
+    "n_importance_samples": 16,
+    "warm_start": False,
+    "checkpoint": None,
+    "on_interrupt": "keep",
+    "verbose": 0,
+    "random_state": None,
+    "device": "auto",
+    "precision": "auto",
+}
+NETWORKS = {
+    "hidden_layer_sizes": "auto",
+    "activation": "gelu",
+    "architecture": "mlp",
+    "image_shape": None,
+    "likelihood": "gaussian",
+}
+OBJECTIVE = {"beta": 1.0, "kl_warmup": 0.0, "prior_std": 1.0}
+
+
+def without(parameters, *names):
+    return {name: value for name, value in parameters.items() if name not in names}
+
+
+CONSTRUCTORS = {
+    VAETransformer: {"latent_dim": 2, **NETWORKS, **OBJECTIVE, **TRAINING},
+    VAEOutlierDetector: {
+        "latent_dim": 8,
+        "contamination": "auto",
+        "trim": 0.2,
+        **NETWORKS,
+        "likelihood": "auto",
+        **OBJECTIVE,
+        **TRAINING,
+        "max_iter": 60,
+    },
+    VAEImputer: {
+        "latent_dim": 10,
+        "missing_values": "nan",
+        "add_indicator": False,
+        "keep_empty_features": False,
+        "n_training_draws": 20,
+        "n_importance_samples": 200,
+        **NETWORKS,
+        "hidden_layer_sizes": (128, 128),
+        "activation": "tanh",
+        **without(TRAINING, "n_importance_samples"),
+        "learning_rate_init": 0.002,
+        "max_iter": 200,
+    },
+    TabularVAE: {
+        "latent_dim": 16,
+        "column_types": None,
+        "autoregressive": True,
+        **without(NETWORKS, "architecture", "image_shape", "likelihood"),
+        **OBJECTIVE,
+        **TRAINING,
+        "max_iter": 40,
+    },
+}
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_constructors_keep_the_order_and_the_defaults_of_their_parameters(cls):
+    parameters = inspect.signature(cls).parameters.values()
+    defaults = {p.name: "nan" if p.name == "missing_values" else p.default for p in parameters}
+    assert list(defaults.items()) == list(CONSTRUCTORS[cls].items())
+    first, *others = parameters
+    assert first.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert {p.kind for p in others} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_no_attribute_looks_like_a_parameter_without_being_one(cls):
+    every_name = {name for constructor in CONSTRUCTORS.values() for name in constructor}
+    estimator = cls()
+    parameters = set(estimator.get_params())
+    assert parameters == set(CONSTRUCTORS[cls])
+    assert {name for name in every_name if hasattr(estimator, name)} == parameters
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_constraints_name_the_parameters_and_nothing_else(cls):
+    assert set(cls._parameter_constraints) == set(CONSTRUCTORS[cls])
+
+
+# ---- Descriptions --------------------------------------------------------------------
+
+# Descriptions that differ for a reason.
+DIFFERENT = {
+    (VAEOutlierDetector, "likelihood"),  # "auto"
+    (VAEOutlierDetector, "max_iter"),  # advice
+    (VAEImputer, "likelihood"),  # "mixed"
+    (VAEImputer, "n_importance_samples"),  # more methods draw
+    (TabularVAE, "hidden_layer_sizes"),  # no convolutions
+}
+
+
+def described(cls):
+    """Return the type line and the description of each documented parameter."""
+    section = cls.__doc__.split("Parameters\n    ----------\n")[1]
+    section = section.split("\n\n    Attributes\n")[0]
+    entries = re.split(r"^    (?=\w+ : )", section, flags=re.MULTILINE)[1:]
+    described = {}
+    for entry in entries:
+        head, text = entry.split("\n", 1)
+        name, line = head.split(" : ")
+        described[name] = line, text.strip()
+    return described
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_every_parameter_is_described_with_its_default(cls):
+    entries = described(cls)
+    assert list(entries) == list(CONSTRUCTORS[cls])
+    for name, (line, text) in entries.items():
+        default = CONSTRUCTORS[cls][name]
+        shown = f'"{default}"' if isinstance(default, str) else default
+        if name == "missing_values":
+            shown = "np.nan"
+        assert line.endswith(f"default={shown}")
+        assert len(text) > 10
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS[1:])
+def test_descriptions_of_shared_parameters_do_not_drift_apart(cls):
+    expected, own = described(VAETransformer), described(cls)
+    for name in set(own) & set(expected):
+        same = own[name][1] == expected[name][1]
+        assert same != ((cls, name) in DIFFERENT), name
+
+
+@pytest.mark.parametrize("cls", [VAETransformer, TabularVAE])
+def test_inverse_transform_takes_x_and_needs_no_routing(cls):
+    assert list(inspect.signature(cls.inverse_transform).parameters) == ["self", "X"]
+    assert not hasattr(cls, "set_inverse_transform_request")
+
+
+def test_a_tabular_vae_is_no_transformer_of_arrays():
+    assert not issubclass(TabularVAE, VAETransformer)
+    assert not hasattr(VAEImputer, "sample")

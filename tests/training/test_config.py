@@ -1,0 +1,52 @@
+"""Schedules of the learning rate and of the KL weight."""
+
+import numpy as np
+import pytest
+
+from helpers_training import (
+    make_config,
+)
+
+pytestmark = pytest.mark.torch_only
+
+every_solver = pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
+
+
+@pytest.mark.parametrize(
+    ("progress", "share"),
+    [(0, 0), (0.025, 0.5), (0.05, 1), (0.2875, (1 + 0.5**0.5) / 2), (0.525, 0.5), (1, 0)],
+)
+def test_cosine_rate_climbs_for_a_twentieth_of_training_and_then_descends_to_0(progress, share):
+    config = make_config(learning_rate="cosine", learning_rate_init=0.2)
+    assert config.learning_rate_at(progress) == pytest.approx(0.2 * share, abs=1e-15)
+
+
+def test_cosine_rate_has_one_peak():
+    config = make_config(learning_rate="cosine")
+    rates = np.array([config.learning_rate_at(progress) for progress in np.linspace(0, 1, 201)])
+    assert rates.argmax() == 10
+    assert (np.diff(rates[:11]) > 0).all()
+    assert (np.diff(rates[10:]) < 0).all()
+
+
+@pytest.mark.parametrize("progress", [0, 0.01, 0.5, 1, 7.3])
+def test_constant_rate_is_always_the_initial_one(progress):
+    assert make_config(learning_rate_init=0.2).learning_rate_at(progress) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("kl_warmup", "progress", "share"),
+    [
+        (0, 0, 1),
+        (0, 0.7, 1),
+        (0.4, 0, 0),
+        (0.4, 0.1, 0.25),
+        (0.4, 0.4, 1),
+        (0.4, 9, 1),
+        (1, 0.5, 0.5),
+    ],
+)
+def test_kl_weight_rises_in_proportion_to_beta_over_the_warm_up(kl_warmup, progress, share):
+    assert make_config(beta=3.0, kl_warmup=kl_warmup).kl_weight_at(progress) == pytest.approx(
+        3 * share
+    )
