@@ -1,0 +1,29 @@
+"""Inputs of `TabularVAE` other than pandas data frames."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skvae import TabularVAE
+
+FAST = {"latent_dim": 2, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_lists_are_reconstructed_by_a_model_of_data_frames():
+    X = pd.DataFrame({"a": [1, 2] * 20, "b": [3.5, 4.5] * 20})
+    vae = TabularVAE(**FAST).fit(X)
+    assert len(vae.reconstruct(X.to_numpy().tolist())) == 40
+
+
+def test_polars_frames_keep_column_names():
+    pl = pytest.importorskip("polars")
+    vae = TabularVAE(**FAST).fit(pl.DataFrame({"n": [1, 2] * 20}))
+    assert vae.feature_names_in_.tolist() == ["n"]
+    assert (vae.sample(20, conditions={"n": 1}, random_state=0) == 1).all()
+
+
+def test_conditions_that_are_not_a_mapping_are_an_error():
+    X = pd.DataFrame({"c": np.arange(40)})
+    with pytest.raises(TypeError, match="conditions must map names"):
+        TabularVAE(**FAST).fit(X).sample(conditions=["c"])
