@@ -82,7 +82,14 @@ class ColumnCodec(ABC):
 
     @abstractmethod
     def level_means(self) -> np.ndarray | None:
-        """Return the mean number in each level, (n_levels,), or None for categories."""
+        """Return the mean number in each level.
+
+        Returns
+        -------
+        means : ndarray of shape (n_levels,) or None
+            Means in the units of the column, NaN for the level of missing values. None for
+            categories.
+        """
 
     @abstractmethod
     def allowed_ranges(self, condition: Any) -> np.ndarray:

@@ -95,6 +95,8 @@ class NumericColumn(ColumnCodec):
         midpoint = (self._left + self._right) / 2
         if self._is_rounded:
             midpoint = self._to_units((self._left + self._right - 1) / 2)
+        if self.has_missing:
+            midpoint = np.append(midpoint, np.nan)
         level = np.array(self.bins.level)
         weight = np.where(self.bins.observed, np.exp(self.bins.log_fraction), 0.0)
         total = np.bincount(level, np.where(weight > 0, midpoint, 0.0) * weight)

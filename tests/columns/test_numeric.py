@@ -219,6 +219,30 @@ def test_density_decreases_with_the_distance_from_the_training_values():
 # ---- Levels --------------------------------------------------------------------------
 
 
+@every_numeric_column
+@with_and_without_missing
+def test_level_means_are_the_mean_midpoints_of_observed_bins(name, missing):
+    values = column(name, missing)
+    codec = codec_of(values)
+    (numeric,) = codec.codecs
+    left, right = edges_of(codec)
+    if name in STEPS or "float" not in str(values.dtype).lower():
+        right = right - STEPS.get(name, 1)  # the last value of the bin
+    bin_index = encode(codec, values)
+    bin_index = bin_index[bin_index < len(left)].astype(int)
+    level = np.array(bins_of(codec).level)[bin_index]
+    midpoints = ((left + right) / 2)[bin_index]
+    expected = np.bincount(level, midpoints) / np.bincount(level)
+    actual = numeric.level_means()
+    assert_allclose(actual[: len(expected)], expected, rtol=1e-12, atol=1e-12)
+    assert np.isnan(actual[len(expected) :]).tolist() == [True] * missing
+
+
+def test_level_means_of_frequent_numbers_are_the_numbers():
+    (numeric,) = codec_of(pd.Series([0.5, 2.5, 7.5] * 30)).codecs
+    assert numeric.level_means().tolist() == [0.5, 2.5, 7.5]
+
+
 @pytest.mark.parametrize(("n_rows", "n_levels"), [(400, 20), (5000, 50)])
 def test_levels_of_a_continuous_column_have_equally_many_rows(n_rows, n_levels):
     bins = bins_of(codec_of(np.random.RandomState(0).normal(size=n_rows)))
