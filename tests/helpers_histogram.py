@@ -83,12 +83,6 @@ every_table = pytest.mark.parametrize("columns", TABLES.values(), ids=TABLES)
 # ---- Rows ----------------------------------------------------------------------------
 
 
-def normal(*shape, seed=0):
-    """Return standard normal numbers."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
 def all_rows(columns):
     """Return every combination of bins."""
     rows = [*product(*(range(column.n_bins) for column in columns))]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from helpers import seeded
 from skvae.likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
@@ -32,10 +33,6 @@ ALL_LIKELIHOODS = [
     NegativeBinomial("row"),
 ]
 every_likelihood = pytest.mark.parametrize("likelihood", ALL_LIKELIHOODS, ids=repr)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def f64(*values: float) -> torch.Tensor:

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.testing import assert_allclose
+
 from helpers_columns import (
     N,
     bins_of,
@@ -14,8 +16,6 @@ from helpers_columns import (
     every_categorical_column,
     with_and_without_missing,
 )
-from numpy.testing import assert_allclose
-
 from skvae.columns import FrameCodec
 
 # ---- Decoded categories --------------------------------------------------------------

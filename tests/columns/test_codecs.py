@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
 from helpers_columns import (
     N,
     bin_probability,
@@ -15,7 +17,6 @@ from helpers_columns import (
     missing_mask,
     with_and_without_missing,
 )
-from numpy.testing import assert_allclose, assert_array_equal
 
 # ---- Decoded values ------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
+
 from helpers_columns import (
     N,
     bins_of,
@@ -12,8 +14,6 @@ from helpers_columns import (
     encode,
     with_and_without_missing,
 )
-from numpy.testing import assert_array_equal
-
 from skvae.columns import FrameCodec
 
 JUNE = pd.Timestamp("2024-06-01")

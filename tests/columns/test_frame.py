@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers_columns import N, bins_of, codec_of, column, encode
 from numpy.testing import assert_array_equal
 
+from helpers_columns import N, bins_of, codec_of, column, encode
 from skvae.columns import FrameCodec, as_frame
 
 # ---- as_frame ------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
 from helpers_columns import (
     START,
     STEPS,
@@ -17,7 +19,6 @@ from helpers_columns import (
     every_numeric_column,
     with_and_without_missing,
 )
-from numpy.testing import assert_allclose, assert_array_equal
 
 HALF = np.arange(N) % 2 == 0
 TIME_STEPS = {"days": "1D", "seconds": "1s", "microseconds": "1us", "zoned": "1h"}

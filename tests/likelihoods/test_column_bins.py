@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers_histogram import ORDERED, UNORDERED, every_column, naive_basis, naive_marginal
 from numpy.testing import assert_allclose
 from scipy import stats
+
+from helpers_histogram import ORDERED, UNORDERED, every_column, naive_basis, naive_marginal
 
 pytestmark = pytest.mark.torch_only
 

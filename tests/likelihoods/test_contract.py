@@ -8,6 +8,10 @@ import pickle
 
 import pytest
 import torch
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+
+import skvae
 from helpers_likelihoods import (
     ALL_LIKELIHOODS,
     every_likelihood,
@@ -16,10 +20,6 @@ from helpers_likelihoods import (
     random_params,
     random_rows,
 )
-from numpy.testing import assert_allclose
-from sklearn.base import clone
-
-import skvae
 from skvae import (
     Bernoulli,
     ContinuousBernoulli,

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from helpers_likelihoods import f64, marginals, negative_binomial_params, sample_columns
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from helpers_likelihoods import f64, marginals, negative_binomial_params, sample_columns
 from skvae.likelihoods import NegativeBinomial, Poisson
 from skvae.utils import soft_clamp
 

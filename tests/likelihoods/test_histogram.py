@@ -5,6 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
+
+from helpers import normal, seeded, unchanged_random_states
 from helpers_histogram import (
     ORDERED,
     TWO_ORDERED,
@@ -15,12 +18,9 @@ from helpers_histogram import (
     naive_level_probability,
     naive_marginal,
     naive_sampling_probability,
-    normal,
     random_rows,
 )
-from helpers_likelihoods import f64, seeded
-from numpy.testing import assert_allclose
-
+from helpers_likelihoods import f64
 from skvae.likelihoods import Histogram, Marginals
 
 pytestmark = pytest.mark.torch_only
@@ -165,9 +165,8 @@ def test_samples_follow_the_probabilities_of_observed_bins(columns):
 
 def test_samples_depend_on_the_given_generator_only():
     likelihood, params = histogram_and_params((UNORDERED, ORDERED), 50)
-    before = torch.get_rng_state()
-    first = likelihood.sample(params, seeded(3))
-    assert torch.equal(torch.get_rng_state(), before)
+    with unchanged_random_states():
+        first = likelihood.sample(params, seeded(3))
     assert torch.equal(likelihood.sample(params, seeded(3)), first)
     assert not torch.equal(likelihood.sample(params, seeded(4)), first)
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers_likelihoods import f64, marginals, random_params, random_rows, sample_columns
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from helpers_likelihoods import f64, marginals, random_params, random_rows, sample_columns
 from skvae.likelihoods import Gaussian, StudentT
 from skvae.utils import soft_clamp
 

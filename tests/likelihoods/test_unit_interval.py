@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers_likelihoods import f64, marginals, sample_columns
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
+from helpers_likelihoods import f64, marginals, sample_columns
 from skvae.likelihoods import Bernoulli, ContinuousBernoulli
 
 pytestmark = pytest.mark.torch_only

@@ -7,6 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from helpers import normal, seeded
 from helpers_histogram import (
     ORDERED,
     TABLES,
@@ -19,14 +23,10 @@ from helpers_histogram import (
     naive_level_probability,
     naive_marginal,
     naive_sampling_probability,
-    normal,
     random_rows,
     row_number,
 )
-from helpers_likelihoods import f64, seeded
-from numpy.testing import assert_allclose
-from scipy import stats
-
+from helpers_likelihoods import f64
 from skvae.likelihoods import Histogram
 from skvae.models import VAE, AutoregressiveVAE, VAEConfig
 from skvae.models._objectives import elbo_terms

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from helpers_likelihoods import f64, seeded
 from numpy.testing import assert_allclose
 
+from helpers import seeded
+from helpers_likelihoods import f64
 from skvae.utils import soft_clamp, soft_clamp_inverse, uniform
 
 pytestmark = pytest.mark.torch_only
