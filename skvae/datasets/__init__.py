@@ -1,8 +1,8 @@
-"""Data sets that the examples, tests and benchmarks use, as loaders in the style of scikit-learn's.
+"""Loaders for the data sets of the examples, tests and benchmarks, in the style of scikit-learn.
 
-A loader takes its files from the folder that `data_home` names, from the one that the environment
-variable ``SKVAE_DATA`` names, or from the user's cache, and downloads what none of them holds.
-`memmap_from_arrow` is for one's own data, in files of any size.
+The loaders search the folder passed as `data_home`, then the folder named by the environment
+variable ``SKVAE_DATA``, then the user's cache, and download missing files. To train on your own
+files of any size, use `memmap_from_arrow`.
 """
 
 from ._adult import fetch_adult

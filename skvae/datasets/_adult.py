@@ -1,4 +1,4 @@
-"""Adult: who earned more than $50,000, by the US census of 1994."""
+"""Adult: yearly income above or below $50,000, from the US census of 1994."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import optional
-from ._common import check_choice, pack
-from ._retrieve import DataFile, find, open_file, retrieve
+from ..utils import check_choice, import_optional
+from ._common import make_bunch
+from ._retrieve import DataFile, find_local_copy, open_file, retrieve
 
 _URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"
 FILES = {
@@ -27,15 +27,15 @@ FILES = {
         (f"{_URL}adult.test",),
     ),
 }
-# The rows of adult.data with a header, as it is often passed on.
+# The rows of adult.data with a header: a common redistribution of the file.
 WITH_HEADER = DataFile(
     "adult", "adult.csv", "b1ee59153ff6055037ada6074d5cbed507af97f4d4d4b1fffcd7f62133c283a5"
 )
-_HEADER_LINES = {"adult.data": 0, "adult.test": 1, "adult.csv": 1}
+_N_HEADER_LINES = {"adult.data": 0, "adult.test": 1, "adult.csv": 1}
 _SUBSETS = {"train": ["train"], "test": ["test"], "all": ["train", "test"]}
 
-# Columns in the order of the files: None for integers, else the categories. They are written
-# down so that every subset has the same.
+# Columns in the order of the files: None for integers, otherwise the categories. Fixed categories
+# give every subset the same dtypes.
 _COLUMNS: dict[str, str | None] = {
     "age": None,
     "workclass": """
@@ -80,22 +80,22 @@ def fetch_adult(
     as_frame: bool = True,
     return_X_y: bool = False,
 ) -> Any:
-    """Load Adult, 48,842 people of the US census of 1994, and download it if necessary.
+    """Load the Adult data set, 48,842 people of the US census of 1994 (classification).
 
-    Reading it needs pandas.
+    Missing files are downloaded. Requires pandas (extra ``data``).
 
     Parameters
     ----------
     subset : {"train", "test", "all"}, default="train"
-        The 32,561 rows of ``adult.data``, the 16,281 of ``adult.test``, or all, those for
-        training first.
+        Rows to load: the 32,561 training rows (``adult.data``), the 16,281 test rows
+        (``adult.test``), or the training rows followed by the test rows.
     data_home : str or path-like, default=None
-        Folder in which to look first, and to which to download: the files are in its subfolder
-        ``adult``, compressed or not. ``adult.csv``, the rows of ``adult.data`` with a header,
-        does as well. See `get_data_home` for where else they may be. A file counts only if its
-        digest is right.
+        Folder to search first, and to download to. Files lie in the subfolder ``adult``, compressed
+        with gzip or not. Instead of ``adult.data``, the loader also reads ``adult.csv``, the same
+        rows with a header. `get_data_home` lists the other folders searched. A file with a wrong
+        SHA-256 checksum is ignored, with a warning.
     download_if_missing : bool, default=True
-        Whether to download what is not on this machine. If False, that is an error.
+        Whether to download files missing from this machine. If False, a missing file is an error.
     as_frame : bool, default=True
         Whether to return pandas objects instead of arrays of Python objects.
     return_X_y : bool, default=False
@@ -104,31 +104,37 @@ def fetch_adult(
     Returns
     -------
     dataset : :class:`~sklearn.utils.Bunch`
-        With these attributes:
+        Dictionary-like object with the following attributes:
 
         data : DataFrame or ndarray of shape (n_samples, 14)
-            Six columns of int64 and eight categorical ones. What is unknown is NaN: it occurs in
-            workclass, occupation and native-country. The categories are the same in all subsets.
+            Six int64 columns and eight categorical columns. Unknown values, in the columns
+            workclass, occupation and native-country, are NaN. All subsets have the same
+            categories.
         target : Series or ndarray of shape (n_samples,)
-            Yearly income, categorical: ``"<=50K"`` or ``">50K"`` dollars.
+            Yearly income in dollars: ``"<=50K"`` or ``">50K"``, categorical in a Series.
         feature_names : list of str
-            Names of the columns.
+            Names of the columns of `data`.
         target_names : list of str
             The two categories of the target.
         frame : DataFrame of shape (n_samples, 15) or None
-            Data and target, if `as_frame`.
+            Data and target together. None if `as_frame` is False.
         filename : str or list of str
-            The file that was read, or the files.
+            Path of the file read, or list of paths if ``subset="all"``.
         DESCR : str
-            Source, licence and citation.
+            Description with source, licence and citation.
 
     (data, target) : tuple
-        If `return_X_y`.
+        Returned instead of `dataset` if `return_X_y` is True.
 
     Raises
     ------
+    ImportError
+        If pandas is not installed.
     OSError
-        If a file can't be had. The message lists what was tried, and which file to put where.
+        If a file is neither found nor downloaded. The message lists all attempts, and explains
+        where to put the file.
+    ValueError
+        If `subset` is unknown.
 
     Examples
     --------
@@ -142,13 +148,13 @@ def fetch_adult(
     >50K      7841
     """
     check_choice("subset", subset, _SUBSETS)
-    pd = optional("pandas")
+    pd = import_optional("pandas", "fetch_adult")
     paths = [_locate(part, data_home, download_if_missing) for part in _SUBSETS[subset]]
     frame = pd.concat([_read(path) for path in paths], ignore_index=True)
     data, target = frame[FEATURE_NAMES], frame[TARGET]
     if not as_frame:
         data, target = data.to_numpy(dtype=object), target.to_numpy(dtype=object)
-    return pack(
+    return make_bunch(
         data,
         target,
         feature_names=FEATURE_NAMES,
@@ -162,25 +168,25 @@ def fetch_adult(
 
 
 def _locate(part: str, data_home: str | os.PathLike[str] | None, download_if_missing: bool) -> Path:
-    if part == "train" and (path := find(WITH_HEADER, data_home)):
+    if part == "train" and (path := find_local_copy(WITH_HEADER, data_home)):
         return path
     return retrieve(FILES[part], data_home, download_if_missing)
 
 
 def _read(path: Path) -> Any:
-    """Return the rows of any of the three files as a frame, the same whichever it was."""
-    pd = optional("pandas")
+    """Return the rows of ``adult.data``, ``adult.test`` or ``adult.csv`` as a frame."""
+    pd = import_optional("pandas", "fetch_adult")
     with open_file(path) as stream:
         frame = pd.read_csv(
             stream,
             names=list(_COLUMNS),
-            skiprows=_HEADER_LINES[path.name.removesuffix(".gz")],
+            skiprows=_N_HEADER_LINES[path.name.removesuffix(".gz")],
             skipinitialspace=True,
             keep_default_na=False,
             na_values="?",
             dtype={name: str if values else np.int64 for name, values in _COLUMNS.items()},
         )
-    frame[TARGET] = frame[TARGET].str.removesuffix(".")  # labels of adult.test end in a dot
+    frame[TARGET] = frame[TARGET].str.removesuffix(".")  # the labels in adult.test end with a dot
     for name, categories in CATEGORIES.items():
         frame[name] = pd.Categorical(frame[name], categories)
     return frame

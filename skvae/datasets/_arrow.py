@@ -1,4 +1,4 @@
-"""Tables in files, larger than memory or not, as an array that estimators read from the disk."""
+"""Conversion of tables of any size to a memory-mapped array."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..serialization import replacing
-from ..utils import optional
-from ._arrow_sources import Table, open_table
+from ._arrow_sources import Table, import_pyarrow, open_table
 
-# Rounding that may take this share of a column's range deserves a warning.
-_LOST_SHARE = 1e-3
+# Largest rounding error without a warning, as a fraction of the range of the column.
+_MAX_ROUNDING_ERROR = 1e-3
 
 
 def memmap_from_arrow(
@@ -30,83 +29,88 @@ def memmap_from_arrow(
     overwrite: bool = False,
     verbose: bool | int = False,
 ) -> np.memmap[Any, Any]:
-    """Write a table in Parquet, Arrow or CSV files, of any size, to an array that `fit` can read.
+    """Write a table in Parquet, Arrow or CSV files to a memory-mapped array for training.
 
-    The table is read once, piece by piece, and written to a ``.npy`` file. Estimators read the
-    returned memory map batch by batch, in as many epochs as they like, and never whole. Later
-    sessions open it with ``np.load(path, mmap_mode="r")``. Reading needs pyarrow.
+    The table may be larger than memory. The rows are read once, in batches, and written to a
+    ``.npy`` file. Estimators read the returned memory map batch by batch, in every epoch, and never
+    load the whole array. To open the file in a later session, call
+    ``np.load(path, mmap_mode="r")``. Requires pyarrow (extra ``arrow``).
 
     Parameters
     ----------
     source : path-like, list of path-like, pyarrow.dataset.Dataset or Arrow stream
-        The rows, which keep their order. One of:
+        Rows to write, in the order of the source:
 
-        - a Parquet, Arrow (Feather) or CSV file, or a list of them, read in the order of the
-          list. A CSV file's first line names its columns. It may be compressed: ``.csv.gz``;
-        - a directory: all files in it and in its subdirectories whose names end in ``.parquet``,
-          ``.pq``, ``.feather``, ``.arrow`` or ``.csv``, sorted by path as text, so that
-          ``part-10`` comes before ``part-2``. Names that start with a dot or an underscore do
-          not count;
-        - a `pyarrow.dataset.Dataset`, filtered or not, on any file system that pyarrow knows;
-        - a pyarrow Table or RecordBatchReader, or anything else with the method
-          ``__arrow_c_stream__``, such as polars' frames and DuckDB's results.
+        - A Parquet, Arrow (Feather) or CSV file, or a list of files, read in the order of the
+          list. The first line of a CSV file holds the column names. CSV files may be compressed
+          (``.csv.gz``).
+        - A directory: all files in the directory and the subdirectories with the suffix
+          ``.parquet``, ``.pq``, ``.feather``, ``.arrow`` or ``.csv``, in alphabetical order of the
+          paths (``part-10`` before ``part-2``). Files and directories with a leading dot or
+          underscore are skipped.
+        - A `pyarrow.dataset.Dataset`, with or without a filter, on any file system supported by
+          pyarrow.
+        - A pyarrow Table, a RecordBatchReader, or any other object with the method
+          ``__arrow_c_stream__``, such as a polars DataFrame or a DuckDB result.
     path : str or path-like
-        File to write. By custom its name ends in ``.npy``.
+        Path of the file to write, usually with the suffix ``.npy``.
     columns : sequence of str, default=None
-        Names of the columns to read, in the order in which the array is to have them. By default
-        all that the files have, in their order. Columns hold numbers, booleans or decimals.
+        Names of the columns to read, in the order of the columns of the array. By default, all
+        columns in the order of the files. Columns must hold numbers, booleans or decimals.
     format : {"parquet", "feather", "csv"} or pyarrow.dataset.FileFormat, default=None
-        Format of the files, which must all have the same. By default the names tell. If it is
-        given, all files of a directory count. An object says more: how a CSV file separates
-        columns, for example.
+        Format of all files. By default, the format is inferred from the suffixes. If given, all
+        files in a directory are read, whatever the suffix. Pass a FileFormat for further options,
+        such as the delimiter of a CSV file.
     dtype : dtype, default="float32"
-        Type of the array. Floating-point types round to their precision. All other values must
-        be those of the table exactly.
+        Data type of the array. Floating-point types round to their precision; other types must
+        represent every value exactly.
     allow_missing : bool, default=False
-        Whether to write missing values as NaN, which `VAEImputer` fills. If False, a missing
-        value is an error. A column that a file lacks is missing in all its rows.
+        Whether to write missing values as NaN, for `VAEImputer`. If False, a missing value is an
+        error. A column absent from a file counts as missing in all rows of the file.
     overwrite : bool, default=False
-        Whether to replace `path` if it exists. If False, that is an error.
+        Whether to replace an existing file at `path`. If False, an existing file is an error.
     verbose : bool or int, default=False
-        Whether to show a progress bar. Rows are counted for it beforehand. With CSV files, that
-        takes almost half as long as reading them.
+        Whether to show a progress bar. The rows are counted first; for CSV files, counting takes
+        almost half as long as reading.
 
     Returns
     -------
     X : memmap of shape (n_rows, n_columns)
-        The values, read-only, backed by `path`.
+        Read-only memory map of the file at `path`.
 
     Raises
     ------
     FileExistsError
-        If `path` exists.
+        If `path` exists and `overwrite` is False.
+    FileNotFoundError
+        If `source` names a missing file or directory.
     ImportError
-        If pyarrow is missing.
+        If pyarrow is not installed.
     TypeError
-        If a column holds something other than numbers, such as text or times.
+        If a column holds something other than numbers, for example text or times.
     ValueError
-        If a value is missing, infinite, or not one of `dtype`. The message names its column, row
-        and file. Also if a file can't be read, or there are no rows.
+        If a value is missing, infinite, or not representable in `dtype` (the message names the
+        column, the row and the file), if a file cannot be read, or if there are no rows.
 
     Warns
     -----
     UserWarning
-        If rounding to `dtype` takes more than a thousandth of a column's range, as float32 does
-        with times of one hour in seconds since 1970.
+        If the rounding error exceeds a thousandth of the range of a column. Example: times within
+        an hour, as seconds since 1970, in float32.
 
     Notes
     -----
-    `path` appears when all rows are written. Upon an error, or Ctrl-C, nothing of it is left, and
-    a file that was to be replaced is still there.
+    The file at `path` appears when all rows are written. After an error or Ctrl-C, no partial file
+    is left, and an existing file is unchanged.
 
-    The memory that reading takes does not grow with the number of rows. Tables with many columns
-    take more: a Parquet file has pages for each, of about 1 MiB. Where the disk is slower than
-    reading, pyarrow reads CSV files, and what a dataset holds, ahead by up to 1 GiB. Of a dataset
-    of Parquet files that is one row group at most, unless it has a filter.
+    Memory use does not grow with the number of rows. For Parquet files, memory use grows with the
+    number of columns: each column has pages of about 1 MiB. If the disk is slower than parsing,
+    pyarrow reads ahead up to 1 GiB of a CSV file or a dataset. For a dataset of Parquet files
+    without a filter, pyarrow reads ahead a single row group at most.
 
-    Files may differ in the type of a column: integers in one, fractions in another. Integers in
-    CSV files are read as float64 if `dtype` is a floating-point type, since pyarrow goes by the
-    first rows, and there may be fractions further down.
+    Column types may differ between files, for example integers in the first file and fractions in
+    the second. If `dtype` is a floating-point type, integer columns of CSV files are read as
+    float64, because pyarrow infers types from the first rows, and fractions may follow.
 
     Examples
     --------
@@ -122,17 +126,17 @@ def memmap_from_arrow(
     path, dtype = Path(path), _check_dtype(dtype, allow_missing)
     if path.exists() and not overwrite:
         raise FileExistsError(
-            f"{path} exists. Open it by np.load({str(path)!r}, mmap_mode='r'), pass "
-            "overwrite=True to write it anew, or write to another file."
+            f"{path} already exists. Open the file with np.load({str(path)!r}, mmap_mode='r'), "
+            "pass overwrite=True to replace the file, or choose another path."
         )
     table = open_table(source, columns, format, dtype)
     with replacing(path) as file:
-        poor = _write(file, table, dtype, allow_missing, verbose)
-    if poor:
+        imprecise = _write(file, table, dtype, allow_missing, verbose)
+    if imprecise:
         warnings.warn(
-            f"Rounding to {dtype} takes more than {_LOST_SHARE:.1%} of the range of "
-            f"{_listed('column', poor)}. Pass dtype='float64', or subtract a constant from such "
-            "columns first.",
+            f"Rounding to {dtype} loses more than {_MAX_ROUNDING_ERROR:.1%} of the range of "
+            f"column{'s' * (len(imprecise) > 1)} {', '.join(map(repr, imprecise))}. Pass "
+            "dtype='float64', or subtract a constant from each of these columns first.",
             stacklevel=2,
         )
     return np.load(path, mmap_mode="r")
@@ -144,23 +148,19 @@ def _check_dtype(dtype: DTypeLike, allow_missing: bool) -> np.dtype[Any]:
         raise ValueError(f"dtype must be a type of real numbers; got {dtype}.")
     if allow_missing and dtype.kind != "f":
         raise ValueError(
-            f"{dtype} has no NaN to stand for missing values: with allow_missing=True, dtype must "
-            "be a floating-point type."
+            f"{dtype} cannot represent missing values: allow_missing=True requires a "
+            "floating-point dtype."
         )
     return dtype
-
-
-def _listed(noun: str, names: Sequence[str]) -> str:
-    return f"{noun}{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
 
 
 def _write(
     file: BinaryIO, table: Table, dtype: np.dtype[Any], allow_missing: bool, verbose: bool | int
 ) -> list[str]:
-    """Write the table in NumPy's format, and return the columns whose rounding is coarse."""
+    """Write the table in NumPy's format and return the names of imprecisely rounded columns."""
     from tqdm.auto import tqdm
 
-    rounding = _Rounding(len(table.columns))
+    rounding = _RoundingMonitor(len(table.columns))
     start = _write_header(file, dtype, 0, len(table.columns))
     n_rows = 0
     total = table.count_rows() if verbose else None
@@ -168,14 +168,14 @@ def _write(
         for batch, origin in table.batches():
             block = np.empty((len(batch), len(table.columns)), dtype)
             for index, name in enumerate(table.columns):
-                values = _numbers(batch.column(index))
+                values = _to_numpy(batch.column(index))
                 with np.errstate(over="ignore", invalid="ignore"):
                     block[:, index] = values
-                fault = _first_fault(values, block[:, index], allow_missing)
-                if fault:
-                    row, what, remedy = fault
-                    place = f"row {n_rows + row}{f', from {origin}' if origin else ''}"
-                    raise ValueError(f"Column {name!r} has {what} in {place}. {remedy}")
+                invalid = _first_invalid(values, block[:, index], allow_missing)
+                if invalid:
+                    row, problem, remedy = invalid
+                    location = f"row {n_rows + row}{f', from {origin}' if origin else ''}"
+                    raise ValueError(f"Column {name!r} has {problem} in {location}. {remedy}")
                 rounding.update(index, values, block[:, index])
             file.write(block.data)
             n_rows += len(block)
@@ -184,14 +184,15 @@ def _write(
         raise ValueError("The source has no rows.")
     file.seek(0)
     if _write_header(file, dtype, n_rows, len(table.columns)) != start:
-        raise RuntimeError("NumPy's header changed its length with the number of rows.")
-    return [table.columns[index] for index in rounding.coarse()]
+        raise RuntimeError("The length of NumPy's header changed with the number of rows.")
+    return [table.columns[index] for index in rounding.imprecise_columns()]
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype[Any], n_rows: int, n_columns: int) -> int:
-    """Write a header, and return where it ends.
+    """Write the header of a ``.npy`` file and return the position of its end.
 
-    NumPy pads it, so that it is as long for any number of rows. So one pass over the rows does.
+    NumPy pads the header to the same length for any number of rows. Hence the header can be
+    overwritten with the final number of rows after a single pass.
     """
     header = {
         "descr": np.lib.format.dtype_to_descr(dtype),
@@ -202,9 +203,9 @@ def _write_header(file: BinaryIO, dtype: np.dtype[Any], n_rows: int, n_columns: 
     return file.tell()
 
 
-def _numbers(column: Any) -> np.ndarray:
-    """Return the values of an Arrow array, with NaN for those missing."""
-    pa = optional("pyarrow")
+def _to_numpy(column: Any) -> np.ndarray:
+    """Return the values of an Arrow array, with NaN for missing values."""
+    pa = import_pyarrow()
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     elif pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
@@ -213,34 +214,34 @@ def _numbers(column: Any) -> np.ndarray:
     return values
 
 
-def _first_fault(
+def _first_invalid(
     values: np.ndarray, converted: np.ndarray, allow_missing: bool
 ) -> tuple[int, str, str] | None:
-    """Return the row of the first wrong value, what is wrong, and the remedy, if there is one."""
+    """Return row, problem and remedy of the first invalid value, or None if all are valid."""
     is_missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     if is_missing.any() and not allow_missing:
         return (
             int(is_missing.argmax()),
             "a missing value",
-            "Pass allow_missing=True to write it as NaN, for VAEImputer. Or leave such rows out: "
-            "pass a pyarrow dataset with a filter.",
+            "Pass allow_missing=True to write missing values as NaN for VAEImputer, or drop "
+            "incomplete rows by passing a pyarrow dataset with a filter.",
         )
     is_lossy = ~np.isfinite(converted) if converted.dtype.kind == "f" else converted != values
     is_lossy &= ~is_missing
     if not is_lossy.any():
         return None
     row = int(is_lossy.argmax())
-    remedy = f"{converted.dtype} can't hold it: pass another dtype."
+    remedy = f"{converted.dtype} cannot represent this value: pass another dtype."
     if not np.isfinite(values[row]):
-        remedy = "Estimators take finite values only."
+        remedy = "Estimators accept finite values only."
     return row, f"the value {values[row]}", remedy
 
 
-class _Rounding:
-    """Tells whether rounding leaves enough of what differs within a column."""
+class _RoundingMonitor:
+    """Monitor of the rounding error of each column relative to the range of the column."""
 
     def __init__(self, n_columns: int) -> None:
-        # NaN until there is a value: fmin and fmax pass over it.
+        # NaN before the first value; fmin and fmax ignore NaN.
         self.low, self.high, self.error = np.full((3, n_columns), np.nan)
 
     def update(self, index: int, values: np.ndarray, converted: np.ndarray) -> None:
@@ -251,7 +252,8 @@ class _Rounding:
         self.high[index] = np.fmax(self.high[index], np.fmax.reduce(values))
         self.error[index] = np.fmax(self.error[index], np.fmax.reduce(error))
 
-    def coarse(self) -> np.ndarray:
-        """Return the indices of the columns that lose too much of their range."""
-        tolerance = _LOST_SHARE * self.high - _LOST_SHARE * self.low
+    def imprecise_columns(self) -> np.ndarray:
+        """Return the indices of the columns with a rounding error above the tolerance."""
+        # Scaling before the subtraction avoids an overflow.
+        tolerance = _MAX_ROUNDING_ERROR * self.high - _MAX_ROUNDING_ERROR * self.low
         return np.flatnonzero(self.error > tolerance)

@@ -1,4 +1,4 @@
-"""From what a user calls a table to record batches of pyarrow, with bounded memory."""
+"""Tables from files, datasets and streams, read as record batches in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import optional
-from ._common import check_choice
+from ..utils import check_choice, import_optional
+from ._common import check_unique_names
 
 _SUFFIXES = {
     ".parquet": "parquet",
@@ -23,27 +23,32 @@ _SUFFIXES = {
     ".arrow": "feather",
     ".csv": "csv",
 }
-_COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}  # what pyarrow tells by the name of a CSV file
+_COMPRESSION_SUFFIXES = {".gz", ".bz2", ".zst", ".lz4"}  # recognised by pyarrow in CSV file names
 _BATCH_ELEMENTS = 2**20  # numbers in a batch: at most 8 MiB
-_BUFFER_SIZE = 2**14  # bytes that are read at a time of each column of a Parquet file
+_BUFFER_SIZE = 2**14  # bytes read at a time from each column of a Parquet file
 
 
-# Batches, each with the path of its file, or "".
+# Record batches, each with the path of the file, or "".
 Batches = Iterator[tuple[Any, str]]
+
+
+def import_pyarrow(module: str = "pyarrow") -> Any:
+    """Import pyarrow, or a module of pyarrow."""
+    return import_optional(module, "memmap_from_arrow")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of numbers, by name, and where to get them from.
+    """Named columns of numbers with functions to read the rows.
 
     Parameters
     ----------
     columns : list of str
         Names of the columns.
     read : callable
-        Takes a number of rows and returns record batches of about as many.
+        Function from an approximate number of rows per batch to an iterator over the batches.
     count_rows : callable
-        Returns the number of rows, or None if it is not known before they are read.
+        Function without arguments. Returns the number of rows, or None if unknown before reading.
     """
 
     columns: list[str]
@@ -51,7 +56,7 @@ class Table:
     count_rows: Callable[[], int | None]
 
     def batches(self) -> Batches:
-        """Yield all rows in order, a bounded number of them at a time."""
+        """Yield all rows in order, in batches of bounded size."""
         size = max(1, _BATCH_ELEMENTS // len(self.columns))
         for batch, origin in self.read(size):
             for start in range(0, len(batch), size):
@@ -61,21 +66,38 @@ class Table:
 def open_table(
     source: Any, columns: Sequence[str] | None, format: Any, dtype: np.dtype[Any]
 ) -> Table:
-    """Look at names and types only, and refuse columns that are no numbers."""
-    pa, ds = optional("pyarrow"), optional("pyarrow.dataset")
+    """Return the table of a source after checking the column names and types.
+
+    No rows are read.
+
+    Parameters
+    ----------
+    source, columns, format, dtype
+        Arguments of `memmap_from_arrow`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path does not exist.
+    TypeError
+        If the source has an unsupported type, or a column does not hold numbers.
+    ValueError
+        If `columns` or `format` is invalid.
+    """
+    pa, ds = import_pyarrow(), import_pyarrow("pyarrow.dataset")
     if isinstance(source, ds.Dataset):
-        names = _select({"": source.schema}, columns)
+        names = _select_columns({"": source.schema}, columns)
         return Table(names, partial(_read_dataset, source, names), source.count_rows)
     if hasattr(source, "__arrow_c_stream__"):
         reader = pa.RecordBatchReader.from_stream(source)
-        names = _select({"": reader.schema}, columns)
+        names = _select_columns({"": reader.schema}, columns)
         return Table(names, partial(_read_stream, reader, names), lambda: None)
-    paths = _find(source, format)
+    paths = _find_files(source, format)
     format = _check_format(paths, format)
     schemas = {path: ds.dataset(path, format=format).schema for path in paths}
-    names = _select(schemas, columns)
+    names = _select_columns(schemas, columns)
     is_csv = format == "csv" or isinstance(format, ds.CsvFileFormat)
-    files = _Files(paths, format, _unify(schemas, names, is_csv, dtype))
+    files = _Files(paths, format, _common_schema(schemas, names, is_csv, dtype))
     return Table(names, files.read, files.count_rows)
 
 
@@ -88,10 +110,10 @@ def _read_stream(reader: Any, columns: list[str], batch_size: int) -> Batches:
 
 
 def _read_dataset(dataset: Any, columns: list[str], batch_size: int) -> Batches:
-    """Yield the rows of a dataset, of which as little is read ahead as can be.
+    """Yield the rows of a dataset with as little reading ahead as possible.
 
-    A scan of a whole dataset reads up to 1 GiB ahead of a slow disk, whatever it is told. Hence
-    one file after the other, and one row group after the other.
+    A scan of a whole dataset reads ahead up to 1 GiB if the disk is slow, whatever the options.
+    Hence the files, and the row groups of each file, are scanned separately.
     """
     options = {
         "columns": columns,
@@ -101,7 +123,7 @@ def _read_dataset(dataset: Any, columns: list[str], batch_size: int) -> Batches:
     }
     try:
         fragments = dataset.get_fragments()
-    except ValueError:  # it has a filter, which only the dataset knows
+    except ValueError:  # the dataset has a filter, unknown to the fragments
         for tagged in dataset.scanner(**options).scan_batches():
             yield tagged.record_batch, getattr(tagged.fragment, "path", "")
         return
@@ -114,9 +136,10 @@ def _read_dataset(dataset: Any, columns: list[str], batch_size: int) -> Batches:
 
 @dataclass(frozen=True)
 class _Files:
-    """Files of one format, whose columns have the names and types of the schema.
+    """Files of a common format and schema.
 
-    Each is opened in its turn: one dataset of them all would keep what it knows of each.
+    The files are opened in turn, because a single dataset would keep the metadata of all files in
+    memory.
     """
 
     paths: Sequence[str]
@@ -136,16 +159,16 @@ class _Files:
                     batches = _read_feather(path, names)
                 else:
                     batches = _read_dataset(self._dataset(path), names, batch_size)
-                yield from ((self._complete(batch), path) for batch, _ in batches)
-            except optional("pyarrow").ArrowInvalid as error:
-                raise ValueError(f"{path} can't be read: {error}") from error
+                yield from ((self._add_absent_columns(batch), path) for batch, _ in batches)
+            except import_pyarrow().ArrowInvalid as error:
+                raise ValueError(f"Cannot read {path}: {error}") from error
 
     def _dataset(self, path: str) -> Any:
-        ds = optional("pyarrow.dataset")
+        ds = import_pyarrow("pyarrow.dataset")
         return ds.dataset(path, schema=self.schema, format=self.format)
 
-    def _complete(self, batch: Any) -> Any:
-        pa = optional("pyarrow")
+    def _add_absent_columns(self, batch: Any) -> Any:
+        pa = import_pyarrow()
         columns = [
             batch.column(name) if name in batch.schema.names else pa.nulls(len(batch))
             for name in self.schema.names
@@ -153,18 +176,19 @@ class _Files:
         return pa.record_batch(columns, names=self.schema.names)
 
 
-# A scan reads whole row groups of Parquet files, and Feather files ahead. These two do not.
+# A dataset scan reads whole row groups of Parquet files, and reads ahead in Feather files. The
+# following two functions avoid both.
 
 
 def _read_parquet(path: str, columns: list[str], batch_size: int) -> Batches:
-    pq = optional("pyarrow.parquet")
+    pq = import_pyarrow("pyarrow.parquet")
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_SIZE) as file:
         for batch in file.iter_batches(batch_size, columns=columns):
             yield batch, path
 
 
 def _read_feather(path: str, columns: list[str]) -> Batches:
-    pa = optional("pyarrow")
+    pa = import_pyarrow()
     with pa.memory_map(path) as source:
         names = pa.ipc.open_file(source).schema.names
         included = [index for index, name in enumerate(names) if name in columns]
@@ -177,27 +201,27 @@ def _read_feather(path: str, columns: list[str]) -> Batches:
 # ---- Files and their formats -------------------------------------------------------------
 
 
-def _find(source: Any, format: Any) -> list[str]:
-    """Return the files that a path or a list of paths names: all data files of directories."""
+def _find_files(source: Any, format: Any) -> list[str]:
+    """Return the files named by a path or a list of paths, with the data files of directories."""
     try:
-        named = [Path(source)] if isinstance(source, str | os.PathLike) else [*map(Path, source)]
+        given = [Path(source)] if isinstance(source, str | os.PathLike) else [*map(Path, source)]
     except TypeError as error:
         raise TypeError(
             "source must be a path, a list of paths, a pyarrow Dataset or an Arrow stream; got "
             f"{type(source).__name__}."
         ) from error
-    paths = [found for path in named for found in _walk(path, format)]
+    paths = [found for path in given for found in _data_files(path, format)]
     if not paths:
-        raise ValueError(f"There are no files to read in {source}.")
+        raise ValueError(f"Found no files to read in {source}.")
     return paths
 
 
-def _walk(path: Path, format: Any) -> list[str]:
+def _data_files(path: Path, format: Any) -> list[str]:
     if not path.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if not path.is_dir():
         return [str(path)]
-    # Hidden files and those in hidden directories are not among them.
+    # glob skips hidden files and hidden directories.
     inside = map(Path, sorted(glob.glob("**", root_dir=path, recursive=True)))
     return [
         str(path / file)
@@ -208,26 +232,28 @@ def _walk(path: Path, format: Any) -> list[str]:
 
 
 def _suffix_format(path: Path) -> str | None:
-    is_packed = path.suffix.lower() in _COMPRESSED and path.stem.lower().endswith(".csv")
-    return "csv" if is_packed else _SUFFIXES.get(path.suffix.lower())
+    is_compressed = path.suffix.lower() in _COMPRESSION_SUFFIXES
+    if is_compressed and path.stem.lower().endswith(".csv"):
+        return "csv"
+    return _SUFFIXES.get(path.suffix.lower())
 
 
 def _check_format(paths: Sequence[str], format: Any) -> Any:
-    """Return the format for pyarrow, inferred from the names of the files if it is None."""
+    """Return the format for pyarrow, inferred from the suffixes if `format` is None."""
     if format is None:
         found = {_suffix_format(Path(path)): path for path in paths}
         if None in found:
             raise ValueError(
-                f"The name of {found[None]} does not tell its format: it ends in none of "
-                f"{', '.join(_SUFFIXES)}. Pass format."
+                f"Cannot infer the format of {found[None]}: the suffix is not among "
+                f"{', '.join(_SUFFIXES)}. Pass the parameter format."
             )
         if len(found) > 1:
             raise ValueError(
-                f"Files must have one format; these have several: {', '.join(found.values())}. "
-                "Pass a list of those to read."
+                f"All files must have the same format; got {', '.join(found.values())}. Pass a "
+                "list of the files to read."
             )
         (format,) = found
-    if not isinstance(format, optional("pyarrow.dataset").FileFormat):
+    if not isinstance(format, import_pyarrow("pyarrow.dataset").FileFormat):
         check_choice("format", format, sorted(set(_SUFFIXES.values())))
     return format
 
@@ -235,36 +261,35 @@ def _check_format(paths: Sequence[str], format: Any) -> Any:
 # ---- Names and types ---------------------------------------------------------------------
 
 
-def _select(schemas: Mapping[str, Any], columns: Sequence[str] | None) -> list[str]:
-    """Return the names of the columns to read, which are numbers in all files."""
+def _select_columns(schemas: Mapping[str, Any], columns: Sequence[str] | None) -> list[str]:
+    """Return the names of the columns to read, after checking for numbers in all files."""
     known = list(dict.fromkeys(name for schema in schemas.values() for name in schema.names))
     if isinstance(columns, str):
         raise TypeError(f"columns must be a list of names; got {columns!r}.")
     names = known if columns is None else list(columns)
     if unknown := [name for name in names if name not in known]:
         raise ValueError(
-            f"columns has {', '.join(map(repr, unknown))}, but there are only "
+            f"columns contains {', '.join(map(repr, unknown))}, but the source has only "
             f"{', '.join(map(repr, known))}."
         )
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"columns must name at least one column, and none twice; got {names}.")
+    check_unique_names("columns", names)
     for origin, schema in schemas.items():
-        place = f" of {origin}" if origin else ""
+        location = f" of {origin}" if origin else ""
         for name in names:
             fields = [schema.field(index) for index in schema.get_all_field_indices(name)]
             if len(fields) > 1:
-                raise ValueError(f"More than one column{place} has the name {name!r}.")
-            if fields and not _is_number(fields[0].type):
+                raise ValueError(f"More than one column{location} is named {name!r}.")
+            if fields and not _is_numeric(fields[0].type):
                 raise TypeError(
-                    f"Column {name!r}{place} holds {fields[0].type}, not numbers. Leave it out: "
-                    "pass the names of the other columns as columns. Or turn it into numbers "
-                    "first. TabularVAE takes text and categories, from a data frame."
+                    f"Column {name!r}{location} holds {fields[0].type}, not numbers. Pass the "
+                    "names of the other columns as columns, or convert this column to numbers. "
+                    "For text and categories, fit TabularVAE to a data frame."
                 )
     return names
 
 
-def _is_number(type: Any) -> bool:
-    types = optional("pyarrow.types")
+def _is_numeric(type: Any) -> bool:
+    types = import_pyarrow("pyarrow.types")
     if types.is_dictionary(type):
         type = type.value_type
     kinds = (
@@ -277,19 +302,19 @@ def _is_number(type: Any) -> bool:
     return any(is_kind(type) for is_kind in kinds)
 
 
-def _unify(
+def _common_schema(
     schemas: Mapping[str, Any], names: Sequence[str], is_csv: bool, dtype: np.dtype[Any]
 ) -> Any:
-    """Return one schema for all files."""
-    pa = optional("pyarrow")
+    """Return a schema for all files, with float64 where types differ or may change."""
+    pa = import_pyarrow()
 
-    def unified(name: str) -> Any:
+    def common_type(name: str) -> Any:
         found = {schema.field(name).type for schema in schemas.values() if name in schema.names}
         found = found - {pa.null()} or found
-        # The types of a CSV file are those of its first rows. Fractions may follow integers, and
-        # anything may follow gaps.
+        # pyarrow infers the types of a CSV file from the first rows. Fractions may follow
+        # integers, and any number may follow missing values.
         are_integers = all(pa.types.is_integer(type) for type in found)
-        is_open = found == {pa.null()} or (are_integers and dtype.kind == "f")
-        return pa.float64() if len(found) > 1 or (is_csv and is_open) else found.pop()
+        may_change = found == {pa.null()} or (are_integers and dtype.kind == "f")
+        return pa.float64() if len(found) > 1 or (is_csv and may_change) else found.pop()
 
-    return pa.schema([(name, unified(name)) for name in names])
+    return pa.schema([(name, common_type(name)) for name in names])

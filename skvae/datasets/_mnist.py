@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, which differ in their pictures and not in their form."""
+"""MNIST and Fashion-MNIST: different images in the same file format."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ._common import check_choice, pack
+from ..utils import check_choice
+from ._common import make_bunch
 from ._retrieve import DataFile, open_file, retrieve
 
-# Images and labels in turn.
+# Images, then labels, of the training set and of the test set.
 _NAMES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -34,7 +35,7 @@ FILES = {
         mirrors=[
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            "http://yann.lecun.com/exdb/mnist/",  # where it all comes from; long unreachable
+            "http://yann.lecun.com/exdb/mnist/",  # the original source, often unreachable
         ],
         digests=[
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -83,55 +84,64 @@ def fetch_mnist(
     as_frame: bool = False,
     return_X_y: bool = False,
 ) -> Any:
-    """Load MNIST, 70,000 images of handwritten digits, and download it if necessary.
+    """Load MNIST, 70,000 images of handwritten digits (classification).
+
+    Missing files are downloaded.
 
     Parameters
     ----------
     subset : {"train", "test", "all"}, default="train"
-        The 60,000 images for training, the 10,000 for testing, or all, those for training first.
-        The order is the official one.
+        Images to load, in the official order: the 60,000 training images, the 10,000 test images,
+        or the training images followed by the test images.
     raw : bool, default=False
-        Whether to return pixels as stored, integers from 0 to 255, instead of numbers in [0, 1].
+        Whether to return pixels as integers from 0 to 255, as stored, instead of real numbers in
+        [0, 1].
     data_home : str or path-like, default=None
-        Folder in which to look first, and to which to download: the files are in its subfolder
-        ``mnist``, compressed or not. See `get_data_home` for where else they may be. A file
-        counts only if its digest is right.
+        Folder to search first, and to download to. Files lie in the subfolder ``mnist``, compressed
+        with gzip or not. `get_data_home` lists the other folders searched. A file with a wrong
+        SHA-256 checksum is ignored, with a warning.
     download_if_missing : bool, default=True
-        Whether to download what is not on this machine. If False, that is an error.
+        Whether to download files missing from this machine. If False, a missing file is an error.
     as_frame : bool, default=False
-        Whether to return pandas objects instead of arrays.
+        Whether to return pandas objects instead of arrays. Requires pandas (extra ``data``).
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of a `Bunch`.
 
     Returns
     -------
     dataset : :class:`~sklearn.utils.Bunch`
-        With these attributes:
+        Dictionary-like object with the following attributes:
 
         data : ndarray or DataFrame of shape (n_samples, 784)
-            The pixels row by row, float32, or uint8 if `raw`: 0 is the background.
+            Pixels of each image, row by row, float32, or uint8 if `raw`. The background is 0.
         target : ndarray or Series of shape (n_samples,)
-            The classes, int64 from 0 to 9.
+            Classes, int64 from 0 to 9.
         images : ndarray of shape (n_samples, 28, 28)
             The same pixels as images.
         feature_names : list of str
-            ``"pixel_0_0"``, ``"pixel_0_1"`` and so on: row, then column.
+            Names of the pixels by row and column: ``"pixel_0_0"``, ``"pixel_0_1"``, ...
         target_names : list of str
             Names of the classes.
         frame : DataFrame of shape (n_samples, 785) or None
-            Data and target, if `as_frame`.
+            Data and target together. None if `as_frame` is False.
         filename : list of str
-            The files that were read.
+            Paths of the files read.
         DESCR : str
-            Source, licence and citation.
+            Description with source, licence and citation.
 
     (data, target) : tuple
-        If `return_X_y`.
+        Returned instead of `dataset` if `return_X_y` is True.
 
     Raises
     ------
+    ImportError
+        If `as_frame` is True and pandas is not installed, or if pooch is needed for a download and
+        not installed.
     OSError
-        If a file can't be had. The message lists what was tried, and which file to put where.
+        If a file is neither found nor downloaded. The message lists all attempts, and explains
+        where to put the file.
+    ValueError
+        If `subset` is unknown.
 
     Examples
     --------
@@ -154,25 +164,64 @@ def fetch_fashion_mnist(
     as_frame: bool = False,
     return_X_y: bool = False,
 ) -> Any:
-    """Load Fashion-MNIST, 70,000 images of clothes, and download it if necessary.
+    """Load Fashion-MNIST, 70,000 images of clothes (classification).
+
+    Missing files are downloaded. The format is the format of MNIST, see `fetch_mnist`.
 
     Parameters
     ----------
-    subset, raw, data_home, download_if_missing, as_frame, return_X_y
-        As in `fetch_mnist`. The files are in the subfolder ``fashion-mnist``.
+    subset : {"train", "test", "all"}, default="train"
+        Images to load, in the official order: the 60,000 training images, the 10,000 test images,
+        or the training images followed by the test images.
+    raw : bool, default=False
+        Whether to return pixels as integers from 0 to 255, as stored, instead of real numbers in
+        [0, 1].
+    data_home : str or path-like, default=None
+        Folder to search first, and to download to. Files lie in the subfolder ``fashion-mnist``,
+        compressed with gzip or not. `get_data_home` lists the other folders searched. A file with
+        a wrong SHA-256 checksum is ignored, with a warning.
+    download_if_missing : bool, default=True
+        Whether to download files missing from this machine. If False, a missing file is an error.
+    as_frame : bool, default=False
+        Whether to return pandas objects instead of arrays. Requires pandas (extra ``data``).
+    return_X_y : bool, default=False
+        Whether to return ``(data, target)`` instead of a `Bunch`.
 
     Returns
     -------
     dataset : :class:`~sklearn.utils.Bunch`
-        As from `fetch_mnist`, with other images and names of classes.
+        Dictionary-like object with the following attributes:
+
+        data : ndarray or DataFrame of shape (n_samples, 784)
+            Pixels of each image, row by row, float32, or uint8 if `raw`. The background is 0.
+        target : ndarray or Series of shape (n_samples,)
+            Classes, int64 from 0 to 9.
+        images : ndarray of shape (n_samples, 28, 28)
+            The same pixels as images.
+        feature_names : list of str
+            Names of the pixels by row and column: ``"pixel_0_0"``, ``"pixel_0_1"``, ...
+        target_names : list of str
+            Names of the classes: ``"T-shirt/top"``, ``"Trouser"``, ...
+        frame : DataFrame of shape (n_samples, 785) or None
+            Data and target together. None if `as_frame` is False.
+        filename : list of str
+            Paths of the files read.
+        DESCR : str
+            Description with source, licence and citation.
 
     (data, target) : tuple
-        If `return_X_y`.
+        Returned instead of `dataset` if `return_X_y` is True.
 
     Raises
     ------
+    ImportError
+        If `as_frame` is True and pandas is not installed, or if pooch is needed for a download and
+        not installed.
     OSError
-        As in `fetch_mnist`.
+        If a file is neither found nor downloaded. The message lists all attempts, and explains
+        where to put the file.
+    ValueError
+        If `subset` is unknown.
 
     Examples
     --------
@@ -206,7 +255,7 @@ def _fetch(
     if not raw:
         images = np.divide(images, 255, dtype=np.float32)
     n_samples, height, width = images.shape
-    return pack(
+    return make_bunch(
         images.reshape(n_samples, height * width),
         np.concatenate(arrays[1::2]).astype(np.int64),
         feature_names=[f"pixel_{i}_{j}" for i in range(height) for j in range(width)],
@@ -220,10 +269,10 @@ def _fetch(
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    """Return the bytes of an idx file in the shape that its header gives."""
+    """Return the bytes of an IDX file as an array of the shape given in the header."""
     with open_file(path) as stream:
         content = stream.read()
-    # Two zeros, the type (8: bytes), the number of axes, then the length of each.
+    # Header: two zeros, the type (8: bytes), the number of axes, and the length of each axis.
     n_axes = content[3]
     shape = np.frombuffer(content, ">u4", n_axes, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape)

@@ -1,4 +1,4 @@
-"""From the name of a file to a verified copy of it on this machine."""
+"""Local copies and downloads of data files, verified by checksum."""
 
 from __future__ import annotations
 
@@ -17,31 +17,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..utils import optional
+from ..utils import import_optional
 
-_TIMEOUT = 30.0  # seconds that a server may keep silent
+_TIMEOUT = 30.0  # seconds without an answer from the server
 _CHUNK = 1 << 16
 
-# What reading a damaged file raises.
+# Exceptions raised while reading a damaged file.
 READ_ERRORS = (OSError, EOFError, ValueError, zlib.error)
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a data set.
+    """File of a data set.
 
     Parameters
     ----------
     folder : str
-        Folder of the data set, within each of the folders that may hold it.
+        Subfolder of the data set in each searched folder.
     name : str
-        Name once decompressed. Compressed by gzip, it ends in ``.gz``.
+        Name of the decompressed file. The compressed file has the additional suffix ``.gz``.
     sha256 : str or None
-        Digest of the decompressed content, which is the same however it was compressed. None if
-        it is not known: then a download is kept compressed, since gzip's own checksum and length
-        are all that guards it.
+        SHA-256 checksum of the decompressed content, independent of the compression. If None, the
+        checksum is unknown, and a download stays compressed for gzip's own checksum and length.
     urls : tuple of str
-        Addresses of the same file, compressed or not, in the order in which to try them.
+        Addresses of the file, compressed or not, in the order of the download attempts.
     """
 
     folder: str
@@ -51,23 +50,31 @@ class DataFile:
 
     @property
     def download_name(self) -> str:
+        """Name of the downloaded file: compressed only if the checksum is unknown."""
         return self.name if self.sha256 else f"{self.name}.gz"
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder to which the loaders download.
+    """Return the folder to which the loaders download files.
+
+    The folder is `data_home` if given, otherwise the folder named by the environment variable
+    ``SKVAE_DATA``, otherwise the user's cache. Before a download, the loaders search all three
+    folders in this order.
 
     Parameters
     ----------
     data_home : str or path-like, default=None
-        The folder itself, if given.
+        Folder to use instead of the defaults.
 
     Returns
     -------
     path : pathlib.Path
-        `data_home`, else the folder that the environment variable ``SKVAE_DATA`` names, else
-        the user's cache. The loaders look for a file in each of these, in this order, before they
-        download it.
+        Path of the folder. The folder need not exist.
+
+    Raises
+    ------
+    ImportError
+        If the folder is the user's cache, and pooch (extra ``data``) is not installed.
 
     Examples
     --------
@@ -75,105 +82,112 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> Path:
     >>> get_data_home("data").name
     'data'
     """
-    named = _named_folders(data_home)
-    return named[0] if named else _cache()
+    folders = _user_folders(data_home)
+    return folders[0] if folders else _cache_folder()
 
 
-def find(file: DataFile, data_home: str | os.PathLike[str] | None) -> Path | None:
-    """Return the first right copy of the file on this machine, and warn of wrong ones before it."""
-    for path, fault in _local_copies(file, data_home):
-        if not fault:
+def find_local_copy(file: DataFile, data_home: str | os.PathLike[str] | None) -> Path | None:
+    """Return the first valid copy of the file on this machine, and warn about invalid copies."""
+    for path, problem in _local_copies(file, data_home):
+        if not problem:
             return path
-        warnings.warn(f"{path} is not used: {fault}.", stacklevel=2)
+        warnings.warn(f"Ignoring {path}: {problem}.", stacklevel=2)
     return None
 
 
 def retrieve(
     file: DataFile, data_home: str | os.PathLike[str] | None, download_if_missing: bool
 ) -> Path:
-    """Return a right copy of the file, downloaded if there is none on this machine.
+    """Return a valid copy of the file on this machine, downloaded if necessary.
 
-    A wrong file in the way of the download is overwritten in the cache, which is ours, and never
-    in a folder that the user named.
+    A download overwrites an invalid file in the cache, but never in a folder chosen by the user.
 
     Raises
     ------
+    ImportError
+        If the file must be downloaded, and pooch is not installed.
     OSError
-        If the file can't be had, with all reasons and the way to supply it by hand.
+        If the file is neither found nor downloaded. The message lists the reasons, and explains
+        where to put the file.
     """
-    if path := find(file, data_home):
+    if path := find_local_copy(file, data_home):
         return path
     destination = get_data_home(data_home) / file.folder / file.download_name
-    reasons = [f"{path}: {fault}" for path, fault in _local_copies(file, data_home)]
-    if destination.exists() and _named_folders(data_home):
-        reasons.append(f"not downloaded over {destination}: delete it or move it away")
+    reasons = [f"{path}: {problem}" for path, problem in _local_copies(file, data_home)]
+    if destination.exists() and _user_folders(data_home):
+        reasons.append(f"a download would overwrite {destination}: delete or move this file first")
     elif not download_if_missing:
-        reasons.append("no folder holds it, and download_if_missing is False")
+        reasons.append("no local copy was found, and download_if_missing is False")
     else:
         failures = _download(file, destination)
         if not failures:
             return destination
         reasons += failures
     listed = "\n".join(f"  - {reason}" for reason in reasons)
-    raise OSError(f"Could not get {file.name}:\n{listed}\n{_advice(file, destination)}")
+    raise OSError(f"Could not get {file.name}:\n{listed}\n{_instructions(file, destination)}")
 
 
 @contextmanager
 def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedIOBase]:
-    """Open a file to read its decompressed content."""
+    """Open a file, decompressed if necessary, for reading."""
     with open(path, "rb") as stream:
         yield _decompressed(stream)
 
 
 def _decompressed(stream: Any) -> io.BufferedIOBase:
-    # Some browsers and servers decompress a file and leave its name: the first bytes don't lie.
-    is_packed = stream.read(2) == b"\x1f\x8b"
+    # Some browsers and servers decompress a file without renaming it, so look at the first bytes.
+    is_gzip = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
-    return gzip.GzipFile(fileobj=stream) if is_packed else stream
+    return gzip.GzipFile(fileobj=stream) if is_gzip else stream
 
 
 # ---- Local files -------------------------------------------------------------------------
 
 
-def _named_folders(data_home: str | os.PathLike[str] | None) -> list[Path]:
-    named = (data_home, os.environ.get("SKVAE_DATA"))
-    return list(dict.fromkeys(Path(folder).expanduser() for folder in named if folder))
+def _user_folders(data_home: str | os.PathLike[str] | None) -> list[Path]:
+    """Return the folders chosen by the user: `data_home` and ``SKVAE_DATA``, if set."""
+    folders = (data_home, os.environ.get("SKVAE_DATA"))
+    return list(dict.fromkeys(Path(folder).expanduser() for folder in folders if folder))
 
 
-def _cache() -> Path:
-    return Path(optional("pooch").os_cache("skvae"))
+def _import_pooch() -> Any:
+    return import_optional("pooch", "Downloading data sets")
+
+
+def _cache_folder() -> Path:
+    return Path(_import_pooch().os_cache("skvae"))
 
 
 def _local_copies(
     file: DataFile, data_home: str | os.PathLike[str] | None
 ) -> Iterator[tuple[Path, str]]:
-    """Yield what has the file's name, each with what is wrong with it: "" if nothing is."""
-    folders = _named_folders(data_home)
-    with suppress(ImportError):  # without pooch, nothing has ever been downloaded to the cache
-        folders.append(_cache())
+    """Yield the path of each local copy with a description of the problem, "" for valid copies."""
+    folders = _user_folders(data_home)
+    with suppress(ImportError):  # without pooch, nothing was ever downloaded to the cache
+        folders.append(_cache_folder())
     for folder in folders:
         for name in (file.name, f"{file.name}.gz"):
             path = folder / file.folder / name
             if path.is_file():
-                yield path, _fault(path, file.sha256)
+                yield path, _find_problem(path, file.sha256)
 
 
-def _fault(path: Path, sha256: str | None) -> str:
+def _find_problem(path: Path, sha256: str | None) -> str:
     if sha256 is None:
         return ""
     try:
         with open_file(path) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except READ_ERRORS as error:
-        return f"it can't be read ({error})"
-    return "" if digest == sha256 else f"its SHA-256 is {digest} instead of {sha256}"
+        return f"the file cannot be read ({error})"
+    return "" if digest == sha256 else f"the SHA-256 checksum is {digest} instead of {sha256}"
 
 
-def _advice(file: DataFile, destination: Path) -> str:
+def _instructions(file: DataFile, destination: Path) -> str:
     return (
-        f"To supply it by hand, put {file.name}.gz (or {file.name}) into {destination.parent}, or "
-        f"into {file.folder}/ of a folder that data_home or the environment variable SKVAE_DATA "
-        "names."
+        f"To provide the file yourself, put {file.name}.gz (or {file.name}) into "
+        f"{destination.parent}, or into the subfolder {file.folder}/ of another folder, and pass "
+        "this folder as data_home or set the environment variable SKVAE_DATA."
     )
 
 
@@ -181,12 +195,12 @@ def _advice(file: DataFile, destination: Path) -> str:
 
 
 def _download(file: DataFile, destination: Path) -> list[str]:
-    """Download from the first address that has the file; if none has, return why."""
-    pooch = optional("pooch")
+    """Download from the first working address; if all fail, return the reasons."""
+    pooch = _import_pooch()
     failures = []
     for url in file.urls:
         try:
-            with _quiet(pooch.get_logger()):
+            with _silence(pooch.get_logger()):
                 pooch.retrieve(
                     url,
                     known_hash=file.sha256 and f"sha256:{file.sha256}",
@@ -195,12 +209,12 @@ def _download(file: DataFile, destination: Path) -> list[str]:
                     downloader=_Downloader(decompress=file.sha256 is not None),
                 )
         except READ_ERRORS as error:
-            # An error with a number is the operating system's, and about the folder or the disk:
-            # no other address would help. Those of requests and gzip have none.
+            # Errors with an errno come from the operating system and concern the folder or the
+            # disk, so another address would not help. Errors of requests and gzip have no errno.
             if isinstance(error, PermissionError) or getattr(error, "errno", None):
                 raise OSError(
                     f"Could not write {file.name} to {destination.parent}: {error}\n"
-                    f"{_advice(file, destination)}"
+                    f"{_instructions(file, destination)}"
                 ) from error
             failures.append(f"{url}: {type(error).__name__}: {error}")
         else:
@@ -210,38 +224,42 @@ def _download(file: DataFile, destination: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class _Downloader:
-    """What pooch calls to fill its temporary file, which it then verifies and moves into place."""
+    """Downloader that fills the temporary file of pooch; pooch then verifies and renames the file.
+
+    Parameters
+    ----------
+    decompress : bool
+        Whether to decompress the received file.
+    """
 
     decompress: bool
 
     def __call__(self, url: str, output_file: str, _: Any) -> None:
-        http = optional("pooch").HTTPDownloader(
-            progressbar=True, chunk_size=_CHUNK, timeout=_TIMEOUT
-        )
-        # Nameless where the system allows that: it is gone even if this process is killed.
+        http = _import_pooch().HTTPDownloader(progressbar=True, chunk_size=_CHUNK, timeout=_TIMEOUT)
+        # Anonymous on most systems, so that nothing is left even if this process is killed.
         with tempfile.TemporaryFile(dir=Path(output_file).parent) as received:
             http(url, received, None)
             received.seek(0)
             if self.decompress:
                 source = _decompressed(received)
             else:
-                _check_gzip(received)
+                _verify_gzip(received)
                 source = received
             with open(output_file, "wb") as output:
                 shutil.copyfileobj(source, output, _CHUNK)
 
 
-def _check_gzip(stream: Any) -> None:
-    """Read to the end, where gzip compares checksum and length, and go back to the start."""
-    with gzip.GzipFile(fileobj=stream) as unpacked:
-        while unpacked.read(_CHUNK):
+def _verify_gzip(stream: Any) -> None:
+    """Read to the end, where gzip verifies checksum and length, then rewind."""
+    with gzip.GzipFile(fileobj=stream) as decompressed:
+        while decompressed.read(_CHUNK):
             pass
     stream.seek(0)
 
 
 @contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Leave the progress bar to tell of the download."""
+def _silence(logger: logging.Logger) -> Iterator[None]:
+    """Hide the messages of pooch about the download: the progress bar is enough."""
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:

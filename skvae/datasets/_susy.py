@@ -1,4 +1,4 @@
-"""SUSY: five million simulated collisions of particles."""
+"""SUSY: five million simulated particle collisions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import optional
-from ._common import check_choice, pack
-from ._retrieve import READ_ERRORS, DataFile, find, open_file, retrieve
+from ..utils import check_choice, import_optional
+from ._common import check_unique_names, make_bunch
+from ._retrieve import READ_ERRORS, DataFile, find_local_copy, open_file, retrieve
 
 LOW_LEVEL = [
     "lepton 1 pT",
@@ -43,17 +43,17 @@ _GROUPS = {"all": FEATURE_NAMES, "low_level": LOW_LEVEL, "high_level": HIGH_LEVE
 N_ROWS = 5_000_000
 N_TEST = 500_000
 N_SAMPLE = 10_000
-_CHUNK = 200_000  # rows that are parsed at a time
+_CHUNK = 200_000  # rows parsed at a time
 
-# No digest of the official file is known to us. What guards it instead: gzip's checksum and
-# length, the number of rows and columns, and labels that are 0 or 1.
+# The checksum of the official file is unknown. The loader verifies instead gzip's checksum and
+# length, the number of rows and columns, and the labels (0 or 1).
 OFFICIAL = DataFile(
     "susy",
     "SUSY.csv",
     urls=("https://archive.ics.uci.edu/ml/machine-learning-databases/00279/SUSY.csv.gz",),
 )
-# The official file's numbers, as this module writes them after parsing. Columns are contiguous:
-# a memory map then reads little where few of them, or few rows, are wanted.
+# The numbers of the official file, written by this module after parsing. Columns are contiguous,
+# so that a memory map reads only the requested columns and rows.
 TABLE = DataFile("susy", "susy.npy")
 SAMPLE = DataFile(
     "susy", "susy-10k.csv", "fcc3dc538e002d39dc5e795ef92bbe3d300cd562af53a70275af0eb34fb84c06"
@@ -70,32 +70,33 @@ def fetch_susy(
     as_frame: bool = False,
     return_X_y: bool = False,
 ) -> Any:
-    """Load SUSY, 5,000,000 simulated collisions, and download it if necessary.
+    """Load SUSY, 5,000,000 simulated particle collisions (classification).
 
-    The download has about 900 MB. Parsing needs pandas, 1 GB of memory and less than a minute. Its
-    result goes into ``susy.npy`` next to the file, from which later calls read only the rows and
-    columns that they need. In a folder that is read-only, every call parses.
+    A missing file is downloaded (about 900 MB). Parsing requires pandas (extra ``data``) and 1 GB
+    of memory, and takes less than a minute. The parsed numbers are cached in ``susy.npy`` next to
+    the file, and later calls read only the requested rows and columns from the cache. In a
+    read-only folder, every call parses the file again.
 
-    No digest of the official file is known to us, so it is not verified as other files are.
-    It must pass gzip's own check, and have 5,000,000 rows of 19 numbers with a label of 0 or 1.
+    The SHA-256 checksum of the official file is unknown. The loader verifies instead gzip's own
+    checksum, the shape (5,000,000 rows of 19 numbers) and the labels (0 or 1).
 
     Parameters
     ----------
     subset : {"train", "test", "all", "sample"}, default="train"
-        The first 4,500,000 rows, the last 500,000, which are the official test set, or all.
-        ``"sample"`` is ``susy-10k.csv``, 10,000 rows drawn from anywhere in the official file,
-        if one of the folders holds it, and else the first 10,000 rows of the official file:
-        `filename` tells which.
+        Rows to load: the first 4,500,000 rows, the last 500,000 rows (the official test set), all
+        rows, or a sample of 10,000 rows. The sample is ``susy-10k.csv``, drawn from the whole
+        official file, if found in a searched folder, and otherwise the first 10,000 rows of the
+        official file. The attribute ``filename`` shows the file used.
     n_rows : int, default=None
-        Take only so many rows, the first of the subset.
+        Number of rows to load from the start of the subset. By default, all rows of the subset.
     features : {"all", "low_level", "high_level"} or list of str, default="all"
-        All 18 features, the 8 that detectors measure, the 10 that physicists derived from them,
-        or those of these names, in this order.
+        Features to load: all 18 features, the 8 features measured by detectors, the 10 features
+        derived by physicists, or a list of names, in the order of the list.
     data_home : str or path-like, default=None
-        Folder in which to look first, and to which to download: the files are in its subfolder
-        ``susy``, compressed or not. See `get_data_home` for where else they may be.
+        Folder to search first, and to download to. Files lie in the subfolder ``susy``, compressed
+        with gzip or not. `get_data_home` lists the other folders searched.
     download_if_missing : bool, default=True
-        Whether to download what is not on this machine. If False, that is an error.
+        Whether to download a file missing from this machine. If False, a missing file is an error.
     as_frame : bool, default=False
         Whether to return pandas objects instead of arrays.
     return_X_y : bool, default=False
@@ -104,30 +105,37 @@ def fetch_susy(
     Returns
     -------
     dataset : :class:`~sklearn.utils.Bunch`
-        With these attributes:
+        Dictionary-like object with the following attributes:
 
         data : ndarray or DataFrame of shape (n_samples, n_features)
-            The features, float32.
+            Features, float32.
         target : ndarray or Series of shape (n_samples,)
-            1 for the signal, a process with supersymmetric particles; 0 for the background. int64.
+            Classes, int64: 1 for the signal, a process with supersymmetric particles, and 0 for
+            the background.
         feature_names : list of str
             Names of the features.
         target_names : list of str
-            ``["background", "signal"]``.
+            Names of the classes: ``["background", "signal"]``.
         frame : DataFrame of shape (n_samples, n_features + 1) or None
-            Data and target, if `as_frame`.
+            Data and target together. None if `as_frame` is False.
         filename : str
-            The file that was read.
+            Path of the file read.
         DESCR : str
-            Source, licence and citation.
+            Description with source, licence and citation.
 
     (data, target) : tuple
-        If `return_X_y`.
+        Returned instead of `dataset` if `return_X_y` is True.
 
     Raises
     ------
+    ImportError
+        If pandas is needed and not installed, or if pooch is needed for a download and not
+        installed.
     OSError
-        If the file can't be had, or is not whole.
+        If the file is neither found nor downloaded, or is incomplete. The message explains where
+        to put the file.
+    ValueError
+        If `subset`, `n_rows` or `features` is invalid.
 
     Examples
     --------
@@ -140,7 +148,7 @@ def fetch_susy(
     rows = _check_rows(subset, n_rows)
     table, path = _load(subset, rows, data_home, download_if_missing)
     columns = [1 + FEATURE_NAMES.index(name) for name in names]
-    return pack(
+    return make_bunch(
         np.ascontiguousarray(table[:, columns]),
         table[:, 0].astype(np.int64),
         feature_names=names,
@@ -159,13 +167,12 @@ def _check_features(features: str | Sequence[str]) -> list[str]:
     names = list(features)
     for name in names:
         check_choice("Each name in features", name, FEATURE_NAMES)
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"features must name at least one column, and none twice; got {names}.")
+    check_unique_names("features", names)
     return names
 
 
 def _check_rows(subset: str, n_rows: int | None) -> slice:
-    """Return where in the official file the rows are."""
+    """Return the positions of the requested rows in the official file."""
     subsets = {
         "train": range(N_ROWS - N_TEST),
         "test": range(N_ROWS - N_TEST, N_ROWS),
@@ -177,8 +184,8 @@ def _check_rows(subset: str, n_rows: int | None) -> slice:
     if n_rows is not None:
         if not isinstance(n_rows, int | np.integer) or not 1 <= n_rows <= len(rows):
             raise ValueError(
-                f"n_rows must be an integer from 1 to {len(rows)}, the rows of subset={subset!r}, "
-                f"or None; got {n_rows!r}."
+                f"n_rows must be an integer from 1 to {len(rows)} (the number of rows of "
+                f"subset={subset!r}) or None; got {n_rows!r}."
             )
         rows = rows[:n_rows]
     return slice(rows.start, rows.stop)
@@ -187,21 +194,21 @@ def _check_rows(subset: str, n_rows: int | None) -> slice:
 def _load(
     subset: str, rows: slice, data_home: str | os.PathLike[str] | None, download_if_missing: bool
 ) -> tuple[np.ndarray, Path]:
-    """Return the rows, with the label in the first column, and the file that they are from."""
-    if subset == "sample" and (path := find(SAMPLE, data_home)):
+    """Return the rows, with the label in the first column, and the path of the file read."""
+    if subset == "sample" and (path := find_local_copy(SAMPLE, data_home)):
         return _parse(path, N_SAMPLE, n_header_lines=1)[rows], path
-    if path := find(TABLE, data_home):
+    if path := find_local_copy(TABLE, data_home):
         return _open_table(path)[rows], path
     path = retrieve(OFFICIAL, data_home, download_if_missing)
     table = _parse(path, N_ROWS)
-    with suppress(OSError):  # a folder that is read-only or full: the next call parses again
+    with suppress(OSError):  # if the folder is read-only or full, the next call parses again
         _save_table(table, path.with_name(TABLE.name))
     return table[rows], path
 
 
 def _parse(path: Path, n_rows: int, n_header_lines: int = 0) -> np.ndarray:
-    """Return the numbers of a file that has `n_rows` rows of one label and all features."""
-    pd = optional("pandas")
+    """Return the label and the features of each row of a file with `n_rows` rows."""
+    pd = import_optional("pandas", "fetch_susy")
     n_columns = 1 + len(FEATURE_NAMES)
     table = np.empty((n_rows, n_columns), np.float32, order="F")
     n_read = 0
@@ -213,24 +220,24 @@ def _parse(path: Path, n_rows: int, n_header_lines: int = 0) -> np.ndarray:
             for chunk in chunks:
                 values = chunk.to_numpy()
                 if values.shape[1] != n_columns or not np.isfinite(values).all():
-                    raise ValueError(f"rows from {n_read} on are not {n_columns} numbers each")
+                    raise ValueError(f"a row after row {n_read} is not {n_columns} finite numbers")
                 if not np.isin(values[:, 0], (0, 1)).all():
-                    raise ValueError(f"rows from {n_read} on have labels other than 0 and 1")
-                fitting = values[: max(0, n_rows - n_read)]
-                table[n_read : n_read + len(fitting)] = fitting
+                    raise ValueError(f"a label after row {n_read} is neither 0 nor 1")
+                kept = values[: max(0, n_rows - n_read)]
+                table[n_read : n_read + len(kept)] = kept
                 n_read += len(values)
         if n_read != n_rows:
             raise ValueError(f"it has {n_read} rows instead of {n_rows}")
     except READ_ERRORS as error:
         raise OSError(
-            f"{path} is not the whole official file: {error}. Delete it or move it away, and call "
-            "again to download it."
+            f"{path} is not the complete official file: {error}. Delete or move the file, then "
+            "call again to download a new copy."
         ) from error
     return table
 
 
 def _save_table(table: np.ndarray, path: Path) -> None:
-    # Whoever reads at the same time sees the whole file or none.
+    # Atomic: a concurrent reader sees either the complete file or no file.
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         np.save(Path(scratch) / path.name, table)
         os.replace(Path(scratch) / path.name, path)
@@ -241,4 +248,4 @@ def _open_table(path: Path) -> np.ndarray:
         table = np.load(path, mmap_mode="r")
         if table.shape == (N_ROWS, 1 + len(FEATURE_NAMES)) and table.dtype == np.float32:
             return np.asarray(table)
-    raise OSError(f"{path} is not what fetch_susy writes. Delete it or move it away.")
+    raise OSError(f"{path} was not written by fetch_susy, or is damaged. Delete or move the file.")

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import optional
+from ..utils import import_optional
 
 
 def new_axes(figsize: tuple[float, float]) -> Any:
     """Return the axes of a new figure."""
-    plt = optional("matplotlib.pyplot")
+    plt = import_optional("matplotlib.pyplot", "skvae.displays")
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 

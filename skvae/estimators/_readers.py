@@ -12,7 +12,7 @@ from sklearn.utils import gen_batches
 
 from ..serialization import serializable
 from ..training import chunk_length
-from ..utils import optional as import_optional
+from ..utils import import_optional
 
 if TYPE_CHECKING:
     from ..columns import FrameCodec
@@ -113,7 +113,7 @@ def import_columns() -> Any:
     ImportError
         If pandas is missing.
     """
-    import_optional("pandas")
+    import_optional("pandas", "Reading the columns of data frames")
     from .. import columns
 
     return columns

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..estimators import BaseVAE, as_dtype
 from ..likelihoods import Histogram
 from ..serialization import replacing
-from ..utils import __version__, optional
+from ..utils import __version__, import_optional
 from ._operators import TRANSLATIONS, decompositions
 from ._parts import PARTS, Part
 
@@ -89,7 +89,7 @@ def to_onnx(
     >>> to_onnx(vae, "encoder.onnx")  # doctest: +SKIP
     """
     for package in ("onnx", "onnxscript"):  # torch imports them
-        optional(package)
+        import_optional(package, "to_onnx")
     import onnx_ir
 
     _check(estimator, part, dtype)

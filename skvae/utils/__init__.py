@@ -13,7 +13,7 @@ from ._device import (
     training_dtype,
 )
 from ._numerics import soft_clamp, soft_clamp_inverse, uniform
-from ._optional import optional
+from ._optional import import_optional
 from ._random_state import (
     draw_seed,
     global_rng_states,
@@ -30,14 +30,15 @@ __all__ = [
     "__version__",
     "autocast",
     "available_devices",
+    "check_choice",
     "draw_seed",
     "find_stack_level",
     "free_memory",
     "global_rng_states",
+    "import_optional",
     "init_threads",
     "limit_threads",
     "local_random_state",
-    "optional",
     "resolve_device",
     "restore_global_rng",
     "retain_freed_memory",

@@ -1,11 +1,11 @@
-"""Packages that only parts of skvae need."""
+"""Imports of optional dependencies."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-# Which extra of skvae installs them.
+# Optional packages, and the extra of skvae that installs each package.
 _EXTRAS = {
     "matplotlib": "plot",
     "onnx": "onnx",
@@ -16,18 +16,32 @@ _EXTRAS = {
 }
 
 
-def optional(module: str) -> Any:
-    """Import a module of such a package when it is needed, and not before.
+def import_optional(module: str, needed_by: str) -> Any:
+    """Import a module of an optional package.
+
+    Call this function where the module is used, so that ``import skvae`` works without the package.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module, for example ``"matplotlib.pyplot"``.
+    needed_by : str
+        Subject of the error message: the class, function or task for which the package is needed.
+
+    Returns
+    -------
+    module : module
 
     Raises
     ------
     ImportError
-        If the package is missing, with the command that installs it.
+        If the package is not installed. The message names the package and the extra of skvae.
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         raise ImportError(
-            f"This part of skvae needs {package}: pip install 'skvae[{_EXTRAS[package]}]'."
+            f"{needed_by} needs {package}, which is not installed. Install {package}, or skvae "
+            f"with the extra {_EXTRAS[package]!r}."
         ) from error

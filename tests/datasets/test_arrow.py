@@ -229,13 +229,13 @@ def test_a_column_that_a_file_lacks_is_missing_there(tmp_path, path):
 @pytest.mark.parametrize(
     ("values", "dtype", "message"),
     [
-        ([0.0, 1e39], "float32", r"'v' has the value 1e\+39 in row 1.*float32 can't hold it"),
+        ([0.0, 1e39], "float32", r"'v' has the value 1e\+39 in row 1.*float32 cannot represent"),
         ([0.0, -np.inf], "float64", r"'v' has the value -inf in row 1.*finite values only"),
-        ([0, 256], "uint8", r"'v' has the value 256 in row 1.*uint8 can't hold it"),
-        ([0, -1], "uint64", r"'v' has the value -1 in row 1.*uint64 can't hold it"),
-        ([0.0, 2.0**63], "int64", r"'v' has the value 9.2.*e\+18 in row 1.*int64 can't hold it"),
-        ([1.0, 0.5], "int64", r"'v' has the value 0.5 in row 1.*int64 can't hold it"),
-        ([1, 2], "bool", r"'v' has the value 2 in row 1.*bool can't hold it"),
+        ([0, 256], "uint8", r"'v' has the value 256 in row 1.*uint8 cannot represent"),
+        ([0, -1], "uint64", r"'v' has the value -1 in row 1.*uint64 cannot represent"),
+        ([0.0, 2.0**63], "int64", r"'v' has the value 9.2.*e\+18 in row 1.*int64 cannot represent"),
+        ([1.0, 0.5], "int64", r"'v' has the value 0.5 in row 1.*int64 cannot represent"),
+        ([1, 2], "bool", r"'v' has the value 2 in row 1.*bool cannot represent"),
     ],
 )
 def test_values_that_the_type_has_not_are_errors(values, dtype, message, path):
@@ -268,13 +268,13 @@ def test_a_column_of_numbers_in_one_file_and_text_in_another_is_refused(tmp_path
 
 def test_text_below_numbers_in_a_csv_file_is_refused(tmp_path, path):
     (tmp_path / "a.csv").write_text("v\n" + "1\n" * 600_000 + "one\n")
-    with pytest.raises(ValueError, match=r"a\.csv can't be read: .*'one'"):
+    with pytest.raises(ValueError, match=r"Cannot read .*a\.csv: .*'one'"):
         memmap_from_arrow(tmp_path, path)
 
 
 def test_rounding_that_wipes_out_a_columns_differences_is_warned_of(path):
     table = pa.table({"time": 1.7e9 + np.arange(60), "x": np.linspace(0, 1, 60)})
-    with pytest.warns(UserWarning, match=r"float32 takes .* 0\.1% .* column 'time'\.") as warned:
+    with pytest.warns(UserWarning, match=r"float32 loses .* 0\.1% .* column 'time'\.") as warned:
         memmap_from_arrow(table, path)
     assert warned[0].filename == __file__
     X = memmap_from_arrow(table, path, dtype="float64", overwrite=True)
@@ -297,12 +297,12 @@ def test_rounding_of_constants_and_of_exact_integers_is_not_warned_of(path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"columns": ["x", "y", "z"]}, ValueError, "columns has 'y', 'z', but there are only 'x.1"),
-        ({"columns": ["x", "x"]}, ValueError, "none twice"),
+        ({"columns": ["x", "y", "z"]}, ValueError, "contains 'y', 'z', but .* only 'x.1"),
+        ({"columns": ["x", "x"]}, ValueError, "without duplicates"),
         ({"columns": []}, ValueError, "at least one"),
         ({"columns": "x"}, TypeError, "list of names; got 'x'"),
         ({"dtype": "complex64"}, ValueError, "real numbers; got complex64"),
-        ({"dtype": "int32", "allow_missing": True}, ValueError, "int32 has no NaN"),
+        ({"dtype": "int32", "allow_missing": True}, ValueError, "int32 cannot represent missing"),
         ({"format": "orc"}, ValueError, "format must be one of 'csv', 'feather', 'parquet'"),
         ({"source": 3}, TypeError, "source must be a path.*got int"),
         ({"source": []}, ValueError, "no files to read"),
@@ -318,7 +318,7 @@ def test_bad_arguments_are_named(arguments, error, message, parquet, path):
 
 def test_two_columns_of_one_name_are_refused(path):
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
-    with pytest.raises(ValueError, match="More than one column has the name 'a'"):
+    with pytest.raises(ValueError, match="More than one column is named 'a'"):
         memmap_from_arrow(table, path)
 
 
@@ -326,16 +326,16 @@ def test_a_directory_of_several_formats_is_not_guessed_at(tmp_path, path):
     table = pa.table({"v": [1.0]})
     pa.csv.write_csv(table, tmp_path / "data.csv")
     pa.parquet.write_table(table, tmp_path / "data.parquet")
-    with pytest.raises(ValueError, match=r"these have several: .*data\.csv, .*data\.parquet"):
+    with pytest.raises(ValueError, match=r"same format; got .*data\.csv, .*data\.parquet"):
         memmap_from_arrow(tmp_path, path)
     (tmp_path / "data.txt").write_text("v\n1\n")
-    with pytest.raises(ValueError, match=r"data\.txt does not tell its format"):
+    with pytest.raises(ValueError, match=r"Cannot infer the format of .*data\.txt"):
         memmap_from_arrow(tmp_path / "data.txt", path)
 
 
 def test_pyarrow_missing_is_an_error_that_names_the_extra(monkeypatch, path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"needs pyarrow: pip install 'skvae\[arrow\]'"):
+    with pytest.raises(ImportError, match=r"needs pyarrow, .* with the extra 'arrow'"):
         memmap_from_arrow("data.csv", path)
 
 

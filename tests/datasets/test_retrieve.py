@@ -16,7 +16,7 @@ import pytest
 import skvae
 from helpers import full_disk
 from skvae.datasets import _retrieve, get_data_home
-from skvae.datasets._retrieve import DataFile, find, open_file, retrieve
+from skvae.datasets._retrieve import DataFile, find_local_copy, open_file, retrieve
 
 CONTENT = b"It is a truth universally acknowledged. " * 5000
 PACKED = gzip.compress(CONTENT)
@@ -239,7 +239,9 @@ def test_offline_the_error_lists_all_addresses_and_the_way_out(server, home):
 
 def test_without_leave_to_download_nothing_is_asked(server, home):
     file = letters(server.url("letters.gz", PACKED))
-    with pytest.raises(OSError, match=r"download_if_missing is False\nTo supply it by hand, put"):
+    with pytest.raises(
+        OSError, match=r"download_if_missing is False\nTo provide the file yourself"
+    ):
         retrieve(file, home, False)
     assert server.requests == []
     assert not home.exists()
@@ -332,7 +334,7 @@ def test_a_killed_download_leaves_nothing_that_passes_for_whole(server, home):
         assert halfway.wait(30)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait(10) == -signal.SIGKILL
-    assert find(letters(), home) is None
+    assert find_local_copy(letters(), home) is None
     # What is left is a name that pooch reserved, with nothing in it.
     assert sum(path.stat().st_size for path in home.rglob("*") if path.is_file()) == 0
     path = retrieve(letters(server.url("letters.gz", PACKED)), home, True)
@@ -352,7 +354,7 @@ def test_two_processes_at_once_do_no_harm(server, home):
     assert answers == {str(home / "novels" / "letters.txt")}
     assert server.requests == ["/letters.gz"] * 2
     assert files_in(home) == ["letters.txt"]
-    assert find(letters(), home).read_bytes() == CONTENT
+    assert find_local_copy(letters(), home).read_bytes() == CONTENT
 
 
 # ---- Files that are here -----------------------------------------------------------------
@@ -375,20 +377,20 @@ def test_all_folders_are_searched_in_order(home, cache, monkeypatch, tmp_path):
     monkeypatch.setenv("SKVAE_DATA", str(tmp_path / "data"))
     for folder in (cache, tmp_path / "data", home):
         path = put(folder, "letters.txt", CONTENT)
-        assert find(letters(), home) == path
+        assert find_local_copy(letters(), home) == path
 
 
 def test_a_wrong_file_is_named_and_passed_over(home, cache):
     wrong = put(home, "letters.txt", b"Call me Ishmael.")
     right = put(home, "letters.txt.gz", PACKED)
-    with pytest.warns(UserWarning, match=f"{wrong} is not used: its SHA-256 is .* instead of"):
+    with pytest.warns(UserWarning, match=f"Ignoring {wrong}: the SHA-256 .* instead of"):
         assert retrieve(letters(), home, True) == right
 
 
 @pytest.mark.parametrize("body", [PACKED[:100], PACKED[:-8] + bytes(8)], ids=["cut", "damaged"])
 def test_a_damaged_archive_is_left_as_it_is(server, home, body):
     damaged = put(home, "letters.txt.gz", body)
-    with pytest.warns(UserWarning, match=f"{damaged} is not used: it can't be read"):
+    with pytest.warns(UserWarning, match=f"Ignoring {damaged}: the file cannot be read"):
         path = retrieve(letters(server.url("letters.gz", PACKED)), home, True)
     assert path.read_bytes() == CONTENT
     assert damaged.read_bytes() == body
@@ -398,8 +400,8 @@ def test_a_damaged_archive_is_left_as_it_is(server, home, body):
 def test_nothing_is_downloaded_over_a_file_of_the_user(server, home, download_if_missing):
     wrong = put(home, "letters.txt", b"Call me Ishmael.")
     with (
-        pytest.warns(UserWarning, match="is not used"),
-        pytest.raises(OSError, match=f"{wrong}: its SHA-256 is .*(?s:.*)delete it or move it"),
+        pytest.warns(UserWarning, match="Ignoring"),
+        pytest.raises(OSError, match=f"{wrong}: the SHA-256 .*(?s:.*)delete or move this file"),
     ):
         retrieve(letters(server.url("letters.gz", PACKED)), home, download_if_missing)
     assert wrong.read_bytes() == b"Call me Ishmael."
@@ -408,7 +410,7 @@ def test_nothing_is_downloaded_over_a_file_of_the_user(server, home, download_if
 
 def test_a_wrong_file_in_the_cache_is_replaced(server, cache):
     wrong = put(cache, "letters.txt", b"Call me Ishmael.")
-    with pytest.warns(UserWarning, match="is not used"):
+    with pytest.warns(UserWarning, match="Ignoring"):
         assert retrieve(letters(server.url("letters.gz", PACKED)), None, True) == wrong
     assert wrong.read_bytes() == CONTENT
 
@@ -426,7 +428,7 @@ def test_files_in_a_named_folder_need_no_pooch(home, monkeypatch):
 
 def test_a_download_without_pooch_names_the_extra(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(ImportError, match=r"needs pooch: pip install 'skvae\[data\]'"):
+    with pytest.raises(ImportError, match=r"needs pooch, .* with the extra 'data'"):
         retrieve(letters("http://127.0.0.1:9/letters.gz"), home, True)
     with pytest.raises(OSError, match="download_if_missing is False"):
         retrieve(letters(), home, False)

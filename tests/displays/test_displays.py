@@ -129,7 +129,7 @@ def test_axes_that_cannot_be_divided_are_refused(vae):
 
 def test_without_matplotlib_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(ImportError, match=r"needs matplotlib: pip install 'skvae\[plot\]'"):
+    with pytest.raises(ImportError, match=r"needs matplotlib, .* with the extra 'plot'"):
         LatentSpaceDisplay.from_codes(np.eye(2))
 
 
