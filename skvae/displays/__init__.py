@@ -1,8 +1,8 @@
-"""Pictures of what an estimator has learned, in the manner of scikit-learn's displays.
+"""Plots of fitted estimators, in the style of scikit-learn's displays.
 
-Each class computes with `from_estimator`, or takes arrays; `plot` draws, once or more often, on
-axes of your own if you pass them. Nothing calls ``plt.show``. They need matplotlib, which
-comes with ``pip install "skvae[plot]"``.
+Create a display with a class method such as `from_estimator`, which computes the data and draws
+the plot. To redraw, call `plot`, optionally on your own axes. No display calls ``plt.show``. The
+plots require matplotlib (extra ``plot``).
 """
 
 from ._contributions import ContributionsDisplay

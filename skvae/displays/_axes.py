@@ -1,4 +1,4 @@
-"""Axes to draw on."""
+"""Creation and division of matplotlib axes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,35 @@ def new_axes(figsize: tuple[float, float]) -> Any:
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
-def divide(ax: Any, n_rows: int, n_columns: int, **gridspec: Any) -> np.ndarray:
-    """Return an array of axes in place of `ax`, which is emptied; or `ax` alone, if one will do."""
+def split_axes(ax: Any, n_rows: int, n_columns: int, **gridspec: Any) -> np.ndarray:
+    """Replace axes by a grid of axes.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes to split, emptied unless the grid has a single cell.
+    n_rows, n_columns : int
+        Shape of the grid.
+    **gridspec : dict
+        Keyword arguments for ``subgridspec``.
+
+    Returns
+    -------
+    axes : ndarray of matplotlib Axes, of shape (n_rows, n_columns)
+        New axes, or `ax` itself if the grid has a single cell.
+
+    Raises
+    ------
+    ValueError
+        If `ax` is not part of a grid of subplots.
+    """
     if n_rows == n_columns == 1:
         return np.array([[ax]])
     spec = ax.get_subplotspec()
     if spec is None:
-        raise ValueError("Axes that are to be divided must be part of a grid: see plt.subplots.")
+        raise ValueError(
+            "For a plot of several panels, ax must belong to a grid of subplots. Create ax with "
+            "plt.subplots."
+        )
     ax.set_axis_off()
     return spec.subgridspec(n_rows, n_columns, **gridspec).subplots(squeeze=False)

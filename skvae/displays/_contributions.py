@@ -1,4 +1,4 @@
-"""Why rows have the scores they have."""
+"""Plot of the contributions to the scores of an outlier detector."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils import check_scalar
 
-from ._axes import divide, new_axes
-from ._colors import FIRST, SECOND
-from ._estimators import do_earlier_steps, last_step
-from ._tables import column_names, table
+from ._axes import new_axes, split_axes
+from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
+from ._estimators import apply_earlier_steps, final_estimator
+from ._tables import check_table, column_names
 
-_MOST_ROWS = 6
+_MAX_ROWS = 6
 
 
 class ContributionsDisplay:
-    """What features, and the code, contribute to the scores of a few rows.
+    """Bar plots of the contributions of features and codes to the scores of rows.
 
-    Make one with `from_estimator`; the constructor takes what is drawn.
+    Create a display with `from_estimator`. The constructor takes the data to draw.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        The rows.
+        Explained rows.
     features : ndarray of shape (n_samples, n_features)
         Contributions of the features, in nats.
     code : ndarray of shape (n_samples,)
-        Contributions of the code, in nats.
+        Contributions of the codes, in nats.
     decision : ndarray of shape (n_samples,)
-        How far the scores are above the detector's offset, in nats.
+        Scores minus the offset of the detector, in nats. Negative for outliers.
     feature_names : sequence of str, default=None
-        Names of the columns.
+        Names of the features. By default, x0, x1, ...
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn; emptied if it was divided.
+        Axes of the plot, emptied if there are several panels.
     axes_ : ndarray of matplotlib Axes, of shape (n_samples,)
-        One for each row.
+        Axes of the panel of each row.
     figure_ : matplotlib Figure
-        The figure around them.
+        Figure of the plot.
+
+    See Also
+    --------
+    skvae.VAEOutlierDetector.explain : Computation of the contributions.
 
     Examples
     --------
@@ -80,40 +84,42 @@ class ContributionsDisplay:
         ax: Any = None,
         **plot_options: Any,
     ) -> Self:
-        """Explain rows by a detector, and draw it.
+        """Explain the scores of rows and plot the contributions.
 
         Parameters
         ----------
         estimator : fitted estimator
-            A `VAEOutlierDetector`, or a pipeline that ends in one and keeps the columns.
+            `VAEOutlierDetector`, or a pipeline with a `VAEOutlierDetector` as the final step. The
+            earlier steps must preserve the columns.
         X : array-like of shape (n_samples, n_features)
-            Six rows at most.
+            Rows to explain, at most six.
         feature_names : sequence of str, default=None
-            Names of the columns. None takes those of a frame.
+            Names of the features. By default, the column names of a frame, or x0, x1, ...
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on, split if there are several rows. By default, a new figure is created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : ContributionsDisplay
+            Object that stores the data and the axes.
 
         Raises
         ------
         ValueError
-            If there are more than six rows, or the steps of a pipeline change the columns.
+            If there are more than six rows, or if the steps of a pipeline change the columns.
         """
-        numbers, names = table(X, feature_names)
-        if len(numbers) > _MOST_ROWS:
+        numbers, names = check_table(X, feature_names)
+        if len(numbers) > _MAX_ROWS:
             raise ValueError(
-                f"X must have at most {_MOST_ROWS} rows to explain; got {len(numbers)}."
+                f"X must have at most {_MAX_ROWS} rows to explain; got {len(numbers)} rows."
             )
-        features, code = last_step(estimator).explain(do_earlier_steps(estimator, X))
+        features, code = final_estimator(estimator).explain(apply_earlier_steps(estimator, X))
         if features.shape != numbers.shape:
             raise ValueError(
-                f"The steps before the detector make {features.shape[1]} columns of "
-                f"{numbers.shape[1]}: explain what they return, by the last step alone."
+                f"The steps before the detector transform {numbers.shape[1]} columns into "
+                f"{features.shape[1]}. Pass the final step and the transformed rows instead."
             )
         decision = estimator.decision_function(X)
         display = cls(
@@ -128,27 +134,29 @@ class ContributionsDisplay:
         max_features: int = 8,
         bar_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw bars for what contributes most, one panel for each row.
+        """Plot the largest contributions, with a panel for each row.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw: divided if there is more than one row. None makes a new figure.
+            Axes to draw on, split if there are several rows. By default, a new figure is created.
         max_features : int, default=8
-            Draw so many bars: the largest in size.
+            Maximum number of bars in each panel. The contributions with the largest absolute values
+            are shown.
         bar_kwargs : dict, default=None
-            For ``ax.barh``, over the defaults.
+            Keyword arguments for ``ax.barh``, overriding the defaults.
 
         Returns
         -------
         display : ContributionsDisplay
+            Object that stores the data and the axes.
         """
         check_scalar(max_features, "max_features", Integral, min_val=1)
         n_rows, n_features = self.features.shape
         n_bars = min(max_features, n_features + 1)
         size = (4.2 * n_rows, 1.0 + 0.3 * n_bars)
         ax = new_axes(size) if ax is None else ax
-        self.axes_ = divide(ax, 1, n_rows)[0]
+        self.axes_ = split_axes(ax, 1, n_rows)[0]
         names = column_names(self.feature_names, n_features)
         for row, panel in enumerate(self.axes_):
             labels = [
@@ -156,7 +164,7 @@ class ContributionsDisplay:
             ]
             values = np.append(self.features[row], self.code[row])
             shown = np.abs(values).argsort()[::-1][:n_bars]
-            colors = np.where(values[shown] < 0, SECOND, FIRST)
+            colors = np.where(values[shown] < 0, SECONDARY_COLOR, PRIMARY_COLOR)
             panel.barh(
                 [[*labels, "code"][i] for i in shown],
                 values[shown],

@@ -1,4 +1,4 @@
-"""Several embeddings of the same rows side by side."""
+"""Plots of several embeddings of the same rows, side by side."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_array, column_or_1d
 
-from ._axes import divide, new_axes
+from ._axes import new_axes, split_axes
 from ._latent_space import LatentSpaceDisplay
 
 
 class EmbeddingsDisplay:
-    """Embeddings of the same rows in two dimensions, one panel each.
+    """Scatter plots of several two-dimensional embeddings of the same rows.
 
-    Make one with `from_estimators` or `from_codes`; the constructor takes what is drawn.
+    Create a display with `from_estimators` or `from_codes`. The constructor takes the data to draw.
 
     Parameters
     ----------
     codes : dict of str to ndarray of shape (n_samples, 2)
-        Points by the name of the method.
+        Embeddings by the name of the method.
     labels : ndarray of shape (n_samples,), default=None
-        Classes, or real numbers.
+        Classes or real numbers, shown as colours.
     target_names : sequence of str, default=None
         Names of the classes 0, 1, ... for integer labels.
     titles : dict of str to str, default=None
-        Title for each name.
+        Titles of the panels by the name of the method. By default, the names.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What was divided.
+        Axes of the plot, emptied if there are several panels.
     axes_ : ndarray of matplotlib Axes, of shape (n_embeddings,)
-        One for each embedding.
+        Axes of the panel of each embedding.
     figure_ : matplotlib Figure
-        The figure around them.
+        Figure of the plot.
+
+    See Also
+    --------
+    skvae.metrics.compare_embeddings : Computation and evaluation of embeddings.
 
     Examples
     --------
@@ -69,7 +73,7 @@ class EmbeddingsDisplay:
     def from_estimators(
         cls, estimators: Mapping[str, Any], X: Any, y: Any = None, **options: Any
     ) -> Self:
-        """Draw what several fitted estimators make of the same rows.
+        """Embed rows with several fitted estimators and plot the embeddings.
 
         Parameters
         ----------
@@ -78,13 +82,14 @@ class EmbeddingsDisplay:
         X : array-like of shape (n_samples, n_features)
             Rows to embed.
         y : array-like of shape (n_samples,), default=None
-            Their classes, or real numbers.
+            Classes or real numbers, shown as colours.
         **options : dict
-            As `from_codes` takes them.
+            Keyword arguments of `from_codes`.
 
         Returns
         -------
         display : EmbeddingsDisplay
+            Object that stores the data and the axes.
         """
         codes = {name: estimator.transform(X) for name, estimator in estimators.items()}
         return cls.from_codes(codes, y, **options)
@@ -100,33 +105,41 @@ class EmbeddingsDisplay:
         ax: Any = None,
         **plot_options: Any,
     ) -> Self:
-        """Draw several embeddings.
+        """Plot several embeddings.
 
         Parameters
         ----------
         codes : dict of str to array-like of shape (n_samples, 2)
-            Embeddings by name, as `skvae.metrics.compare_embeddings` returns them.
+            Embeddings by name, as returned by `skvae.metrics.compare_embeddings`.
         y : array-like of shape (n_samples,), default=None
-            Classes of the rows, or real numbers.
+            Classes or real numbers, shown as colours.
         target_names : sequence of str, default=None
             Names of the classes 0, 1, ... for integer `y`.
         titles : dict of str to str, default=None
-            Titles of the panels. None takes the names.
+            Titles of the panels by the name of the method. By default, the names.
         ax : matplotlib Axes, default=None
-            Where to draw; it is divided. None makes a new figure.
+            Axes to draw on, split if there are several embeddings. By default, a new figure is
+            created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : EmbeddingsDisplay
+            Object that stores the data and the axes.
+
+        Raises
+        ------
+        ValueError
+            If `codes` is empty, an embedding does not have two columns, or the numbers of rows
+            differ.
         """
         points = {name: check_array(Z, input_name=name) for name, Z in codes.items()}
         if not points:
-            raise ValueError("There are no embeddings to draw.")
-        wrong = {name: Z.shape for name, Z in points.items() if Z.shape[1] != 2}
-        if wrong:
-            raise ValueError(f"Embeddings must have two columns; got shapes {wrong}.")
+            raise ValueError("codes must contain at least one embedding; got an empty mapping.")
+        invalid = {name: Z.shape for name, Z in points.items() if Z.shape[1] != 2}
+        if invalid:
+            raise ValueError(f"Each embedding must have two columns; got the shapes {invalid}.")
         labels = None if y is None else column_or_1d(y)
         check_consistent_length(*points.values(), labels)
         display = cls(codes=points, labels=labels, target_names=target_names, titles=titles)
@@ -139,28 +152,30 @@ class EmbeddingsDisplay:
         legend: bool = True,
         scatter_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the embeddings from left to right, with one legend.
+        """Plot the embeddings from left to right, with a common legend.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; it is divided. None makes a new figure.
+            Axes to draw on, split if there are several embeddings. By default, a new figure is
+            created.
         legend : bool, default=True
-            Whether to add a legend of the classes, or a colour bar.
+            Whether to add a legend of the classes or, for real numbers, a colour bar.
         scatter_kwargs : dict, default=None
-            For ``ax.scatter``, over the defaults.
+            Keyword arguments for ``ax.scatter``, overriding the defaults.
 
         Returns
         -------
         display : EmbeddingsDisplay
+            Object that stores the data and the axes.
         """
         ax = new_axes((4.2 * len(self.codes), 4.2)) if ax is None else ax
-        self.axes_ = divide(ax, 1, len(self.codes))[0]
+        self.axes_ = split_axes(ax, 1, len(self.codes))[0]
         for panel, (name, points) in zip(self.axes_, self.codes.items(), strict=True):
             display = LatentSpaceDisplay(
                 codes=points, labels=self.labels, target_names=self.target_names
             )
-            # The legend of the last stands for all: they have the same classes.
+            # All panels have the same classes, so the legend of the last panel is enough.
             last = legend and panel is self.axes_[-1]
             display.plot(panel, legend=last, scatter_kwargs=scatter_kwargs)
             panel.set(title=(self.titles or {}).get(name, name), xticks=[], yticks=[])

@@ -1,7 +1,8 @@
-"""What displays ask of estimators, alone, in pipelines and in searches."""
+"""Access to estimators inside pipelines and hyperparameter searches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sklearn.pipeline import Pipeline
@@ -10,47 +11,47 @@ from sklearn.utils.validation import check_is_fitted
 from ..estimators import BaseVAE
 
 
-def last_step(estimator: Any) -> Any:
-    """Return the estimator at the end of pipelines and inside searches."""
-    *_, last = _unwrapped(estimator)
-    return last
+def final_estimator(estimator: Any) -> Any:
+    """Return the final estimator of nested pipelines and hyperparameter searches."""
+    *_, final = _unwrap(estimator)
+    return final
 
 
 def fitted_vae(estimator: Any) -> BaseVAE:
-    """Return the fitted estimator of this library at the end of pipelines and in searches."""
-    vae = last_step(estimator)
+    """Return the final estimator, after checking for a fitted estimator of skvae."""
+    vae = final_estimator(estimator)
     if not isinstance(vae, BaseVAE):
         raise TypeError(
-            "This display draws an estimator of skvae, or a pipeline or search that ends in one; "
-            f"got {estimator!r}."
+            "The estimator must be an estimator of skvae, or a pipeline or hyperparameter search "
+            f"with an estimator of skvae as the final step; got {estimator!r}."
         )
     check_is_fitted(vae)
     return vae
 
 
-def do_earlier_steps(estimator: Any, X: Any) -> Any:
-    """Return rows in the units of the first step in those of the last."""
-    for outer in _unwrapped(estimator):
+def apply_earlier_steps(estimator: Any, X: Any) -> Any:
+    """Apply the steps of pipelines before the final estimator to rows."""
+    for outer in _unwrap(estimator):
         if isinstance(outer, Pipeline) and len(outer) > 1:
             X = outer[:-1].transform(X)
     return X
 
 
-def undo_earlier_steps(estimator: Any, X: Any) -> Any:
-    """Return rows in the units of the last step in those of the first."""
-    for outer in reversed(list(_unwrapped(estimator))):
+def invert_earlier_steps(estimator: Any, X: Any) -> Any:
+    """Invert the steps of pipelines before the final estimator, in reverse order."""
+    for outer in reversed(list(_unwrap(estimator))):
         if isinstance(outer, Pipeline) and len(outer) > 1:
             X = outer[:-1].inverse_transform(X)
     return X
 
 
-def _unwrapped(estimator: Any) -> Any:
-    """Yield an estimator, and what is inside it or at its end, to the innermost."""
+def _unwrap(estimator: Any) -> Iterator[Any]:
+    """Yield an estimator and the nested estimators, from the outermost to the final estimator."""
     while True:
         yield estimator
         if isinstance(estimator, Pipeline):
             estimator = estimator[-1]
-        elif hasattr(estimator, "best_estimator_"):  # a search
+        elif hasattr(estimator, "best_estimator_"):  # a hyperparameter search
             estimator = estimator.best_estimator_
         else:
             return

@@ -1,4 +1,4 @@
-"""Rows of X as images."""
+"""Conversion of rows to images, and plots of grids of images."""
 
 from __future__ import annotations
 
@@ -6,29 +6,37 @@ from typing import Any
 
 import numpy as np
 
-from ._estimators import last_step
+from ._estimators import final_estimator
 
 
-def image_shape_of(estimator: Any, image_shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Return the shape that was asked for, or else the estimator's own."""
-    return (
-        getattr(last_step(estimator), "image_shape", None) if image_shape is None else image_shape
-    )
+def resolve_image_shape(
+    estimator: Any, image_shape: tuple[int, ...] | None
+) -> tuple[int, ...] | None:
+    """Return `image_shape` if given, otherwise the `image_shape` of the estimator, if any."""
+    if image_shape is None:
+        return getattr(final_estimator(estimator), "image_shape", None)
+    return image_shape
 
 
 def to_images(rows: Any, image_shape: tuple[int, ...]) -> np.ndarray:
-    """Return rows as images.
+    """Reshape rows to images.
 
     Parameters
     ----------
     rows : array-like of shape (..., n_features)
-        Images, flattened.
+        Flattened images.
     image_shape : tuple of int
-        (height, width) or (channels, height, width), with 1 or 3 channels.
+        Shape of an image: (height, width) or (channels, height, width), with 1 or 3 channels.
 
     Returns
     -------
     images : ndarray of shape (..., height, width) or (..., height, width, 3)
+        Images for matplotlib, with the channels last.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` is invalid or does not match the length of the rows.
     """
     rows = np.asarray(rows)
     shape = tuple(np.ravel(image_shape).tolist())
@@ -41,7 +49,7 @@ def to_images(rows: Any, image_shape: tuple[int, ...]) -> np.ndarray:
         )
     if np.prod(shape) != rows.shape[-1]:
         raise ValueError(
-            f"image_shape={image_shape} holds {np.prod(shape)} values, but rows have "
+            f"image_shape={image_shape} has {np.prod(shape)} values, but each row has "
             f"{rows.shape[-1]}."
         )
     images = rows.reshape(*rows.shape[:-1], *shape)
@@ -49,32 +57,38 @@ def to_images(rows: Any, image_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def draw_images(ax: Any, images: np.ndarray, **imshow_kwargs: Any) -> Any:
-    """Draw a grid of images as one picture, a pixel apart.
+    """Draw a grid of images with gaps of one pixel.
 
-    Tile (i, j) has its centre at x = j and y = i, counted from the top left.
+    The centre of tile (i, j), counted from the top left, lies at x = j and y = i.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        Where to draw.
-    images : ndarray of shape (n_rows, n_columns, height, width) or with 3 channels
-        In [0, 1], or else grey and drawn from the lowest value to the highest.
+        Axes to draw on.
+    images : ndarray of shape (n_rows, n_columns, height, width) or (..., height, width, 3)
+        Images with values in [0, 1]. For grey images with other values, the colour scale extends
+        from the lowest to the highest value.
     **imshow_kwargs : dict
-        For ``ax.imshow``, over the defaults.
+        Keyword arguments for ``ax.imshow``, overriding the defaults.
+
+    Returns
+    -------
+    artist : matplotlib AxesImage
+        The drawn grid.
     """
     n_rows, n_columns, height, width, *channels = images.shape
     lowest, highest = images.min(), images.max()
     if lowest >= 0 and highest <= 1:
         lowest, highest = 0, 1
-    gap = 1 if channels else np.nan  # white, or nothing
+    gap = 1 if channels else np.nan  # white in colour images, transparent in grey images
     padding = [(0, 0), (0, 0), (0, 1), (0, 1), *((0, 0) for _ in channels)]
     tiles = np.pad(images.astype(np.float64), padding, constant_values=gap)
-    picture = np.swapaxes(tiles, 1, 2).reshape(
+    mosaic = np.swapaxes(tiles, 1, 2).reshape(
         n_rows * (height + 1), n_columns * (width + 1), *channels
     )
     defaults = {"cmap": "gray", "vmin": lowest, "vmax": highest, "interpolation": "nearest"}
     artist = ax.imshow(
-        picture[:-1, :-1],
+        mosaic[:-1, :-1],
         extent=(-0.5, n_columns - 0.5 - 1 / (width + 1), n_rows - 0.5 - 1 / (height + 1), -0.5),
         aspect=height / width,
         **{**defaults, **imshow_kwargs},

@@ -1,4 +1,4 @@
-"""Codes of rows, coloured by class."""
+"""Scatter plot of codes, coloured by class."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from ..utils import local_random_state
 from ._axes import new_axes
 from ._colors import Classes
 
-_MOST_TSNE_POINTS = 5_000
+_MAX_TSNE_POINTS = 5_000
 
 
 class LatentSpaceDisplay:
-    """Codes in one or two dimensions, coloured by class or value.
+    """Scatter plot or histogram of codes, coloured by class or value.
 
-    Make one with `from_estimator` or `from_codes`; the constructor takes what is drawn.
+    Create a display with `from_estimator` or `from_codes`. The constructor takes the data to draw.
 
     Parameters
     ----------
     codes : ndarray of shape (n_samples, 1) or (n_samples, 2)
-        Points.
+        Codes in one dimension (histogram) or two dimensions (scatter plot).
     labels : ndarray of shape (n_samples,), default=None
-        Classes, or real numbers.
+        Classes or real numbers, shown as colours.
     target_names : sequence of str, default=None
         Names of the classes 0, 1, ... for integer labels.
     axis_names : sequence of str, default=None
-        Names of the columns of `codes`.
+        Names of the columns of `codes`, shown as axis labels.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        Axes of the plot.
     figure_ : matplotlib Figure
-        The figure around it.
+        Figure of the plot.
 
     Examples
     --------
@@ -70,22 +70,23 @@ class LatentSpaceDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any = None, **options: Any) -> Self:
-        """Draw what an estimator's `transform` makes of X.
+        """Encode rows with `transform` and plot the codes.
 
         Parameters
         ----------
         estimator : fitted transformer
-            A `VAETransformer`, a pipeline that ends in one, or any other.
+            `VAETransformer`, or any other transformer or pipeline with `transform`.
         X : array-like of shape (n_samples, n_features)
-            Rows to embed.
+            Rows to encode.
         y : array-like of shape (n_samples,), default=None
-            Their classes, or real numbers.
+            Classes or real numbers, shown as colours.
         **options : dict
-            As `from_codes` takes them.
+            Keyword arguments of `from_codes`.
 
         Returns
         -------
         display : LatentSpaceDisplay
+            Object that stores the data and the axes.
         """
         return cls.from_codes(estimator.transform(X), y, **options)
 
@@ -102,32 +103,40 @@ class LatentSpaceDisplay:
         ax: Any = None,
         **plot_options: Any,
     ) -> Self:
-        """Draw codes; those of more than two dimensions in a projection.
+        """Plot codes, projected to two dimensions if necessary.
 
         Parameters
         ----------
         Z : array-like of shape (n_samples, latent_dim)
             Codes.
         y : array-like of shape (n_samples,), default=None
-            Their classes, or real numbers.
+            Classes or real numbers, shown as colours.
         target_names : sequence of str, default=None
             Names of the classes 0, 1, ... for integer `y`.
         projection : {"pca", "tsne"} or transformer, default="pca"
-            How to draw more than two dimensions: by their first two principal components, by
-            t-SNE, or by whatever the `fit_transform` of an estimator returns.
+            Projection of codes with more than two dimensions: the first two principal components,
+            t-SNE, or the first two columns returned by `fit_transform` of a transformer. The
+            transformer itself is cloned, not fitted.
         max_points : int, default=None
-            Of more codes than this, so many are drawn at random, before the projection.
-            None is no limit, except 5,000 for t-SNE.
+            Maximum number of codes to plot. From a larger number of codes, a random subset is drawn
+            before the projection. By default, there is no limit, except 5,000 codes for t-SNE.
         random_state : int, RandomState instance or None, default=0
-            Determines which codes, and t-SNE.
+            Controls the random subset and the initialization of t-SNE. Pass an int for reproducible
+            results.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on. By default, a new figure is created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : LatentSpaceDisplay
+            Object that stores the data and the axes.
+
+        Raises
+        ------
+        ValueError
+            If `projection` is invalid, or `Z` and `y` differ in length.
         """
         codes = check_array(Z, input_name="Z")
         labels = None if y is None else column_or_1d(y)
@@ -135,7 +144,7 @@ class LatentSpaceDisplay:
         rng = local_random_state(random_state)
         projected = codes.shape[1] > 2
         if max_points is None and projected and projection == "tsne":
-            max_points = _MOST_TSNE_POINTS
+            max_points = _MAX_TSNE_POINTS
         if max_points is not None:
             check_scalar(max_points, "max_points", Integral, min_val=1)
             n_points = min(max_points, len(codes))
@@ -155,26 +164,28 @@ class LatentSpaceDisplay:
         legend: bool = True,
         scatter_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the codes.
+        """Plot the codes.
 
-        Points are drawn in random order, so that no class hides another, and smaller the
-        more there are. In files of vector graphics they are one picture.
+        Points are drawn in random order, so that no class hides another class. The size of the
+        points decreases with the number of codes. In vector graphics, the points are rasterized.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on. By default, a new figure is created.
         legend : bool, default=True
-            Whether to add a legend of the classes, or a colour bar.
+            Whether to add a legend of the classes or, for real numbers, a colour bar.
         scatter_kwargs : dict, default=None
-            For ``ax.scatter``, or ``ax.hist`` in one dimension, over the defaults.
+            Keyword arguments for ``ax.scatter``, or ``ax.hist`` for one-dimensional codes,
+            overriding the defaults.
 
         Returns
         -------
         display : LatentSpaceDisplay
+            Object that stores the data and the axes.
         """
         ax = new_axes((6.4, 5.2)) if ax is None else ax
-        classes = Classes.of(self.labels, self.target_names)
+        classes = Classes.from_labels(self.labels, self.target_names)
         if self.codes.shape[1] == 1:
             _draw_histograms(ax, self.codes[:, 0], classes, scatter_kwargs or {})
         else:
@@ -182,8 +193,8 @@ class LatentSpaceDisplay:
             if legend and classes is None and self.labels is not None:
                 ax.figure.colorbar(points, ax=ax)
         if legend and classes is not None:
-            beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
-            ax.legend(handles=classes.legend_handles(), **beside)
+            outside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
+            ax.legend(handles=classes.legend_handles(), **outside)
         for axis, name in zip((ax.xaxis, ax.yaxis), self.axis_names or (), strict=False):
             axis.set_label_text(name)
         self.ax_, self.figure_ = ax, ax.figure
@@ -224,7 +235,7 @@ def _draw_histograms(
 def _project(
     codes: np.ndarray, projection: Any, rng: np.random.RandomState
 ) -> tuple[np.ndarray, list[str]]:
-    """Return the codes in two dimensions, and names for these."""
+    """Project codes to two dimensions, and return the projection with names of the axes."""
     if projection == "pca":
         pca = PCA(2)
         names = [
@@ -236,7 +247,8 @@ def _project(
         return TSNE(2, random_state=rng).fit_transform(codes), ["t-SNE 1 of z", "t-SNE 2 of z"]
     if not hasattr(projection, "fit_transform"):
         raise ValueError(
-            f"projection must be 'pca', 'tsne' or have fit_transform; got {projection!r}."
+            "projection must be 'pca', 'tsne' or a transformer with fit_transform; got "
+            f"{projection!r}."
         )
     name = type(projection).__name__
     projected = check_array(clone(projection).fit_transform(codes))[:, :2]

@@ -1,36 +1,38 @@
-"""Losses over epochs."""
+"""Plot of the losses over epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from ._axes import divide, new_axes
-from ._colors import FIRST, SECOND
+from ..utils import check_choice
+from ._axes import new_axes, split_axes
+from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
 from ._estimators import fitted_vae
 
 _LOSSES = {"loss": "loss", "reconstruction_loss": "reconstruction", "kl_loss": "KL divergence"}
 
 
 class LossCurveDisplay:
-    """The loss and its two terms over epochs, of training and of validation.
+    """Curves of the training and validation losses over epochs.
 
-    Make one with `from_estimator` or `from_history`.
+    Create a display with `from_estimator` or `from_history`.
 
     Parameters
     ----------
     history : dict of lists
-        As ``history_`` of an estimator: "loss", "reconstruction_loss" and "kl_loss" of each
-        epoch in nats per row, and any of them with "validation" before it: "validation_loss".
+        Metrics of each epoch, as in the attribute ``history_`` of an estimator: the keys "loss",
+        "reconstruction_loss" and "kl_loss" in nats per row, optionally with the prefix
+        "validation_".
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn; emptied if it was divided.
+        Axes of the plot, emptied if there are several panels.
     axes_ : ndarray of matplotlib Axes, of shape (n_losses,)
-        One for each loss.
+        Axes of the panel of each loss.
     figure_ : matplotlib Figure
-        The figure around them.
+        Figure of the plot.
 
     Examples
     --------
@@ -49,20 +51,22 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **plot_options: Any) -> Self:
-        """Draw the history of a fitted estimator.
+        """Plot the history of a fitted estimator.
 
         Parameters
         ----------
         estimator : fitted estimator
-            A `VAETransformer`, or a pipeline or search that ends in one.
+            Estimator of skvae, or a pipeline or hyperparameter search with an estimator of skvae as
+            the final step.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on, split if there are several losses. By default, a new figure is created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : LossCurveDisplay
+            Object that stores the data and the axes.
         """
         return cls.from_history(fitted_vae(estimator).history_, ax=ax, **plot_options)
 
@@ -70,20 +74,21 @@ class LossCurveDisplay:
     def from_history(
         cls, history: Mapping[str, Sequence[float]], *, ax: Any = None, **plot_options: Any
     ) -> Self:
-        """Draw a history.
+        """Plot a history.
 
         Parameters
         ----------
         history : dict of lists, or DataFrame
-            As ``history_`` of an estimator.
+            Metrics of each epoch, as in the attribute ``history_`` of an estimator.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on, split if there are several losses. By default, a new figure is created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : LossCurveDisplay
+            Object that stores the data and the axes.
         """
         return cls(history=history).plot(ax, **plot_options)
 
@@ -94,32 +99,38 @@ class LossCurveDisplay:
         losses: Sequence[str] = tuple(_LOSSES),
         line_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw one panel for each loss, on scales of their own.
+        """Plot each loss in a separate panel.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw: divided if there is more than one loss. None makes a new figure.
+            Axes to draw on, split if there are several losses. By default, a new figure is created.
         losses : sequence of str, default=("loss", "reconstruction_loss", "kl_loss")
-            Which to draw.
+            Keys of the history to plot. For each key, the validation curve is added if the history
+            contains the key with the prefix "validation_".
         line_kwargs : dict, default=None
-            For ``ax.plot``, over the defaults.
+            Keyword arguments for ``ax.plot``, overriding the defaults.
 
         Returns
         -------
         display : LossCurveDisplay
+            Object that stores the data and the axes.
+
+        Raises
+        ------
+        ValueError
+            If `losses` is empty or contains an unknown key.
         """
-        missing = [loss for loss in losses if loss not in self.history]
-        if missing or not losses:
-            raise ValueError(
-                f"losses must name what the history has, {list(self.history)}; got {list(losses)}."
-            )
+        if not losses:
+            raise ValueError("losses must name at least one key of the history; got none.")
+        for loss in losses:
+            check_choice("Each name in losses", loss, list(self.history))
         ax = new_axes((1 + 3.2 * len(losses), 3.0)) if ax is None else ax
-        self.axes_ = divide(ax, 1, len(losses))[0]
+        self.axes_ = split_axes(ax, 1, len(losses))[0]
         for panel, loss in zip(self.axes_, losses, strict=True):
             for key, label, color in (
-                (loss, "training", FIRST),
-                (f"validation_{loss}", "validation", SECOND),
+                (loss, "training", PRIMARY_COLOR),
+                (f"validation_{loss}", "validation", SECONDARY_COLOR),
             ):
                 if key in self.history:
                     values = self.history[key]

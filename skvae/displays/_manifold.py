@@ -1,4 +1,4 @@
-"""What the decoder makes of a grid of codes."""
+"""Plot of images decoded from a grid of codes."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from scipy.stats import norm
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array
 
+from ..utils import check_choice
 from ._axes import new_axes
 from ._estimators import fitted_vae
-from ._images import draw_images, image_shape_of, to_images
+from ._images import draw_images, resolve_image_shape, to_images
 
-_MOST_TICKS = 9
+_MAX_TICKS = 9
 
 
 class ManifoldDisplay:
-    """Images decoded from a grid over the latent plane, or along single latent dimensions.
+    """Images decoded from a grid in the latent plane, or along single latent dimensions.
 
-    Make one with `from_estimator` or `from_rows`; the constructor takes what is drawn.
+    Create a display with `from_estimator` or `from_rows`. The constructor takes the data to draw.
 
     Parameters
     ----------
-    images : ndarray of shape (n_rows, n_steps, height, width) or with 3 channels
-        Of a plane, the first row is that of the lowest z[1]; of traversals, one row for each
-        latent dimension.
+    images : ndarray of shape (n_rows, n_steps, height, width) or (..., height, width, 3)
+        Decoded images. For a plane, z[1] increases with the row and z[0] with the column. For
+        latent traversals, each row of images belongs to a latent dimension.
     steps : ndarray of shape (n_steps,)
-        Values of z.
+        Values of z along each axis.
     dims : sequence of int, default=None
-        The latent dimension that each row traverses. None if the rows are a plane.
+        Latent dimension traversed by each row of images. None for a plane.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn.
+        Axes of the plot.
     figure_ : matplotlib Figure
-        The figure around it.
+        Figure of the plot.
 
     Examples
     --------
@@ -72,48 +73,54 @@ class ManifoldDisplay:
         ax: Any = None,
         imshow_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Decode a grid of codes and draw it.
+        """Decode a grid of codes and plot the images.
 
-        With two latent dimensions the grid covers the plane. With one or more than two, each
-        row of images goes along one dimension while the others are zero, the prior's mean: first
-        the dimension along which the images differ most.
+        With two latent dimensions, the grid covers the latent plane. Otherwise, each row of images
+        is a latent traversal: a single dimension varies, and all other dimensions are zero, the
+        mean of the prior. The traversals are sorted by the variance of the images, largest first.
 
         Parameters
         ----------
         estimator : fitted estimator
-            A `VAETransformer`, or a pipeline or search that ends in one.
+            `VAETransformer`, or a pipeline or hyperparameter search with a `VAETransformer` as the
+            final step.
         kind : {"quantile", "linear"}, default="quantile"
-            Steps between equal parts of the prior's mass, by its inverse cumulative
-            distribution function, so that the grid shows images as often as the model draws
-            them; or equal steps in z.
+            Spacing of the grid. "quantile": equal steps of the prior probability, by the inverse of
+            the cumulative distribution function, so that each image represents an equal fraction of
+            the generated images. "linear": equal steps of z.
         n_steps : int, default=15
             Number of steps along each dimension.
         coverage : float, default=0.95
-            Fraction of the prior's mass between the first step and the last.
+            Fraction of the prior probability between the first step and the last step.
         n_dims : int, default=10
-            Show at most so many dimensions, if there are more than two.
+            Maximum number of traversals.
         image_shape : tuple of int, default=None
-            (height, width) or (channels, height, width). None takes the estimator's.
+            Shape of an image: (height, width) or (channels, height, width). By default, the
+            `image_shape` of the estimator.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on. By default, a new figure is created.
         imshow_kwargs : dict, default=None
-            For ``ax.imshow``, over the defaults.
+            Keyword arguments for ``ax.imshow``, overriding the defaults.
 
         Returns
         -------
         display : ManifoldDisplay
+            Object that stores the data and the axes.
 
         Raises
         ------
         ValueError
-            If no image_shape is known, or an argument is out of its range.
+            If `image_shape` is unknown, or a parameter is invalid.
         """
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         check_scalar(n_dims, "n_dims", Integral, min_val=1)
         check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
-        shape = image_shape_of(estimator, image_shape)
+        shape = resolve_image_shape(estimator, image_shape)
         if shape is None:
-            raise ValueError("The rows must be images: pass image_shape=(height, width).")
+            raise ValueError(
+                "The estimator has no image_shape: pass image_shape=(height, width). "
+                "ManifoldDisplay draws images only."
+            )
         vae = fitted_vae(estimator)
         latent_dim = vae.module_.latent_dim
         steps = _steps(kind, n_steps, coverage) * vae.prior_std
@@ -141,27 +148,34 @@ class ManifoldDisplay:
         ax: Any = None,
         imshow_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw rows decoded from a grid of codes.
+        """Plot rows decoded from a grid of codes.
 
         Parameters
         ----------
         rows : array-like of shape (n_rows, n_steps, n_features)
-            Of a plane, decoded from the codes ``(steps[j], steps[i])``, with as many rows as
-            steps; of traversals, one row for each latent dimension.
+            Flattened images. For a plane, ``rows[i, j]`` is decoded from the code
+            ``(steps[j], steps[i])``, and ``n_rows`` equals ``n_steps``. For latent traversals,
+            ``rows[i]`` traverses the dimension ``dims[i]``.
         steps : array-like of shape (n_steps,)
-            Values of z, rising.
+            Values of z in increasing order.
         image_shape : tuple of int
-            (height, width) or (channels, height, width).
+            Shape of an image: (height, width) or (channels, height, width).
         dims : sequence of int, default=None
-            The latent dimension that each row traverses. None if the rows are a plane.
+            Latent dimension traversed by each row of images. None for a plane.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on. By default, a new figure is created.
         imshow_kwargs : dict, default=None
-            For ``ax.imshow``, over the defaults.
+            Keyword arguments for ``ax.imshow``, overriding the defaults.
 
         Returns
         -------
         display : ManifoldDisplay
+            Object that stores the data and the axes.
+
+        Raises
+        ------
+        ValueError
+            If the shape of `rows` does not match `steps`, `dims` or `image_shape`.
         """
         rows, steps = check_array(rows, allow_nd=True, input_name="rows"), np.asarray(steps)
         n_rows = len(steps) if dims is None else len(dims)
@@ -174,23 +188,24 @@ class ManifoldDisplay:
         return display.plot(ax, imshow_kwargs=imshow_kwargs)
 
     def plot(self, ax: Any = None, *, imshow_kwargs: dict[str, Any] | None = None) -> Self:
-        """Draw the images, with the values of z along the axes.
+        """Plot the images, with the values of z along the axes.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on. By default, a new figure is created.
         imshow_kwargs : dict, default=None
-            For ``ax.imshow``, over the defaults.
+            Keyword arguments for ``ax.imshow``, overriding the defaults.
 
         Returns
         -------
         display : ManifoldDisplay
+            Object that stores the data and the axes.
         """
         n_rows, n_steps = self.images.shape[:2]
         if ax is None:
             ax = new_axes((7.0, 0.8 + 6.2 * n_rows / n_steps))
-        # z[1] grows upwards, as on any plane.
+        # z[1] increases upwards, as on a usual vertical axis.
         images = self.images[::-1] if self.dims is None else self.images
         draw_images(ax, images, **imshow_kwargs or {})
         ticks, labels = _ticks(self.steps)
@@ -206,28 +221,27 @@ class ManifoldDisplay:
 
 
 def _steps(kind: str, n_steps: int, coverage: float) -> np.ndarray:
-    """Return values that cover so much of a standard normal."""
+    """Return steps between the quantiles of a standard normal for a central `coverage`."""
+    check_choice("kind", kind, ("quantile", "linear"))
     tail = (1 - coverage) / 2
     if kind == "quantile":
         return norm.ppf(np.linspace(tail, 1 - tail, n_steps))
-    if kind == "linear":
-        return np.linspace(norm.ppf(tail), norm.ppf(1 - tail), n_steps)
-    raise ValueError(f"kind must be 'quantile' or 'linear'; got {kind!r}.")
+    return np.linspace(norm.ppf(tail), norm.ppf(1 - tail), n_steps)
 
 
 def _plane(steps: np.ndarray) -> np.ndarray:
-    """Return (n_steps, n_steps, 2) codes: z[1] by row and z[0] by column."""
+    """Return codes of shape (n_steps, n_steps, 2): z[1] varies by row and z[0] by column."""
     return np.stack(np.meshgrid(steps, steps), axis=-1)
 
 
 def _traversals(steps: np.ndarray, latent_dim: int) -> np.ndarray:
-    """Return (latent_dim, n_steps, latent_dim) codes: in row i, z[i] alone is not zero."""
+    """Return codes of shape (latent_dim, n_steps, latent_dim): in row i, only z[i] varies."""
     return np.eye(latent_dim)[:, None] * steps[:, None]
 
 
 def _ticks(steps: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return which steps to label, and the labels, two digits for the largest."""
-    some = np.arange(0, len(steps), -(-len(steps) // _MOST_TICKS))
+    """Return the indices and labels of the ticks, with two digits for the largest step."""
+    indices = np.arange(0, len(steps), -(-len(steps) // _MAX_TICKS))
     decimals = max(0, 1 - int(np.floor(np.log10(np.abs(steps).max()))))
-    values = np.round(steps[some], decimals) + 0.0  # no negative zero
-    return some, [f"{value:.{decimals}f}" for value in values]
+    values = np.round(steps[indices], decimals) + 0.0  # no negative zero
+    return indices, [f"{value:.{decimals}f}" for value in values]

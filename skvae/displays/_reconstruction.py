@@ -1,4 +1,4 @@
-"""Rows and what the model makes of them."""
+"""Plots of rows and reconstructions."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array
 
 from ._axes import new_axes
-from ._colors import FIRST
-from ._images import draw_images, image_shape_of, to_images
-from ._tables import column_names, panels, panels_size, table
+from ._colors import PRIMARY_COLOR
+from ._images import draw_images, resolve_image_shape, to_images
+from ._tables import check_table, column_names, panel_grid, panel_grid_size
 
 
 class ReconstructionDisplay:
-    """Originals and their reconstructions: images above each other, or tables by column.
+    """Comparison of rows with reconstructions.
 
-    Make one with `from_estimator` or `from_rows`; the constructor takes what is drawn.
+    Images are drawn above the reconstructed images. For tables, each column has a scatter plot of
+    reconstructed against original values. Create a display with `from_estimator` or `from_rows`.
+    The constructor takes the data to draw.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Originals.
+        Original rows.
     X_reconstructed : ndarray of shape (n_samples, n_features)
-        Their reconstructions.
+        Reconstructed rows.
     image_shape : tuple of int, default=None
-        (height, width) or (channels, height, width) of the image in a row. None if rows are
-        not images.
+        Shape of an image: (height, width) or (channels, height, width). None for tables.
     feature_names : sequence of str, default=None
-        Names of the columns.
+        Names of the columns of a table. By default, x0, x1, ...
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn; emptied if it was divided.
+        Axes of the plot, emptied if there are several panels.
     axes_ : ndarray of matplotlib Axes
-        Of a table, one for each column shown; of images, `ax_` alone.
+        Axes of the panel of each column of a table, or only `ax_` for images.
     figure_ : matplotlib Figure
-        The figure around them.
+        Figure of the plot.
 
     Examples
     --------
@@ -75,26 +76,26 @@ class ReconstructionDisplay:
         image_shape: tuple[int, ...] | None = None,
         **options: Any,
     ) -> Self:
-        """Draw rows and what an estimator's `inverse_transform` makes of their codes.
+        """Reconstruct rows with `transform` and `inverse_transform`, and plot both.
 
         Parameters
         ----------
         estimator : fitted transformer
-            A `VAETransformer`, a pipeline that ends in one, or any other with
-            `inverse_transform`.
+            `VAETransformer`, or any other transformer or pipeline with `inverse_transform`.
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Rows to reconstruct.
         image_shape : tuple of int, default=None
-            (height, width) or (channels, height, width) of the image in a row. None takes the
-            estimator's; if that has none either, the rows are a table.
+            Shape of an image: (height, width) or (channels, height, width). By default, the
+            `image_shape` of the estimator. If both are None, X is a table.
         **options : dict
-            As `from_rows` takes them.
+            Keyword arguments of `from_rows`.
 
         Returns
         -------
         display : ReconstructionDisplay
+            Object that stores the data and the axes.
         """
-        shape = image_shape_of(estimator, image_shape)
+        shape = resolve_image_shape(estimator, image_shape)
         reconstructed = estimator.inverse_transform(estimator.transform(X))
         return cls.from_rows(X, reconstructed, image_shape=shape, **options)
 
@@ -109,33 +110,38 @@ class ReconstructionDisplay:
         ax: Any = None,
         **plot_options: Any,
     ) -> Self:
-        """Draw rows and their reconstructions.
+        """Plot rows and reconstructions.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Originals.
+            Original rows.
         X_reconstructed : array-like of shape (n_samples, n_features)
-            Their reconstructions.
+            Reconstructed rows.
         image_shape : tuple of int, default=None
-            (height, width) or (channels, height, width) of the image in a row. None if rows
-            are not images.
+            Shape of an image: (height, width) or (channels, height, width). None for tables.
         feature_names : sequence of str, default=None
-            Names of the columns. None takes those of a frame.
+            Names of the columns of a table. By default, the column names of a frame, or x0, x1, ...
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on, split for tables. By default, a new figure is created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : ReconstructionDisplay
+            Object that stores the data and the axes.
+
+        Raises
+        ------
+        ValueError
+            If the shapes of `X`, `X_reconstructed`, `image_shape` or `feature_names` do not match.
         """
-        numbers, names = table(X, feature_names)
+        numbers, names = check_table(X, feature_names)
         reconstructed = check_array(X_reconstructed, input_name="X_reconstructed")
         if numbers.shape != reconstructed.shape:
             raise ValueError(
-                f"X has shape {numbers.shape}, but X_reconstructed {reconstructed.shape}."
+                f"X has shape {numbers.shape}, but X_reconstructed has shape {reconstructed.shape}."
             )
         display = cls(
             X=numbers, X_reconstructed=reconstructed, image_shape=image_shape, feature_names=names
@@ -151,24 +157,25 @@ class ReconstructionDisplay:
         scatter_kwargs: dict[str, Any] | None = None,
         imshow_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw originals over reconstructions, or against them for each column of a table.
+        """Plot the images, or a panel for each column of a table.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided for a table. None makes a new figure.
+            Axes to draw on, split for tables. By default, a new figure is created.
         n_images : int, default=10
-            Draw the first so many images.
+            Maximum number of images. The first images are shown.
         max_features : int, default=12
-            Draw the first so many columns of a table.
+            Maximum number of columns of a table. The first columns are shown.
         scatter_kwargs : dict, default=None
-            For ``ax.scatter`` of a table, over the defaults.
+            Keyword arguments for ``ax.scatter`` (tables), overriding the defaults.
         imshow_kwargs : dict, default=None
-            For ``ax.imshow`` of images, over the defaults.
+            Keyword arguments for ``ax.imshow`` (images), overriding the defaults.
 
         Returns
         -------
         display : ReconstructionDisplay
+            Object that stores the data and the axes.
         """
         check_scalar(n_images, "n_images", Integral, min_val=1)
         check_scalar(max_features, "max_features", Integral, min_val=1)
@@ -182,14 +189,14 @@ class ReconstructionDisplay:
             self.axes_ = np.array([ax])
         else:
             n_panels = min(max_features, self.X.shape[1])
-            ax = new_axes(panels_size(n_panels)) if ax is None else ax
-            self.axes_ = panels(ax, n_panels)
+            ax = new_axes(panel_grid_size(n_panels)) if ax is None else ax
+            self.axes_ = panel_grid(ax, n_panels)
             self._draw_columns(scatter_kwargs or {})
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
     def _draw_columns(self, kwargs: dict[str, Any]) -> None:
-        defaults = {"color": FIRST, "linewidths": 0, "alpha": 0.5, "rasterized": True}
+        defaults = {"color": PRIMARY_COLOR, "linewidths": 0, "alpha": 0.5, "rasterized": True}
         defaults["s"] = np.clip(5_000 / len(self.X), 1.0, 15.0)
         names = column_names(self.feature_names, self.X.shape[1])
         for i, panel in enumerate(self.axes_):

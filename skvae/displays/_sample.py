@@ -1,4 +1,4 @@
-"""Rows that the model generates."""
+"""Plots of generated rows."""
 
 from __future__ import annotations
 
@@ -10,46 +10,45 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array
 
-from ._axes import divide, new_axes
-from ._colors import FIRST, SECOND
-from ._estimators import fitted_vae, undo_earlier_steps
-from ._images import draw_images, image_shape_of, to_images
-from ._tables import column_names, panels, panels_size, table
+from ._axes import new_axes, split_axes
+from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
+from ._estimators import fitted_vae, invert_earlier_steps
+from ._images import draw_images, resolve_image_shape, to_images
+from ._tables import check_table, column_names, panel_grid, panel_grid_size
 
 _N_IMAGES = 100
 _CORRELATIONS_HEIGHT = 4.0  # inches
-_MOST_NAMES = 20
+_MAX_NAMES = 20
 _TITLES = ("real", "generated")
 
 
 class SampleDisplay:
-    """Generated rows: images in a grid, or a table next to real rows.
+    """Generated rows: a grid of images, or a table compared with real rows.
 
-    Of a table it shows the distribution of each column and the correlations between columns,
-    real and generated. Make one with `from_estimator` or `from_rows`; the constructor takes what
-    is drawn.
+    For tables, the plot shows the distribution of each column and the correlations between columns,
+    for real and generated rows. Create a display with `from_estimator` or `from_rows`. The
+    constructor takes the data to draw.
 
     Parameters
     ----------
     samples : ndarray of shape (n_samples, n_features)
         Generated rows.
     X : ndarray of shape (n_real, n_features), default=None
-        Real rows. A table needs them.
+        Real rows, required for tables.
     image_shape : tuple of int, default=None
-        (height, width) or (channels, height, width) of the image in a row. None if rows are
-        not images.
+        Shape of an image: (height, width) or (channels, height, width). None for tables.
     feature_names : sequence of str, default=None
-        Names of the columns.
+        Names of the columns of a table. By default, x0, x1, ...
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn; emptied if it was divided.
+        Axes of the plot, emptied if there are several panels.
     axes_ : ndarray of matplotlib Axes
-        Of a table, one for each column shown, and then those of the real and of the generated
-        correlations; of images, `ax_` alone.
+        For images, only `ax_`. For tables, the axes of the panel of each column, followed by the
+        axes of the real and of the generated correlations.
     figure_ : matplotlib Figure
-        The figure around them.
+        Figure of the plot.
 
     Examples
     --------
@@ -88,39 +87,47 @@ class SampleDisplay:
         image_shape: tuple[int, ...] | None = None,
         **options: Any,
     ) -> Self:
-        """Draw rows that an estimator generates.
+        """Generate rows with a fitted estimator and plot the rows.
 
         Parameters
         ----------
         estimator : fitted estimator
-            A `VAETransformer`, or a pipeline or search that ends in one. The earlier steps
-            of a pipeline are undone by their `inverse_transform`.
+            `VAETransformer`, or a pipeline or hyperparameter search with a `VAETransformer` as the
+            final step. The `inverse_transform` of the earlier steps is applied to the generated
+            rows.
         X : array-like of shape (n_real, n_features), default=None
-            Real rows, for a table.
+            Real rows, required for tables.
         n_samples : int, default=None
-            Number of rows to generate. None is 100 images, or as many rows as `X` has.
+            Number of rows to generate. By default, 100 for images, and the number of rows of `X`
+            for tables.
         noise : bool, default=None
-            Whether rows are drawn from p(x | z) or are its mean. None is the mean for
-            images, and draws for a table.
+            Whether to draw rows from the likelihood p(x | z) instead of returning the mean. By
+            default, False for images and True for tables.
         random_state : int, RandomState instance or None, default=None
-            Determines the rows.
+            Controls the generated rows. Pass an int for reproducible results.
         image_shape : tuple of int, default=None
-            (height, width) or (channels, height, width) of the image in a row. None takes the
-            estimator's; if that has none either, the rows are a table.
+            Shape of an image: (height, width) or (channels, height, width). By default, the
+            `image_shape` of the estimator. If both are None, the rows are a table.
         **options : dict
-            As `from_rows` takes them.
+            Keyword arguments of `from_rows`.
 
         Returns
         -------
         display : SampleDisplay
+            Object that stores the data and the axes.
+
+        Raises
+        ------
+        ValueError
+            If the rows are a table and `X` is None.
         """
-        shape = image_shape_of(estimator, image_shape)
+        shape = resolve_image_shape(estimator, image_shape)
         if n_samples is None:
-            n_samples = _N_IMAGES if shape is not None else len(_given(X))
+            n_samples = _N_IMAGES if shape is not None else len(_check_real_rows(X))
         samples = fitted_vae(estimator).sample(
             n_samples, noise=shape is None if noise is None else noise, random_state=random_state
         )
-        samples = undo_earlier_steps(estimator, samples)
+        samples = invert_earlier_steps(estimator, samples)
         return cls.from_rows(samples, X, image_shape=shape, **options)
 
     @classmethod
@@ -134,40 +141,41 @@ class SampleDisplay:
         ax: Any = None,
         **plot_options: Any,
     ) -> Self:
-        """Draw generated rows.
+        """Plot generated rows.
 
         Parameters
         ----------
         samples : array-like of shape (n_samples, n_features)
             Generated rows.
         X : array-like of shape (n_real, n_features), default=None
-            Real rows, for a table.
+            Real rows, required for tables.
         image_shape : tuple of int, default=None
-            (height, width) or (channels, height, width) of the image in a row. None if rows
-            are not images.
+            Shape of an image: (height, width) or (channels, height, width). None for tables.
         feature_names : sequence of str, default=None
-            Names of the columns. None takes those of the frame `X`.
+            Names of the columns of a table. By default, the column names of the frame `X`, or x0,
+            x1, ...
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to draw on, split for tables. By default, a new figure is created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : SampleDisplay
+            Object that stores the data and the axes.
 
         Raises
         ------
         ValueError
-            If the rows are neither images nor accompanied by real ones.
+            If the rows are a table and `X` is None or has other columns.
         """
         generated = check_array(samples, input_name="samples")
         if image_shape is not None:
             return cls(samples=generated, image_shape=image_shape).plot(ax, **plot_options)
-        real, names = table(_given(X), feature_names)
+        real, names = check_table(_check_real_rows(X), feature_names)
         if real.shape[1] != generated.shape[1]:
             raise ValueError(
-                f"Samples have {generated.shape[1]} columns, but X has {real.shape[1]}."
+                f"samples has {generated.shape[1]} columns, but X has {real.shape[1]} columns."
             )
         return cls(samples=generated, X=real, feature_names=names).plot(ax, **plot_options)
 
@@ -179,91 +187,92 @@ class SampleDisplay:
         hist_kwargs: dict[str, Any] | None = None,
         imshow_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the images in a grid, or the columns and correlations of the table.
+        """Plot the grid of images, or the distributions and correlations of a table.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; divided for a table. None makes a new figure.
+            Axes to draw on, split for tables. By default, a new figure is created.
         max_features : int, default=12
-            Draw the distributions of the first so many columns of a table. Correlations are
-            between all.
+            Maximum number of distributions. The first columns of the table are shown. The
+            correlations always include all columns.
         hist_kwargs : dict, default=None
-            For ``ax.hist`` of a table, over the defaults.
+            Keyword arguments for ``ax.hist`` (tables), overriding the defaults.
         imshow_kwargs : dict, default=None
-            For ``ax.imshow`` of images, over the defaults.
+            Keyword arguments for ``ax.imshow`` (images), overriding the defaults.
 
         Returns
         -------
         display : SampleDisplay
+            Object that stores the data and the axes.
         """
         check_scalar(max_features, "max_features", Integral, min_val=1)
         if self.image_shape is not None:
             ax = new_axes((6.0, 6.0)) if ax is None else ax
             draw_images(
-                ax, _in_grid(to_images(self.samples, self.image_shape)), **imshow_kwargs or {}
+                ax, _arrange(to_images(self.samples, self.image_shape)), **imshow_kwargs or {}
             )
             ax.set(xticks=[], yticks=[])
             self.axes_ = np.array([ax])
         else:
             n_panels = min(max_features, self.samples.shape[1])
             if ax is None:
-                width, height = panels_size(n_panels)
+                width, height = panel_grid_size(n_panels)
                 ax = new_axes((width, height + _CORRELATIONS_HEIGHT))
             self._draw_table(ax, n_panels, hist_kwargs or {})
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
     def _draw_table(self, ax: Any, n_panels: int, hist_kwargs: dict[str, Any]) -> None:
-        real, generated = _given(self.X), self.samples
+        real, generated = _check_real_rows(self.X), self.samples
         names = column_names(self.feature_names, generated.shape[1])
-        _, height = panels_size(n_panels)
-        upper, lower = divide(ax, 2, 1, height_ratios=[height, _CORRELATIONS_HEIGHT])[:, 0]
-        columns = panels(upper, n_panels)
+        _, height = panel_grid_size(n_panels)
+        upper, lower = split_axes(ax, 2, 1, height_ratios=[height, _CORRELATIONS_HEIGHT])[:, 0]
+        columns = panel_grid(upper, n_panels)
         for i, panel in enumerate(columns):
             _draw_marginal(panel, real[:, i], generated[:, i], hist_kwargs)
             panel.set_title(names[i], fontsize=9)
         columns[0].legend(fontsize=8)
-        matrices = divide(lower, 1, 2)[0]
+        matrices = split_axes(lower, 1, 2)[0]
         for panel, rows, title in zip(matrices, (real, generated), _TITLES, strict=True):
-            picture = _draw_correlations(panel, rows, names)
+            image = _draw_correlations(panel, rows, names)
             panel.set_title(f"correlations, {title}", fontsize=9)
-        ax.figure.colorbar(picture, ax=list(matrices))
+        ax.figure.colorbar(image, ax=list(matrices))
         self.axes_ = np.array([*columns, *matrices])
 
 
 def _draw_marginal(
     ax: Any, real: np.ndarray, generated: np.ndarray, kwargs: dict[str, Any]
 ) -> None:
-    # Bins from the bulk of the real values: a few extreme ones would leave them all in one bin.
+    # Bins cover 99 % of the real values: with bins for the extremes, most rows would share a bin.
     lowest, highest = np.quantile(real, [0.005, 0.995])
     if lowest == highest:
         lowest, highest = real.min() - 0.5, real.max() + 0.5
     bins = np.linspace(lowest, highest, 31)
     for values, label, style in (
-        (real, _TITLES[0], {"color": FIRST, "alpha": 0.5}),
-        (generated, _TITLES[1], {"color": SECOND, "histtype": "step"}),
+        (real, _TITLES[0], {"color": PRIMARY_COLOR, "alpha": 0.5}),
+        (generated, _TITLES[1], {"color": SECONDARY_COLOR, "histtype": "step"}),
     ):
-        # Weights make bars shares of all rows, those beyond the bins included.
+        # Weights make each bar a fraction of all rows, including the rows outside the bins.
         weights = np.full(len(values), 1 / len(values))
         ax.hist(values, bins, **{"weights": weights, "label": label, **style, **kwargs})
     ax.set_yticks([])
 
 
 def _draw_correlations(ax: Any, rows: np.ndarray, names: Sequence[str]) -> Any:
-    with np.errstate(invalid="ignore", divide="ignore"):  # constant columns correlate with none
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN for constant columns
         correlations = np.corrcoef(rows, rowvar=False)
-    picture = ax.imshow(np.atleast_2d(correlations), cmap="RdBu_r", vmin=-1, vmax=1)
-    if len(names) <= _MOST_NAMES:
+    image = ax.imshow(np.atleast_2d(correlations), cmap="RdBu_r", vmin=-1, vmax=1)
+    if len(names) <= _MAX_NAMES:
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
         ax.set_yticks(range(len(names)), names, fontsize=7)
     else:
         ax.set(xticks=[], yticks=[])
-    return picture
+    return image
 
 
-def _in_grid(images: np.ndarray) -> np.ndarray:
-    """Return images in rows and columns, as square as can be; blank ones fill the last row."""
+def _arrange(images: np.ndarray) -> np.ndarray:
+    """Arrange images in a nearly square grid, with blank images at the end of the last row."""
     n_columns = int(np.ceil(np.sqrt(len(images))))
     n_rows = -(-len(images) // n_columns)
     blank = n_rows * n_columns - len(images)
@@ -271,7 +280,7 @@ def _in_grid(images: np.ndarray) -> np.ndarray:
     return np.pad(images, padding).reshape(n_rows, n_columns, *images.shape[1:])
 
 
-def _given(X: Any) -> Any:
+def _check_real_rows(X: Any) -> Any:
     if X is None:
-        raise ValueError("Pass image_shape if rows are images; for a table, pass real rows as X.")
+        raise ValueError("For images, pass image_shape; for a table, pass real rows as X.")
     return X

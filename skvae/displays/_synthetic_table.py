@@ -1,4 +1,4 @@
-"""A synthetic table beside the real one."""
+"""Comparison plot of a synthetic and a real table."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import numpy as np
 
 from ..metrics import associations, column_distances
 from ..metrics._tables import is_number, numbers_of
-from ._axes import divide, new_axes
-from ._colors import FIRST, SECOND
-from ._tables import panels, panels_size
+from ._axes import new_axes, split_axes
+from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
+from ._tables import panel_grid, panel_grid_size
 
-_MOST_BARS = 8
+_MAX_BARS = 8
 _N_BINS = 30
-_MOST_COLUMNS = 20
-_MICROSECONDS_OF_YEAR = 365.2425 * 86_400_000_000
+_MAX_COLUMNS = 20
+_MICROSECONDS_PER_YEAR = 365.2425 * 86_400_000_000
 
 
 @dataclass(frozen=True)
 class Marginal:
-    """Shares of the rows of a real and a synthetic table in the parts of one column.
+    """Distributions of a column in a real and a synthetic table.
 
     Parameters
     ----------
     labels : list of str or None
-        Of categories, the most frequent first; None for numbers.
-    edges : ndarray of shape (n_parts + 1,) or None
-        Of the bins of numbers, in years for points in time; None for categories.
-    real, synthetic : ndarray of shape (n_parts,)
-        Shares of the rows.
+        Names of the categories, in order of decreasing frequency. None for numeric columns.
+    edges : ndarray of shape (n_bins + 1,) or None
+        Edges of the bins of a numeric column, in years for datetimes. None for categories.
+    real, synthetic : ndarray of shape (n_bins,)
+        Fraction of the rows in each bin or category.
     distance : float
-        As `skvae.metrics.column_distances` has it.
+        Distance of the distributions, see `skvae.metrics.column_distances`.
     """
 
     labels: list[str] | None
@@ -43,25 +43,31 @@ class Marginal:
 
 
 class SyntheticTableDisplay:
-    """Marginals of a synthetic table beside the real one's, and how their columns go together.
+    """Comparison of a synthetic table with a real table.
 
-    Make one with `from_tables`; the constructor takes what is drawn.
+    The plot shows the marginal distribution of each column, and the associations between columns.
+    Create a display with `from_tables`. The constructor takes the data to draw.
 
     Parameters
     ----------
     marginals : dict of str to Marginal
-        By column.
+        Marginal distributions by the name of the column.
     real_associations, synthetic_associations : DataFrame of shape (n_columns, n_columns)
-        As `skvae.metrics.associations` returns them.
+        Associations between the columns, as returned by `skvae.metrics.associations`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn, emptied and divided.
+        Axes of the plot, split into panels and emptied.
     axes_ : list of matplotlib Axes
-        One for each column, and then those of the associations: real, synthetic, their difference.
+        Axes of the panel of each column, followed by the axes of the real associations, the
+        synthetic associations and the difference.
     figure_ : matplotlib Figure
-        The figure around them.
+        Figure of the plot.
+
+    See Also
+    --------
+    skvae.metrics.compare_tables : Comparison of tables by metrics.
 
     Examples
     --------
@@ -86,35 +92,36 @@ class SyntheticTableDisplay:
 
     @classmethod
     def from_tables(cls, real: Any, synthetic: Any, *, ax: Any = None, **plot_options: Any) -> Self:
-        """Compare two tables, and draw them.
+        """Compare two tables and plot the comparison.
 
         Parameters
         ----------
         real, synthetic : DataFrame
-            The same columns, twenty at most, and any number of rows.
+            Tables with the same columns, at most twenty. The numbers of rows may differ.
         ax : matplotlib Axes, default=None
-            Where to draw. None makes a new figure.
+            Axes to split into panels. By default, a new figure is created.
         **plot_options : dict
-            As `plot` takes them.
+            Keyword arguments of `plot`.
 
         Returns
         -------
         display : SyntheticTableDisplay
+            Object that stores the data and the axes.
 
         Raises
         ------
         ValueError
-            If the columns differ, or are too many.
+            If the tables differ in the columns, or have more than twenty columns.
         """
         if set(real.columns) != set(synthetic.columns):
             raise ValueError(
-                f"Columns differ: {list(real.columns)} are real, {list(synthetic.columns)} "
-                "synthetic."
+                f"Both tables must have the same columns; real has {list(real.columns)}, but "
+                f"synthetic has {list(synthetic.columns)}."
             )
-        if real.shape[1] > _MOST_COLUMNS:
+        if real.shape[1] > _MAX_COLUMNS:
             raise ValueError(
-                f"At most {_MOST_COLUMNS} columns can be drawn; there are {real.shape[1]}: pick "
-                "some."
+                f"The tables must have at most {_MAX_COLUMNS} columns; got {real.shape[1]}. Select "
+                "a subset of the columns."
             )
         synthetic = synthetic[real.columns]
         distances = column_distances(real, synthetic)
@@ -135,89 +142,95 @@ class SyntheticTableDisplay:
         bar_kwargs: dict[str, Any] | None = None,
         imshow_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw a panel for each column, and three for the associations.
+        """Plot a panel for each column and three panels for the associations.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw: divided. None makes a new figure.
+            Axes to split into panels. By default, a new figure is created.
         bar_kwargs : dict, default=None
-            For ``ax.bar`` and ``ax.stairs``, over the defaults.
+            Keyword arguments for ``ax.bar`` and ``ax.stairs``, overriding the defaults.
         imshow_kwargs : dict, default=None
-            For ``ax.imshow``, over the defaults.
+            Keyword arguments for ``ax.imshow``, overriding the defaults.
 
         Returns
         -------
         display : SyntheticTableDisplay
+            Object that stores the data and the axes.
         """
-        width, height = panels_size(len(self.marginals))
+        width, height = panel_grid_size(len(self.marginals))
         width = max(width, 9.0)
         n_names = len(self.real_associations)
-        below = max(3.0, 1.6 + 0.14 * n_names)
+        matrix_height = max(3.0, 1.6 + 0.14 * n_names)
         if ax is None:
-            ax = new_axes((width, height + below))
-        upper, lower = divide(ax, 2, 1, height_ratios=[height, below])[:, 0]
-        columns = list(panels(upper, len(self.marginals)))
+            ax = new_axes((width, height + matrix_height))
+        upper, lower = split_axes(ax, 2, 1, height_ratios=[height, matrix_height])[:, 0]
+        columns = list(panel_grid(upper, len(self.marginals)))
         for panel, (name, marginal) in zip(columns, self.marginals.items(), strict=True):
             _draw_marginal(panel, marginal, bar_kwargs or {})
             panel.set_title(f"{name}  ({marginal.distance:.3f})", fontsize=8)
             panel.tick_params(labelsize=6)
             panel.set_yticks([])
         columns[0].legend(fontsize=7)
-        pictures = list(divide(lower, 1, 3)[0])
+        matrices = list(split_axes(lower, 1, 3)[0])
         difference = self.synthetic_associations - self.real_associations
-        sizes = {"cmap": "viridis", "vmin": 0, "vmax": 1}
-        signs = {"cmap": "coolwarm", "vmin": -0.5, "vmax": 0.5}
+        sequential = {"cmap": "viridis", "vmin": 0, "vmax": 1}
+        diverging = {"cmap": "coolwarm", "vmin": -0.5, "vmax": 0.5}
         for panel, title, matrix, options in (
-            (pictures[0], "real associations", self.real_associations, sizes),
-            (pictures[1], "synthetic", self.synthetic_associations, sizes),
-            (pictures[2], "difference", difference, signs),
+            (matrices[0], "real associations", self.real_associations, sequential),
+            (matrices[1], "synthetic", self.synthetic_associations, sequential),
+            (matrices[2], "difference", difference, diverging),
         ):
             image = panel.imshow(matrix.to_numpy(), **{**options, **(imshow_kwargs or {})})
             panel.set_title(title, fontsize=9)
             panel.set_xticks(range(n_names), map(str, matrix.columns), rotation=90, fontsize=6)
             panel.set_yticks(range(n_names), map(str, matrix.index), fontsize=6)
-            if panel is not pictures[0]:
+            if panel is not matrices[0]:
                 panel.set_yticklabels([])
                 panel.figure.colorbar(image, ax=panel, shrink=0.8).ax.tick_params(labelsize=6)
-        self.axes_ = [*columns, *pictures]
+        self.axes_ = [*columns, *matrices]
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
 def _marginal(real: Any, synthetic: Any, distance: float) -> Marginal:
-    """Return the shares of both in bins of the real range, or in the most frequent categories."""
+    """Return the distributions over bins of the common range or the most frequent categories."""
     if is_number(real):
         numbers = [numbers_of(series, missing=np.nan) for series in (real, synthetic)]
         if real.dtype.kind == "M":
-            numbers = [1970 + n / _MICROSECONDS_OF_YEAR for n in numbers]
+            numbers = [1970 + n / _MICROSECONDS_PER_YEAR for n in numbers]
         known = np.concatenate(numbers)
         known = known[~np.isnan(known)]
         low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
         edges = np.linspace(low, high, _N_BINS + 1)
-        shares = [np.histogram(n[~np.isnan(n)], edges)[0] / max(len(n), 1) for n in numbers]
-        return Marginal(None, edges, shares[0], shares[1], distance)
-    first, second = (
+        fractions = [np.histogram(n[~np.isnan(n)], edges)[0] / max(len(n), 1) for n in numbers]
+        return Marginal(None, edges, fractions[0], fractions[1], distance)
+    frequencies = [
         series.astype(object).fillna("missing").astype(str).value_counts(normalize=True)
         for series in (real, synthetic)
-    )
-    labels = list(first.index[:_MOST_BARS])
-    shares = [np.array([share.get(label, 0.0) for label in labels]) for share in (first, second)]
-    if len(first) > _MOST_BARS or not second.index.isin(labels).all():
+    ]
+    labels = list(frequencies[0].index[:_MAX_BARS])
+    fractions = [np.array([f.get(label, 0.0) for label in labels]) for f in frequencies]
+    if any(not f.index.isin(labels).all() for f in frequencies):
         labels.append("others")
-        shares = [np.append(share, max(1 - share.sum(), 0.0)) for share in shares]
-    return Marginal(labels, None, shares[0], shares[1], distance)
+        fractions = [np.append(f, max(1 - f.sum(), 0.0)) for f in fractions]
+    return Marginal(labels, None, fractions[0], fractions[1], distance)
 
 
 def _draw_marginal(panel: Any, marginal: Marginal, bar_kwargs: dict[str, Any]) -> None:
-    both = ((marginal.real, FIRST, "real"), (marginal.synthetic, SECOND, "synthetic"))
+    both = (
+        (marginal.real, PRIMARY_COLOR, "real"),
+        (marginal.synthetic, SECONDARY_COLOR, "synthetic"),
+    )
     if marginal.edges is not None:
-        for share, color, label in both:
+        for fractions, color, label in both:
             options = {"color": color, "label": label, **bar_kwargs}
-            panel.stairs(share, marginal.edges, fill=color == FIRST, alpha=0.7, **options)
+            panel.stairs(
+                fractions, marginal.edges, fill=color == PRIMARY_COLOR, alpha=0.7, **options
+            )
         return
     positions = np.arange(len(marginal.real))
-    for shift, (share, color, label) in zip((-0.2, 0.2), both, strict=True):
+    for shift, (fractions, color, label) in zip((-0.2, 0.2), both, strict=True):
         options = {"color": color, "label": label, "alpha": 0.7, **bar_kwargs}
-        panel.bar(positions + shift, share, width=0.4, **options)
+        panel.bar(positions + shift, fractions, width=0.4, **options)
     panel.set_xticks(positions, [label[:14] for label in marginal.labels or []], rotation=90)

@@ -1,4 +1,4 @@
-"""Rows of X as tables: which columns to show, and by which names."""
+"""Checks of tables, column names, and grids with a panel for each column."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from ._axes import divide
+from ._axes import split_axes
 
-_MOST_COLUMNS = 4
+_MAX_GRID_COLUMNS = 4
 
 
-def table(X: Any, feature_names: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Return numbers and the names of their columns: those given, a frame's own, or x0, x1, ..."""
+def check_table(X: Any, feature_names: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Return a table as an array, and the names of the columns.
+
+    The names are `feature_names`, or the column names of a frame, or x0, x1, ...
+    """
     numbers = check_array(X)
     if feature_names is None:
         feature_names = getattr(X, "columns", None)
     names = column_names(feature_names, numbers.shape[1])
     if len(names) != numbers.shape[1]:
-        raise ValueError(f"{len(names)} feature_names for {numbers.shape[1]} columns.")
+        raise ValueError(
+            f"feature_names has {len(names)} names, but X has {numbers.shape[1]} columns."
+        )
     return numbers, names
 
 
 def column_names(names: Iterable[Any] | None, n_columns: int) -> list[str]:
-    """Return the names as strings, or x0, x1, ... if there are none."""
+    """Return the names as strings, or x0, x1, ... if `names` is None."""
     return [f"x{i}" for i in range(n_columns)] if names is None else [str(name) for name in names]
 
 
-def panels(ax: Any, n_panels: int) -> np.ndarray:
-    """Return so many axes in a grid in place of `ax`."""
-    n_columns = min(n_panels, _MOST_COLUMNS)
-    axes = divide(ax, -(-n_panels // n_columns), n_columns).ravel()
+def panel_grid(ax: Any, n_panels: int) -> np.ndarray:
+    """Replace `ax` by a grid of `n_panels` axes, and return the new axes."""
+    n_columns = min(n_panels, _MAX_GRID_COLUMNS)
+    axes = split_axes(ax, -(-n_panels // n_columns), n_columns).ravel()
     for unused in axes[n_panels:]:
         unused.remove()
     return axes[:n_panels]
 
 
-def panels_size(n_panels: int) -> tuple[float, float]:
-    """Return the width and height in inches that so many panels need."""
-    n_columns = min(n_panels, _MOST_COLUMNS)
+def panel_grid_size(n_panels: int) -> tuple[float, float]:
+    """Return a suitable width and height, in inches, of a grid of panels."""
+    n_columns = min(n_panels, _MAX_GRID_COLUMNS)
     return 2.6 * n_columns, 2.2 * -(-n_panels // n_columns)
