@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..metrics import associations, column_distances
-from ..metrics._tables import is_number, numbers_of
+from ..metrics._tables import is_numeric, to_float
 from ._axes import new_axes, split_axes
 from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
 from ._tables import panel_grid, panel_grid_size
@@ -195,8 +195,8 @@ class SyntheticTableDisplay:
 
 def _marginal(real: Any, synthetic: Any, distance: float) -> Marginal:
     """Return the distributions over bins of the common range or the most frequent categories."""
-    if is_number(real):
-        numbers = [numbers_of(series, missing=np.nan) for series in (real, synthetic)]
+    if is_numeric(real):
+        numbers = [to_float(series, missing=np.nan) for series in (real, synthetic)]
         if real.dtype.kind == "M":
             numbers = [1970 + n / _MICROSECONDS_PER_YEAR for n in numbers]
         known = np.concatenate(numbers)

@@ -1,4 +1,4 @@
-"""What embeddings, and synthetic tables, are compared by."""
+"""Metrics for embeddings and for synthetic tables."""
 
 from ._embeddings import compare_embeddings
 from ._tables import associations, column_distances, compare_tables

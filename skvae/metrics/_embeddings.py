@@ -1,4 +1,4 @@
-"""What embeddings are compared by."""
+"""Comparison of embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 
 from ..estimators import BaseVAE
-from ..utils import local_random_state
+from ..utils import check_choice, import_optional, local_random_state
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,73 +38,82 @@ def compare_embeddings(
     random_state: Any = None,
     return_codes: bool = False,
 ) -> DataFrame | tuple[DataFrame, dict[str, np.ndarray], np.ndarray | None]:
-    """Compare methods of dimensionality reduction on rows they have not learned from.
+    """Compare methods of dimensionality reduction on held-out rows.
 
-    Each method learns from the training rows and embeds the held-out rows with `transform`.
-    One that has no `transform`, such as t-SNE, is given all rows at once with
-    `fit_transform`: it embeds held-out rows it has seen, which flatters it. The column
-    "out_of_sample" tells the two apart.
+    Each method is fitted to the training rows and embeds the held-out rows with `transform`. A
+    method without `transform`, such as t-SNE, embeds the training and held-out rows together with
+    `fit_transform`. The metrics of such a method are optimistic, because the method was fitted to
+    the held-out rows; the column "out_of_sample" is False. Requires pandas (extra ``data``).
 
     Parameters
     ----------
     embedders : dict of str to estimator
-        Methods by name: anything with `fit` and `transform`, or with `fit_transform` alone.
-        Clones of them are fitted.
+        Methods by name: estimators with `fit` and `transform`, or with `fit_transform`. The
+        estimators are cloned, not fitted in place.
     X : array-like of shape (n_samples, n_features)
-        Rows to learn from. Without `X_test`, a part of them is held out.
+        Training rows. If `X_test` is None, a random subset is held out.
     y : array-like of shape (n_samples,), default=None
-        Classes. They play no part in learning.
+        Classes of the rows, used for the metrics but not for fitting.
     X_test : array-like of shape (n_test, n_features), default=None
         Held-out rows.
     y_test : array-like of shape (n_test,), default=None
-        Their classes.
+        Classes of the held-out rows.
     test_size : float or int, default=0.25
-        Fraction or number of rows to hold out if `X_test` is None, in proportion to the
-        classes.
+        Fraction or number of rows to hold out if `X_test` is None, stratified by class.
     metrics : iterable of str, default=None
-        Which metrics to compute, all by default:
+        Names of the metrics to compute. By default, all metrics:
 
-        - "trustworthiness" of the held-out codes (Venna and Kaski, "Neighborhood
-          preservation in nonlinear projection methods", ICANN 2001): how few of a row's
-          `n_neighbors` nearest neighbours in the embedding are strangers in the data; 0 to 1,
-          higher is better;
-        - "knn_accuracy": share of held-out rows whose class is that of most of their
-          `n_neighbors` nearest training codes;
-        - "silhouette" of the classes in the held-out codes (Rousseeuw 1987): how much nearer a
-          code is to those of its own class than to those of the nearest other; -1 to 1, higher
-          is better;
-        - "reconstruction_error": mean squared error of ``inverse_transform(transform(X))``
-          on the held-out rows, in squared units of X;
-        - "bound": `score` of the held-out rows for estimators of this library: a lower bound
-          on log p(x), in nats per row, constants included, higher is better. In a pipeline it
-          would be in the units of the last step, and is left out.
+        - "trustworthiness": preservation of neighbourhoods in the held-out codes [1]_, from 0 to 1
+          (higher is better). Neighbours in the embedding that are not neighbours in the data lower
+          the value.
+        - "knn_accuracy": accuracy of a nearest-neighbour classifier on the held-out codes, fitted
+          to the training codes (higher is better).
+        - "silhouette": separation of the classes in the held-out codes [2]_, from -1 to 1 (higher
+          is better). The value compares the distances within a class with the distances to the
+          nearest other class.
+        - "reconstruction_error": mean squared error of ``inverse_transform(transform(X))`` on the
+          held-out rows, in squared units of X (lower is better).
+        - "bound": `score` of the held-out rows, for estimators of skvae only: a lower bound on
+          log p(x) in nats per row, constants included (higher is better). NaN for pipelines, where
+          the bound would refer to the units of the final step.
     n_neighbors : int, default=5
-        Number of neighbours.
+        Number of nearest neighbours for "trustworthiness" and "knn_accuracy".
     max_rows : int, default=5000
-        Trustworthiness and silhouette compare all pairs of rows: of more held-out rows than
-        this, so many are drawn at random.
+        Maximum number of held-out rows for "trustworthiness" and "silhouette", which compare all
+        pairs of rows. From a larger number of rows, a random subset is drawn.
     random_state : int, RandomState instance or None, default=None
-        Determines the rows held out and those drawn. Embedders have their own.
+        Controls the split and the random subset, but not the embedders. Pass an int for
+        reproducible results.
     return_codes : bool, default=False
-        Whether to return the held-out codes and classes as well.
+        Whether to return the codes and classes of the held-out rows too.
 
     Returns
     -------
     table : DataFrame
-        One row per method, with its metrics, "out_of_sample", and the seconds that took: to
-        fit ("fit_seconds") and to transform the held-out rows ("transform_seconds"). What a
-        method does not define, or what needs classes that are not there, is NaN.
+        Table with a row for each method. The columns are the metrics, "out_of_sample",
+        "fit_seconds" and "transform_seconds" (the time to transform the held-out rows). A metric is
+        NaN if the method does not support the metric, or if the metric requires classes and none
+        are given.
     codes : dict of str to ndarray of shape (n_test, n_components)
-        Codes of the held-out rows by method. Only if `return_codes`.
+        Codes of the held-out rows by method. Only returned if `return_codes` is True.
     y_test : ndarray of shape (n_test,) or None
-        Classes of the held-out rows. Only if `return_codes`.
+        Classes of the held-out rows. Only returned if `return_codes` is True.
 
     Raises
     ------
+    ImportError
+        If pandas is not installed.
     TypeError
         If X is sparse, or an embedder has neither `transform` nor `fit_transform`.
     ValueError
-        If a metric is unknown, or only one of `y` and `y_test` is given beside `X_test`.
+        If a metric is unknown, or if `X_test` is given with only one of `y` and `y_test`.
+
+    References
+    ----------
+    .. [1] J. Venna and S. Kaski, "Neighborhood preservation in nonlinear projection methods: An
+       experimental study", ICANN 2001.
+    .. [2] P. J. Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of
+       cluster analysis", Journal of Computational and Applied Mathematics 20, 1987.
 
     Examples
     --------
@@ -122,19 +131,17 @@ def compare_embeddings(
     >>> bool(accuracy["VAE"] > accuracy["PCA"])
     True
     """
-    import pandas as pd
-
+    pd = import_optional("pandas", "compare_embeddings")
     names = list(METRICS) if metrics is None else list(metrics)
-    unknown = sorted(set(names) - set(METRICS))
-    if unknown:
-        raise ValueError(f"Unknown metrics {unknown}; there are {list(METRICS)}.")
+    for name in names:
+        check_choice("Each name in metrics", name, METRICS)
     check_scalar(n_neighbors, "n_neighbors", Integral, min_val=1)
     check_scalar(max_rows, "max_rows", Integral, min_val=2)
     rng = local_random_state(random_state)
     X_train, X_test, y_train, y_test = _split(X, y, X_test, y_test, test_size, rng)
     n_test = _n_rows(X_test)
-    few = np.sort(rng.choice(n_test, min(max_rows, n_test), replace=False))
-    data = _Data(X_train, X_test, y_train, y_test, few, n_neighbors)
+    subset = np.sort(rng.choice(n_test, min(max_rows, n_test), replace=False))
+    data = _Data(X_train, X_test, y_train, y_test, subset, n_neighbors)
 
     rows, codes = {}, {}
     for name, embedder in embedders.items():
@@ -151,19 +158,19 @@ def compare_embeddings(
 
 @dataclass(frozen=True)
 class _Data:
-    """What all methods are given and measured on."""
+    """Training and held-out data, common to all methods."""
 
     X_train: Any
     X_test: Any
     y_train: np.ndarray | None
     y_test: np.ndarray | None
-    few: np.ndarray  # held-out rows whose pairs are compared
+    subset: np.ndarray  # indices of the held-out rows for metrics of pairs of rows
     n_neighbors: int
 
 
 @dataclass(frozen=True)
 class _Embedding:
-    """A fitted method and what it made of the data."""
+    """Fitted method with the codes and the computing times."""
 
     embedder: Any
     Z_train: np.ndarray
@@ -176,12 +183,14 @@ class _Embedding:
 def _split(
     X: Any, y: Any, X_test: Any, y_test: Any, test_size: float, rng: np.random.RandomState
 ) -> tuple[Any, Any, np.ndarray | None, np.ndarray | None]:
-    """Return training and held-out rows and their classes: as given, or parted here."""
+    """Return training and held-out rows with classes, split at random if `X_test` is None."""
     if issparse(X) or issparse(X_test):
-        raise TypeError("compare_embeddings takes dense data; convert X with X.toarray().")
+        raise TypeError(
+            "compare_embeddings requires dense data; convert sparse data with X.toarray()."
+        )
     if X_test is None:
         if y_test is not None:
-            raise ValueError("y_test is given without X_test.")
+            raise ValueError("y_test is given without X_test: pass both, or neither.")
         train, test = train_test_split(
             np.arange(_n_rows(X)), test_size=test_size, random_state=rng, stratify=y
         )
@@ -189,7 +198,7 @@ def _split(
         if y is not None:
             y, y_test = np.asarray(y)[train], np.asarray(y)[test]
     if (y is None) != (y_test is None):
-        raise ValueError("With X_test, give both y and y_test, or neither.")
+        raise ValueError("With X_test, pass both y and y_test, or neither.")
     check_consistent_length(X, y)
     check_consistent_length(X_test, y_test)
     return (
@@ -205,7 +214,7 @@ def _n_rows(X: Any) -> int:
 
 
 def _embed(name: str, embedder: Any, data: _Data) -> _Embedding:
-    """Fit a method and embed both parts of the data, with a watch running."""
+    """Fit a method, embed training and held-out rows, and measure the computing times."""
     start = time.perf_counter()
     if hasattr(embedder, "transform"):
         embedder.fit(data.X_train)
@@ -222,7 +231,8 @@ def _embed(name: str, embedder: Any, data: _Data) -> _Embedding:
         out_of_sample = False
     else:
         raise TypeError(
-            f"The embedder {name!r}, {embedder!r}, has neither transform nor fit_transform."
+            f"Each embedder must have transform or fit_transform; {name!r} is {embedder!r}, which "
+            "has neither."
         )
     return _Embedding(
         embedder,
@@ -235,16 +245,14 @@ def _embed(name: str, embedder: Any, data: _Data) -> _Embedding:
 
 
 def _stack(first: Any, second: Any) -> Any:
-    """Return the rows of both, as a frame if they are frames."""
+    """Concatenate the rows of two arrays or two frames."""
     if hasattr(first, "iloc"):
-        import pandas as pd
-
-        return pd.concat([first, second])
+        return import_optional("pandas", "compare_embeddings").concat([first, second])
     return np.concatenate([first, second])
 
 
 def _trustworthiness(data: _Data, embedding: _Embedding) -> float:
-    X, Z = _safe_indexing(data.X_test, data.few), embedding.Z_test[data.few]
+    X, Z = _safe_indexing(data.X_test, data.subset), embedding.Z_test[data.subset]
     return float(trustworthiness(X, Z, n_neighbors=data.n_neighbors))
 
 
@@ -258,7 +266,7 @@ def _knn_accuracy(data: _Data, embedding: _Embedding) -> float:
 def _silhouette(data: _Data, embedding: _Embedding) -> float:
     if data.y_test is None:
         return np.nan
-    return float(silhouette_score(embedding.Z_test[data.few], data.y_test[data.few]))
+    return float(silhouette_score(embedding.Z_test[data.subset], data.y_test[data.subset]))
 
 
 def _reconstruction_error(data: _Data, embedding: _Embedding) -> float:
@@ -268,7 +276,7 @@ def _reconstruction_error(data: _Data, embedding: _Embedding) -> float:
 
 
 def _bound(data: _Data, embedding: _Embedding) -> float:
-    # What others call their score may be anything.
+    # The score of other estimators has another meaning.
     if not isinstance(embedding.embedder, BaseVAE):
         return np.nan
     return embedding.embedder.score(data.X_test)

@@ -1,4 +1,4 @@
-"""What synthetic tables are compared by."""
+"""Comparison of synthetic tables with real tables."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from ..utils import draw_seed, local_random_state
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-# Nearest neighbours are looked for from so many rows, among as many of each kind.
-_MOST_ROWS_NEAR = 5_000
+# Maximum number of rows of each table in the search for nearest neighbours.
+_MAX_NEIGHBOR_ROWS = 5_000
 
 
 def compare_tables(
@@ -41,47 +41,54 @@ def compare_tables(
     target: Any,
     random_state: Any = None,
 ) -> DataFrame:
-    """Compare synthetic tables with the rows they stand for.
+    """Compare synthetic tables with the real table used for training.
+
+    The metrics measure the use of the synthetic rows for training predictive models, the similarity
+    of the distributions, and the novelty of the rows.
 
     Parameters
     ----------
     tables : dict of str to DataFrame
-        Synthetic rows by name, with the columns of `train`. ``{"real": train}`` among them shows
-        what can be had at best.
+        Synthetic tables by name, with the columns of `train`. Add ``{"real": train}`` as a
+        reference for the predictive scores.
     train : DataFrame of shape (n_samples, n_columns)
-        The rows that the tables were made from.
+        Real rows used to fit the generators of the synthetic tables.
     test : DataFrame of shape (n_test, n_columns)
-        Rows that took no part in that.
+        Real rows held out from the generators.
     target : str
-        Name of the column that is predicted from the others.
+        Name of the column to predict from the other columns.
     random_state : int, RandomState instance or None, default=None
-        Determines random forests, gradient boosting, and the rows whose neighbours are looked for.
+        Controls the predictive models and the random subsets of rows for the nearest-neighbour
+        search. Pass an int for reproducible results.
 
     Returns
     -------
     comparison : DataFrame
-        One row for each table, with these columns:
+        Table with a row for each synthetic table, and the following columns:
 
         "linear", "forest", "boosting"
-            How well a model learned from the table predicts the target of `test`: macro-averaged
-            F1 of a logistic regression, a random forest and gradient boosted trees; for a target
-            that is a number, R^2 of their regressing kin.
+            Score on `test` of models fitted to the synthetic table (higher is better). For a
+            categorical target, macro-averaged F1 of logistic regression, a random forest and
+            gradient-boosted trees. For a numeric target, R^2 of ridge regression, a random forest
+            and gradient-boosted trees.
         "column_distance"
-            Mean of `column_distances` to `train`: 0 at best.
+            Mean of `column_distances` to `train` (lower is better, 0 is best).
         "association_error"
-            Mean over pairs of columns of how far `associations` are from those of `train`: 0 at
-            best.
+            Mean absolute difference, over pairs of columns, between the `associations` of the table
+            and of `train` (lower is better, 0 is best).
         "closer_to_training"
-            Fraction of rows that are closer to a row of `train` than to any of as many of `test`.
-            0.5 is what new rows have, and 1 what copies have.
+            Fraction of rows with the nearest neighbour in `train` rather than in `test`, with the
+            same number of rows from both tables. 0.5 is ideal, and 1 indicates copies of training
+            rows.
         "mean"
-            Of the three predictions, ``1 - column_distance``, ``1 - association_error`` and
-            ``1 - 2 * |closer_to_training - 0.5|``.
+            Mean of the three predictive scores, ``1 - column_distance``, ``1 - association_error``
+            and ``1 - 2 * |closer_to_training - 0.5|`` (higher is better).
 
     Raises
     ------
     ValueError
-        If a table has other columns than `train`, or if there is no column `target`.
+        If the columns of a table differ from the columns of `train`, or if `target` is not a
+        column.
 
     Examples
     --------
@@ -102,16 +109,16 @@ def compare_tables(
     for name, table in {**tables, "test": test}.items():
         if set(table.columns) != set(train.columns):
             raise ValueError(
-                f"Table {name!r} has columns {list(table.columns)}, but train has "
-                f"{list(train.columns)}."
+                f"All tables must have the columns of train, {list(train.columns)}; table {name!r} "
+                f"has {list(table.columns)}."
             )
     if target not in train.columns:
-        raise ValueError(f"There is no column {target!r} to predict; there are {list(train)}.")
+        raise ValueError(f"target must be a column of train, {list(train)}; got {target!r}.")
     seed = draw_seed(local_random_state(random_state))
     real = associations(train)
     rows = {}
     for name, table in tables.items():
-        row = _predictions(table[train.columns], train, test, target, seed)
+        row = _predictive_scores(table[train.columns], train, test, target, seed)
         distance = float(column_distances(train, table).mean())
         error = _mean_difference(real, associations(table[train.columns]))
         closer = _closer_to_training(table[train.columns], train, test, seed)
@@ -126,21 +133,22 @@ def compare_tables(
 
 
 def column_distances(real: DataFrame, synthetic: DataFrame) -> Series:
-    """Return how far the distribution of each column is from the real one.
+    """Compute the distance between the real and the synthetic distribution of each column.
 
-    For numbers, points in time and durations, the largest difference of distribution functions
-    (Kolmogorov and Smirnov's), with missing values below all others. For all else, half the sum of
-    the differences of frequencies (total variation), with missing values as one more category.
+    For numbers, datetimes and durations, the distance is the Kolmogorov-Smirnov statistic, the
+    largest difference between the distribution functions, with missing values below all other
+    values. For all other columns, the distance is the total variation, half the sum of the absolute
+    differences between the frequencies, with missing values as an additional category.
 
     Parameters
     ----------
     real, synthetic : DataFrame
-        The same columns, any number of rows.
+        Tables with the same columns. The numbers of rows may differ.
 
     Returns
     -------
     distances : Series of shape (n_columns,)
-        In [0, 1]: 0 for equal distributions.
+        Distance for each column of `real`, in [0, 1]. Equal distributions have distance 0.
 
     Examples
     --------
@@ -155,8 +163,8 @@ def column_distances(real: DataFrame, synthetic: DataFrame) -> Series:
 
     distances = {}
     for name in real.columns:
-        if is_number(real[name]):
-            a, b = (numbers_of(table[name], missing=-np.inf) for table in (real, synthetic))
+        if is_numeric(real[name]):
+            a, b = (to_float(table[name], missing=-np.inf) for table in (real, synthetic))
             distances[name] = _kolmogorov_smirnov(a, b)
         else:
             a, b = (
@@ -167,25 +175,32 @@ def column_distances(real: DataFrame, synthetic: DataFrame) -> Series:
 
 
 def associations(table: DataFrame) -> DataFrame:
-    """Return how strongly each pair of columns goes together.
+    """Compute the strength of association of each pair of columns.
 
-    The size of Spearman's correlation for two columns of numbers, Cramer's V for two of categories,
-    and for one of each the correlation ratio of the ranks: the root of the share of their variance
-    that categories explain. Rows in which the number is missing are left out; a missing category is
-    one more category.
+    The association is
+
+    - for two numeric columns, the absolute value of Spearman's rank correlation;
+    - for two categorical columns, Cramer's V [1]_;
+    - for a numeric and a categorical column, the correlation ratio of the ranks: the square root of
+      the fraction of the variance of the ranks explained by the categories.
+
+    Datetimes and durations count as numeric columns. Rows with a missing number are ignored.
+    Missing values of a categorical column form an additional category.
 
     Parameters
     ----------
     table : DataFrame of shape (n_samples, n_columns)
+        Table with columns of any type.
 
     Returns
     -------
     associations : DataFrame of shape (n_columns, n_columns)
-        Symmetric, in [0, 1], with ones on the diagonal. A column without variance has none.
+        Symmetric matrix of associations in [0, 1], with ones on the diagonal. The association with
+        a constant column is 0.
 
     References
     ----------
-    Cramer, "Mathematical methods of statistics", Princeton, 1946.
+    .. [1] H. Cramer, "Mathematical methods of statistics", Princeton University Press, 1946.
 
     Examples
     --------
@@ -198,9 +213,9 @@ def associations(table: DataFrame) -> DataFrame:
     import pandas as pd
 
     names = list(table.columns)
-    numeric = [is_number(table[name]) for name in names]
+    numeric = [is_numeric(table[name]) for name in names]
     columns = [
-        numbers_of(table[name], missing=np.nan)
+        to_float(table[name], missing=np.nan)
         if is_number
         else pd.factorize(_categories(table[name]))[0]
         for name, is_number in zip(names, numeric, strict=True)
@@ -219,13 +234,13 @@ def associations(table: DataFrame) -> DataFrame:
 
 
 def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest difference of distribution functions.
+    """Return the largest difference between the distribution functions of two samples.
 
-    `scipy.stats.ks_2samp` would work out a p-value too, which takes longer, or warns.
+    `scipy.stats.ks_2samp` is slower and may warn, because the function also computes a p-value.
     """
     values = np.union1d(a, b)
-    shares = [np.searchsorted(np.sort(x), values, side="right") / len(x) for x in (a, b)]
-    return float(np.abs(shares[0] - shares[1]).max())
+    cdfs = [np.searchsorted(np.sort(x), values, side="right") / len(x) for x in (a, b)]
+    return float(np.abs(cdfs[0] - cdfs[1]).max())
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -254,19 +269,19 @@ def _cramers_v(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _mean_difference(first: DataFrame, second: DataFrame) -> float:
-    """Return the mean size of the difference over pairs of columns."""
-    below = (first - second).to_numpy()[np.tril_indices(len(first), -1)]
-    return float(np.abs(below).mean()) if len(below) else 0.0
+    """Return the mean absolute difference over pairs of columns."""
+    differences = (first - second).to_numpy()[np.tril_indices(len(first), -1)]
+    return float(np.abs(differences).mean()) if len(differences) else 0.0
 
 
-def _predictions(
+def _predictive_scores(
     table: DataFrame, train: DataFrame, test: DataFrame, target: Any, seed: int
 ) -> dict[str, float]:
-    """Return how well models learned from the table predict the target of other rows."""
+    """Return the scores on `test` of models fitted to `table`."""
     known, known_test = table[table[target].notna()], test[test[target].notna()]
     features = [name for name in train.columns if name != target]
-    if is_number(train[target]):
-        y, y_test = (numbers_of(t[target], missing=np.nan) for t in (known, known_test))
+    if is_numeric(train[target]):
+        y, y_test = (to_float(t[target], missing=np.nan) for t in (known, known_test))
         models: dict[str, Any] = {
             "linear": Ridge(),
             "forest": RandomForestRegressor(random_state=seed),
@@ -281,8 +296,8 @@ def _predictions(
         }
         if len(np.unique(y)) < 2:
             models = dict.fromkeys(models, DummyClassifier())
-    encoder = _encoder(train[features]).fit(_plain(train[features]))
-    X, X_test = (encoder.transform(_plain(t[features])) for t in (known, known_test))
+    encoder = _make_encoder(train[features]).fit(_simplify(train[features]))
+    X, X_test = (encoder.transform(_simplify(t[features])) for t in (known, known_test))
     scores = {}
     for name, model in models.items():
         predicted = model.fit(X, y).predict(X_test)
@@ -294,21 +309,22 @@ def _predictions(
 
 
 def _closer_to_training(table: DataFrame, train: DataFrame, test: DataFrame, seed: int) -> float:
-    """Return the share of rows with their nearest neighbour in `train`, ties counting half."""
-    encoder = _encoder(train).fit(_plain(train))
-    n = min(len(train), len(test), _MOST_ROWS_NEAR)
-    some = [t.sample(min(n, len(t)), random_state=seed) for t in (table, train, test)]
-    rows, of_train, of_test = (encoder.transform(_plain(t)) for t in some)
-    near_train, near_test = (
-        NearestNeighbors(n_neighbors=1).fit(known).kneighbors(rows)[0][:, 0]
-        for known in (of_train, of_test)
+    """Return the fraction of rows with the nearest neighbour in `train`; ties count half."""
+    encoder = _make_encoder(train).fit(_simplify(train))
+    n = min(len(train), len(test), _MAX_NEIGHBOR_ROWS)
+    subsets = [t.sample(min(n, len(t)), random_state=seed) for t in (table, train, test)]
+    rows, train_rows, test_rows = (encoder.transform(_simplify(t)) for t in subsets)
+    train_distances, test_distances = (
+        NearestNeighbors(n_neighbors=1).fit(real_rows).kneighbors(rows)[0][:, 0]
+        for real_rows in (train_rows, test_rows)
     )
-    return float(np.mean(near_train < near_test) + 0.5 * np.mean(near_train == near_test))
+    is_closer, is_tie = train_distances < test_distances, train_distances == test_distances
+    return float(np.mean(is_closer) + 0.5 * np.mean(is_tie))
 
 
-def _encoder(table: DataFrame) -> Any:
-    """Return what makes numbers of a table: standardised ones, and indicators of categories."""
-    numeric = [name for name in table.columns if is_number(table[name])]
+def _make_encoder(table: DataFrame) -> Any:
+    """Return a transformer that standardises numbers and one-hot encodes categories."""
+    numeric = [name for name in table.columns if is_numeric(table[name])]
     other = [name for name in table.columns if name not in numeric]
     return make_column_transformer(
         (make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numeric),
@@ -316,24 +332,24 @@ def _encoder(table: DataFrame) -> Any:
     )
 
 
-def _plain(table: DataFrame) -> DataFrame:
-    """Return the table with numbers in float64 and all else as strings."""
+def _simplify(table: DataFrame) -> DataFrame:
+    """Convert numeric columns to float64 and all other columns to strings."""
     import pandas as pd
 
     columns = [
-        pd.Series(numbers_of(column, missing=np.nan)) if is_number(column) else _categories(column)
+        pd.Series(to_float(column, missing=np.nan)) if is_numeric(column) else _categories(column)
         for _, column in table.reset_index(drop=True).items()
     ]
     return pd.concat(columns, axis=1).set_axis(table.columns, axis=1)
 
 
-def is_number(column: Series) -> bool:
-    """Return whether values are numbers, points in time or durations."""
+def is_numeric(column: Series) -> bool:
+    """Return whether a column holds numbers, datetimes or durations."""
     return column.dtype.kind in "iufmM"
 
 
-def numbers_of(column: Series, *, missing: float) -> np.ndarray:
-    """Return values in float64, times in microseconds, and `missing` for missing ones."""
+def to_float(column: Series, *, missing: float) -> np.ndarray:
+    """Return values as float64, with times in microseconds and missing values as `missing`."""
     from ..columns import infer_units
 
     units = infer_units(column)
@@ -342,5 +358,5 @@ def numbers_of(column: Series, *, missing: float) -> np.ndarray:
 
 
 def _categories(column: Series) -> Series:
-    """Return values as strings, and missing ones as one that no value is."""
+    """Return values as strings with the prefix "=", and missing values as the empty string."""
     return column.astype(object).map(lambda value: f"={value}", na_action="ignore").fillna("")

@@ -23,6 +23,7 @@ from ._random_state import (
     seeded_global_rng,
 )
 from ._threads import init_threads, limit_threads, single_thread
+from ._validation import check_choice
 from ._version import __version__
 from ._warnings import find_stack_level
 
