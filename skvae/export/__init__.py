@@ -1,6 +1,6 @@
-"""Fitted estimators for where there is no Python, or no torch.
+"""Export of fitted estimators, for prediction without Python or PyTorch.
 
-This needs onnx and onnxscript, which come with ``pip install "skvae[onnx]"``.
+The export requires onnx and onnxscript (extra ``onnx``).
 """
 
 from ._onnx import to_onnx

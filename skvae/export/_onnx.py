@@ -1,4 +1,4 @@
-"""Export to ONNX."""
+"""Export of estimators to ONNX."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..estimators import BaseVAE, as_dtype
 from ..likelihoods import Histogram
 from ..serialization import replacing
-from ..utils import __version__, import_optional
+from ..utils import __version__, check_choice, import_optional
 from ._operators import TRANSLATIONS, decompositions
 from ._parts import PARTS, Part
 
@@ -26,59 +26,61 @@ if TYPE_CHECKING:
     import onnx_ir
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# What every runtime of recent years reads, and the exporter writes without converting.
+# Supported by all recent runtimes, and written by the exporter without a conversion.
 _OPSET = 18
-_ROWS = "n_samples"
+_ROWS_DIM = "n_samples"
 
 
 def to_onnx(
     estimator: Any, path: str | os.PathLike[str], *, part: str = "encoder", dtype: str = "float32"
 ) -> None:
-    """Write a part of a fitted estimator to an ONNX file.
+    """Export a method of a fitted estimator to an ONNX file.
 
-    The file computes what a method of the estimator does, for any number of rows at once, without
-    skvae, torch or Python. It checks nothing: values outside the likelihood's support get an
-    answer without meaning.
+    The file computes the method for any number of rows, without skvae, torch or Python. Unlike the
+    estimator, the exported graph does not validate the input: for values outside the support of the
+    likelihood, the results are meaningless.
 
     Parameters
     ----------
     estimator : VAETransformer, VAEOutlierDetector or VAEImputer
-        Fitted, with a likelihood other than "mixed". It stays as it is.
+        Fitted estimator with a likelihood other than "mixed". The estimator is not modified.
     path : str or path-like
-        Where to write. A file that is there is replaced, once the new one is complete.
+        Path of the file to write. An existing file is replaced when the new file is complete.
     part : {"encoder", "decoder", "score"}, default="encoder"
-        What to write:
+        Method to export:
 
-        - "encoder": `encode`. Input ``X``, (n_samples, n_features) in the units of X, with NaN or
-          `missing_values` for what is missing if the estimator is an imputer; outputs ``mean`` and
-          ``std``, (n_samples, latent_dim).
-        - "decoder": `inverse_transform`. Input ``Z``, (n_samples, latent_dim); output ``X_mean``,
-          (n_samples, n_features), and by their names what the likelihood's
-          `public_parameters` are, in the units of X: (n_samples, n_features), or without the axis
-          of rows if they are the same in all. Of an imputer they leave out features without any
-          entry in `fit`.
-        - "score": `score_samples`. Input ``X``; output ``score``, (n_samples,), in nats. Of a
-          detector also ``decision``, (n_samples,), which is `decision_function`: negative for
+        - "encoder": the method `encode`. The input is ``X`` of shape (n_samples, n_features), in
+          the units of X. For a `VAEImputer`, missing entries are NaN or `missing_values`. The
+          outputs are ``mean`` and ``std``, of shape (n_samples, latent_dim).
+        - "decoder": the method `inverse_transform`. The input is ``Z`` of shape
+          (n_samples, latent_dim). The outputs are ``X_mean``, of shape (n_samples, n_features), and
+          the parameters of the likelihood (`public_parameters`), in the units of X. The shape of a
+          parameter is (n_samples, n_features), or without the first axis if the parameter is
+          the same for all rows. For a `VAEImputer`, the outputs exclude features without any
+          observed entry in `fit`.
+        - "score": the method `score_samples`. The input is ``X``, as for "encoder". The output is
+          ``score``, of shape (n_samples,), in nats. For a `VAEOutlierDetector`, there is a second
+          output ``decision``, of shape (n_samples,): the method `decision_function`, negative for
           outliers.
     dtype : {"float32", "float64"}, default="float32"
-        Of inputs, outputs and what is between, as of the estimator's answers.
+        Data type of the inputs, the outputs and the computation.
 
     Raises
     ------
     TypeError
-        If the estimator is not one of those, or reads data frames of mixed columns.
+        If the estimator has an unsupported type, or was fitted to a data frame of mixed columns.
     ValueError
-        If a parameter is invalid, or if a network or likelihood of one's own does what ONNX
-        cannot express.
+        If a parameter is invalid, or if a custom network or likelihood uses operations without an
+        ONNX equivalent.
     ImportError
-        If onnx or onnxscript is missing, or too old for torch.
+        If onnx or onnxscript is not installed, or too old for the installed torch.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
 
     Notes
     -----
-    Metadata of the file are ``skvae_version``, ``estimator``, ``part``, ``likelihood`` and, if X
-    had names of columns in `fit`, ``feature_names``, as JSON. The operators are those of opset 18.
+    The metadata of the file are ``skvae_version``, ``estimator``, ``part``, ``likelihood`` and, if
+    `fit` saw column names, ``feature_names`` as JSON. The graph uses opset 18.
 
     Examples
     --------
@@ -88,41 +90,40 @@ def to_onnx(
     >>> vae = VAETransformer(max_iter=5, random_state=0).fit(load_wine().data)
     >>> to_onnx(vae, "encoder.onnx")  # doctest: +SKIP
     """
-    for package in ("onnx", "onnxscript"):  # torch imports them
+    for package in ("onnx", "onnxscript"):  # imported by the exporter of torch
         import_optional(package, "to_onnx")
     import onnx_ir
 
-    _check(estimator, part, dtype)
+    _check_arguments(estimator, part, dtype)
     module = as_dtype(copy.deepcopy(estimator.module_).cpu(), dtype)
-    with _quietly():
-        model = _model(PARTS[part](estimator, module).eval(), estimator, dtype)
+    with _silence_exporter():
+        model = _export(PARTS[part](estimator, module).eval(), estimator, dtype)
     model.metadata_props.update(_metadata(estimator, part))
     content = onnx_ir.to_proto(model).SerializeToString()
     with replacing(path) as file:
         file.write(content)
 
 
-def _check(estimator: Any, part: str, dtype: str) -> None:
+def _check_arguments(estimator: Any, part: str, dtype: str) -> None:
     if not isinstance(estimator, BaseVAE):
         raise TypeError(
-            f"to_onnx exports a fitted estimator of skvae; got {estimator!r}. Of a pipeline, "
-            "export the step that is one."
+            f"to_onnx requires a fitted estimator of skvae; got {estimator!r}. For a pipeline, "
+            "export the step with the estimator of skvae."
         )
-    for name, value, choices in (("part", part, PARTS), ("dtype", dtype, _DTYPES)):
-        if value not in choices:
-            raise ValueError(f"to_onnx({name}=...) must be one of {[*choices]}; got {value!r}.")
+    check_choice("part", part, PARTS)
+    check_choice("dtype", dtype, _DTYPES)
     check_is_fitted(estimator)
     if isinstance(estimator.module_.likelihood, Histogram):
         raise TypeError(
-            f"This {type(estimator).__name__} reads data frames with columns of any type, and ONNX "
-            "has none. Pickle it, or export a VAETransformer or VAEImputer that was fitted to "
-            "numbers, with a likelihood of numbers."
+            f"This {type(estimator).__name__} was fitted to a data frame with columns of mixed "
+            "types, which ONNX does not support. Pickle the estimator instead, or export a "
+            "VAETransformer or VAEImputer fitted to numbers with a numeric likelihood."
         )
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep torch's exporter, which tells much of its own inside, from warnings and messages."""
+def _silence_exporter() -> Iterator[None]:
+    """Hide the warnings and log messages of torch's exporter, which concern its internals."""
     loggers = [logging.getLogger(f"torch.{package}") for package in ("export", "fx", "onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -137,50 +138,52 @@ def _quietly() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _model(part: Part, estimator: BaseVAE, dtype: str) -> onnx_ir.Model:
-    """Return the part in the exporter's own form."""
+def _export(part: Part, estimator: BaseVAE, dtype: str) -> onnx_ir.Model:
+    """Convert a part to an ONNX model in memory."""
     rows = torch.zeros(2, part.n_inputs, dtype=_DTYPES[dtype])
     try:
         program = torch.export.export(
-            part, (rows,), dynamic_shapes=({0: torch.export.Dim(_ROWS)},), strict=False
+            part, (rows,), dynamic_shapes=({0: torch.export.Dim(_ROWS_DIM)},), strict=False
         )
         exported = torch.onnx.export(
             program.run_decompositions(decompositions(dtype)),
             (rows,),
             input_names=[part.input_name],
-            output_names=list(part.answers(rows)),
+            output_names=list(part.outputs(rows)),
             opset_version=_OPSET,
             dynamo=True,
             verbose=False,
-            # The optimiser takes factors within 1e-5 of one for one. Runtimes have their own.
+            # The optimizer of the exporter is inaccurate: it replaces factors within 1e-5 of 1 by
+            # 1. Runtimes optimize the graph anyway.
             optimize=False,
             custom_translation_table=TRANSLATIONS if dtype == "float64" else None,
         )
     except Exception as error:
-        first = _first(error)
-        reason = str(first).strip().partition("\n")[0]
-        if isinstance(first, ImportError):
+        cause = _root_cause(error)
+        reason = str(cause).strip().partition("\n")[0]
+        if isinstance(cause, ImportError):
             raise ImportError(
-                f"This torch needs a later onnxscript: pip install -U onnxscript. ({reason})"
+                "The installed onnxscript is too old for the installed torch. Install a newer "
+                f"version of onnxscript. ({reason})"
             ) from error
         raise ValueError(
             f"The {type(part).__name__.lower()} of this {type(estimator).__name__} cannot be "
-            f"written as ONNX: {reason}\nNetworks and likelihoods of one's own must keep to what "
-            "torch.export can trace and ONNX has operators for."
+            f"exported to ONNX: {reason}\nCustom networks and likelihoods must only use operations "
+            "supported by torch.export and ONNX."
         ) from error
     assert exported is not None
-    return _tidy(exported.model)
+    return _clean_up(exported.model)
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return what was raised first."""
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the first exception in a chain of causes."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def _tidy(model: onnx_ir.Model) -> onnx_ir.Model:
-    """Take out what this part does not use, and notes of where the exporter ran."""
+def _clean_up(model: onnx_ir.Model) -> onnx_ir.Model:
+    """Remove unused nodes, and metadata with paths of the exporting machine."""
     from onnx_ir.passes import common
     from onnxscript import optimizer
 
@@ -189,7 +192,7 @@ def _tidy(model: onnx_ir.Model) -> onnx_ir.Model:
     common.ClearMetadataAndDocStringPass()(model)
     for value in (*model.graph.inputs, *model.graph.outputs):
         if value.shape and not isinstance(value.shape[0], int):
-            value.shape[0] = _ROWS
+            value.shape[0] = _ROWS_DIM
     return model
 
 

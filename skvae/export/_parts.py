@@ -1,4 +1,4 @@
-"""Parts of a fitted estimator as torch modules, from numbers that users have to those they get."""
+"""Methods of a fitted estimator as torch modules, with inputs and outputs in the units of X."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ from ..models import VAE, importance_weighted_bound
 
 
 class Part(nn.Module, ABC):
-    """What one method of an estimator computes, with as many rows in as out.
+    """Torch module that computes a method of an estimator row by row.
 
     Parameters
     ----------
     estimator : BaseVAE
-        Fitted. It stays as it is.
+        Fitted estimator, not modified.
     module : VAE
-        Its module, or a copy in another precision, which is that of the answers.
+        Module of the estimator, or a copy in another precision. The outputs have the data type of
+        the module.
+
+    Attributes
+    ----------
+    input_name : str
+        Name of the input in the ONNX graph.
+    n_inputs : int
+        Number of columns of the input.
     """
 
     input_name: ClassVar[str]
@@ -34,49 +42,50 @@ class Part(nn.Module, ABC):
         self.module = module
 
     @abstractmethod
-    def answers(self, rows: Tensor) -> Parameters:
-        """Return tensors by name for rows, (n, n_inputs)."""
+    def outputs(self, rows: Tensor) -> Parameters:
+        """Return the outputs by name for rows of shape (n, n_inputs)."""
 
     def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return tuple(answer.to(self.module.dtype) for answer in self.answers(rows).values())
+        return tuple(output.to(self.module.dtype) for output in self.outputs(rows).values())
 
 
-class _OfRows(Part):
-    """A part that reads rows of X, those of an imputer with what it takes for missing."""
+class _InputSpacePart(Part):
+    """Part with rows of X as input, including missing entries for an imputer."""
 
     input_name = "X"
 
     def __init__(self, estimator: BaseVAE, module: VAE) -> None:
         super().__init__(estimator, module)
         self.n_inputs = estimator.n_features_in_
-        self.mark: float | None = None
-        self.columns: Tensor | None = None
+        self.missing_value: float | None = None  # None for NaN
+        self.columns: Tensor | None = None  # None for all columns
         if isinstance(estimator, VAEImputer):
-            mark, seen = estimator.missing_values, estimator._reader.observed
-            if isinstance(mark, Real) and not math.isnan(mark):
-                self.mark = float(mark)
-            if not seen.all():
-                self.columns = torch.from_numpy(seen.nonzero()[0])
+            missing_value, is_observed = estimator.missing_values, estimator._reader.observed
+            if isinstance(missing_value, Real) and not math.isnan(missing_value):
+                self.missing_value = float(missing_value)
+            if not is_observed.all():
+                self.columns = torch.from_numpy(is_observed.nonzero()[0])
 
-    def standardized(self, X: Tensor) -> Tensor:
-        if self.mark is not None:
-            X = X.masked_fill(X.eq(self.mark), math.nan)
+    def standardize(self, x: Tensor) -> Tensor:
+        """Return the input of the encoder, with NaN for missing entries."""
+        if self.missing_value is not None:
+            x = x.masked_fill(x.eq(self.missing_value), math.nan)
         if self.columns is not None:
-            X = X.index_select(1, self.columns)
-        return self.module.standardize(X)
+            x = x.index_select(1, self.columns)
+        return self.module.standardize(x)
 
 
-class Encoder(_OfRows):
-    """`encode`."""
+class Encoder(_InputSpacePart):
+    """Method `encode`: mean and standard deviation of the posterior."""
 
-    def answers(self, rows: Tensor) -> Parameters:
-        posterior = self.module.encode(self.standardized(rows))
-        unit = self.module.prior_std
-        return {"mean": unit * posterior.mean, "std": unit * posterior.std}
+    def outputs(self, rows: Tensor) -> Parameters:
+        posterior = self.module.encode(self.standardize(rows))
+        prior_std = self.module.prior_std
+        return {"mean": prior_std * posterior.mean, "std": prior_std * posterior.std}
 
 
 class Decoder(Part):
-    """`inverse_transform`, and what else the likelihood says of each row."""
+    """Method `inverse_transform`, with the parameters of the likelihood as further outputs."""
 
     input_name = "Z"
 
@@ -84,15 +93,15 @@ class Decoder(Part):
         super().__init__(estimator, module)
         self.n_inputs = module.latent_dim
 
-    def answers(self, rows: Tensor) -> Parameters:
+    def outputs(self, rows: Tensor) -> Parameters:
         module, likelihood = self.module, self.module.likelihood
         params = module.decode(rows / module.prior_std)
         X_mean = module.unstandardize(likelihood.mean(params))
         return {"X_mean": X_mean, **likelihood.public_parameters(params, module.scale)}
 
 
-class Score(_OfRows):
-    """`score_samples`, and for detectors `decision_function`."""
+class Score(_InputSpacePart):
+    """Method `score_samples`, and `decision_function` for outlier detectors."""
 
     def __init__(self, estimator: BaseVAE, module: VAE) -> None:
         super().__init__(estimator, module)
@@ -100,8 +109,8 @@ class Score(_OfRows):
         is_detector = isinstance(estimator, VAEOutlierDetector)
         self.offset = estimator.offset_ if is_detector else None
 
-    def answers(self, rows: Tensor) -> Parameters:
-        score = self.bound(self.module, self.standardized(rows))
+    def outputs(self, rows: Tensor) -> Parameters:
+        score = self.bound(self.module, self.standardize(rows))
         return {"score": score} | ({} if self.offset is None else {"decision": score - self.offset})
 
 
