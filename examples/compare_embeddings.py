@@ -1,14 +1,14 @@
-"""A variational autoencoder next to PCA and t-SNE, in two dimensions.
+"""Comparison of a variational autoencoder with PCA and t-SNE, in two dimensions.
 
-Writes a figure of the three embeddings and a table that compares them::
+The script writes a figure of the three embeddings and a table of metrics::
 
     python examples/compare_embeddings.py                        # scikit-learn's digits
-    python examples/compare_embeddings.py --data mnist           # 10,000 rows of it
+    python examples/compare_embeddings.py --data mnist           # 10,000 rows of MNIST
     python examples/compare_embeddings.py --data fashion-mnist --rows 70000
 
-A quarter of the rows is held out. PCA and the VAE learn from the others and embed these with
-`transform`. t-SNE cannot embed rows it was not fitted on: it is given all rows at once, and
-only its neighbours are learned from the training rows.
+A quarter of the rows is held out. PCA and the VAE are fitted to the training rows and embed the
+held-out rows with `transform`. t-SNE cannot embed new rows. It is therefore fitted to all rows
+together, and only the nearest-neighbour classifier is restricted to the training rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_ROWS = 10_000
 
 
 def load(data: str) -> tuple[np.ndarray, np.ndarray, list[str], str]:
-    """Return rows, classes, the names of these, and the likelihood that suits the rows."""
+    """Return rows, classes, names of the classes, and a suitable likelihood."""
     if data == "digits":
         bunch = load_digits()
         return (
@@ -42,7 +42,7 @@ def load(data: str) -> tuple[np.ndarray, np.ndarray, list[str], str]:
         )
     if data == "susy":
         bunch = fetch_susy(subset="sample")
-        X = StandardScaler().fit_transform(bunch.data)  # for PCA and t-SNE
+        X = StandardScaler().fit_transform(bunch.data)  # required by PCA and t-SNE
         return X, bunch.target, bunch.target_names, "gaussian"
     fetch = {"mnist": fetch_mnist, "fashion-mnist": fetch_fashion_mnist}[data]
     bunch = fetch(subset="all")
@@ -53,8 +53,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     choices = ["digits", "mnist", "fashion-mnist", "susy"]
     parser.add_argument("--data", choices=choices, default="digits")
-    parser.add_argument("--rows", type=int, default=MAX_ROWS, help="use at most so many rows")
-    parser.add_argument("--output", type=Path, help="figure to write, default embeddings-DATA.png")
+    parser.add_argument("--rows", type=int, default=MAX_ROWS, help="maximum number of rows")
+    parser.add_argument(
+        "--output", type=Path, help="path of the figure, default embeddings-DATA.png"
+    )
     parser.add_argument("--random-state", type=int, default=0)
     arguments = parser.parse_args()
     seed = arguments.random_state

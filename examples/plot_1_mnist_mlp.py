@@ -2,16 +2,17 @@
 MNIST with a multilayer perceptron
 ==================================
 
-The classic first tutorial trains a variational autoencoder with one hidden layer of 256
-units and two latent dimensions on 60,000 handwritten digits, in Keras, and reports a validation
-loss of 165.8 after three epochs. Here are its steps, and then answers to its three exercises.
+A classic Keras tutorial trains a variational autoencoder on the 60,000 handwritten digits of MNIST.
+The network has a hidden layer of 256 units and two latent dimensions. The tutorial reports a
+validation loss of 165.8 after three epochs. This example reproduces the tutorial with skvae, and
+then solves the three exercises.
 """
 
 # %%
 # The data
 # --------
-# Pixels lie in [0, 1], so the Bernoulli likelihood suits them: its log-density is what
-# Keras calls the (negative) binary cross-entropy, summed over pixels.
+# Pixels lie in [0, 1], so we use the Bernoulli likelihood. The log-density is the negative binary
+# cross-entropy of Keras, summed over the pixels.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,9 +41,9 @@ print(train.data.shape, test.data.shape, train.data.dtype)
 # %%
 # Three epochs
 # ------------
-# The tutorial's network and its batches of 100. One draw from the posterior per row is how
-# Keras measures the loss, and how ``n_importance_samples=1`` scores: `score` is the bound, so
-# the loss is its negative.
+# We use the network and the batch size of the tutorial. Keras estimates the loss with a single draw
+# from the posterior per row. With ``n_importance_samples=1``, `score` does the same. The score is
+# the lower bound, hence the loss is the negative score.
 
 mnist_params = {"likelihood": "bernoulli", "hidden_layer_sizes": (256,), "batch_size": 100}
 vae = VAETransformer(2, max_iter=3, n_importance_samples=1, random_state=0, **mnist_params)
@@ -50,9 +51,10 @@ vae.fit(train.data)
 print(f"loss of the test images: {-vae.score(test.data):.1f} nats per image (tutorial: 165.8)")
 
 # %%
-# Twenty epochs, and the loss curve
-# ---------------------------------
-# `early_stopping` holds out a tenth of the rows and follows their loss. ``history_`` is a table.
+# Twenty epochs and the loss curve
+# --------------------------------
+# With ``early_stopping=True``, `fit` holds out a tenth of the rows and monitors their loss.
+# The attribute ``history_`` contains the metrics of each epoch.
 
 vae = VAETransformer(2, max_iter=20, early_stopping=True, random_state=0, **mnist_params)
 vae.fit(train.data)
@@ -65,34 +67,35 @@ LossCurveDisplay.from_estimator(vae)
 # %%
 # The latent space
 # ----------------
-# Each test image at the mean of its posterior, in the colour of its class.
+# Each point is the posterior mean of a test image. The colour shows the class.
 
 Z_test = vae.transform(test.data)
 LatentSpaceDisplay.from_codes(Z_test, test.target, target_names=test.target_names)
 
 # %%
-# Originals, and what the decoder makes of these two numbers each:
+# Next, we compare test images with the reconstructions from only two numbers per image.
 
 ReconstructionDisplay.from_estimator(vae, test.data, image_shape=(28, 28))
 
 # %%
 # The manifold
 # ------------
-# What the decoder makes of a grid of codes. In equal steps of z:
+# We decode a grid of codes, first with equal steps of z.
 
 ManifoldDisplay.from_estimator(vae, kind="linear", coverage=0.997, n_steps=20, image_shape=(28, 28))
 
 # %%
-# And in equal steps of the prior's probability, through the inverse of its distribution
-# function, so that each image stands for an equal share of what the model generates:
+# Alternatively, the steps have equal prior probability, by the inverse of the distribution function
+# of the prior. Then each image represents an equal fraction of the generated images.
 
 ManifoldDisplay.from_estimator(vae, kind="quantile", n_steps=20, image_shape=(28, 28))
 
 # %%
 # Exercise 1: the standard deviation of the prior
 # -----------------------------------------------
-# Nothing changes but the scale of the codes. A prior ten times as wide is the same model in
-# other units: encoder and decoder work on codes divided by ``prior_std``.
+# The standard deviation of the prior only changes the scale of the codes. A prior with a ten times
+# larger standard deviation is the same model in other units, because the encoder and the decoder
+# work on codes divided by ``prior_std``.
 
 rows = {}
 for prior_std in (0.1, 1.0, 10.0):
@@ -110,7 +113,8 @@ print(pd.DataFrame.from_dict(rows, orient="index").rename_axis("prior_std").roun
 # %%
 # Exercise 2: more latent dimensions
 # ----------------------------------
-# Samples get sharper and the bound rises. ``history_`` counts the dimensions in use: here, all.
+# With more latent dimensions, the samples become sharper and the bound increases. The number of
+# active units in ``history_`` shows that the model uses all latent dimensions.
 
 dims = (2, 4, 8, 16)
 figure, axes = plt.subplots(1, len(dims), figsize=(14, 4), layout="constrained")
@@ -127,9 +131,9 @@ for latent_dim, ax in zip(dims, axes, strict=True):
 print(pd.DataFrame.from_dict(rows, orient="index").rename_axis("latent_dim").round(1))
 
 # %%
-# Sixteen dimensions do not fit on a page. The KL term makes the codes as a whole about as wide in
-# each direction, so two principal components show little of them. t-SNE, here of 5,000 codes,
-# shows that the classes lie apart:
+# Codes with sixteen dimensions must be projected to two dimensions. Because of the KL term, the
+# codes have about the same variance in each direction, so two principal components show only a
+# small part of the structure. t-SNE, applied to 5,000 codes, reveals separate classes.
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
 Z_test = wider.transform(test.data)
@@ -139,10 +143,10 @@ for projection, ax in zip(("pca", "tsne"), axes, strict=True):
     )
 
 # %%
-# Exercise 3: are supersymmetric events apart?
-# --------------------------------------------
-# SUSY are simulated collisions of particles: 8 features that a detector measures and 10
-# that physicists derived from them. The VAE sees no labels. Half of the rows are held out.
+# Exercise 3: separation of supersymmetric events
+# -----------------------------------------------
+# SUSY contains simulated particle collisions with 8 features measured by detectors, and 10 features
+# derived by physicists. We fit a VAE to half of the rows, without the labels.
 
 susy = fetch_susy(subset="sample")
 X_train, X_test, y_train, y_test = train_test_split(
@@ -152,8 +156,8 @@ susy_vae = VAETransformer(2, random_state=0).fit(X_train)
 LatentSpaceDisplay.from_estimator(susy_vae, X_test, y_test, target_names=susy.target_names)
 
 # %%
-# They are not: the two overlap. In numbers: how well does a logistic regression tell them apart by
-# the codes, by as many principal components, and by all features?
+# Signal and background overlap in the latent space. To quantify the overlap, we train a logistic
+# regression on the codes, on the same number of principal components, and on all features.
 
 embedders = {"raw features": StandardScaler()}
 for latent_dim in (2, 8):
@@ -174,9 +178,9 @@ rows["always the larger class"] = {
 print(pd.DataFrame.from_dict(rows, orient="index").round(3))
 
 # %%
-# Two dimensions keep little of what tells signal from background, whether they come from a VAE
-# or from PCA, since neither knows that this is what matters. Eight keep most of it, but for
-# this task the raw features are best.
+# Two dimensions preserve little of the information about the class. This holds for the VAE and for
+# PCA, because both are fitted without labels. Eight dimensions preserve most of the information.
+# For classification, however, the raw features are best.
 
 plt.show()
 # sphinx_gallery_thumbnail_path = "images/latent-space-mnist.png"

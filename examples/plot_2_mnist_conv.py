@@ -2,17 +2,18 @@
 MNIST with a convolutional network
 ==================================
 
-The second tutorial is a convolutional autoencoder for the same digits, with 32 and 64 filters, 16
-dense units and two latent dimensions. With early stopping it reaches a validation loss of
-151.7 after 14 epochs. Here a network needs one word and the shape of the image.
+The second Keras tutorial trains a convolutional autoencoder on the same digits. The network has
+convolutional layers with 32 and 64 filters, a dense layer with 16 units and two latent dimensions.
+With early stopping, the tutorial reaches a validation loss of 151.7 after 14 epochs. In skvae, you
+select a convolutional network with ``architecture="conv"`` and the shape of the images.
 """
 
 # %%
 # Training with early stopping
 # ----------------------------
-# `early_stopping` holds out a tenth of the training images, and `fit` ends with the weights of the
-# epoch that served these best. The decoder mirrors the encoder: it has one stage less than the
-# tutorial's.
+# With ``early_stopping=True``, `fit` holds out a tenth of the training images, and restores the
+# weights of the epoch with the lowest validation loss. The decoder mirrors the encoder, and has one
+# stage fewer than the decoder of the tutorial.
 
 import matplotlib.pyplot as plt
 
@@ -53,15 +54,16 @@ LossCurveDisplay.from_estimator(vae)
 LatentSpaceDisplay.from_estimator(vae, test.data, test.target, target_names=test.target_names)
 
 # %%
-# The manifold, 15 by 15
-# ----------------------
-# The displays take the shape of the image from the estimator.
+# The manifold
+# ------------
+# We decode a grid of 15 by 15 codes. The displays use the `image_shape` of the estimator.
 
 ManifoldDisplay.from_estimator(vae, n_steps=15)
 
 # %%
 # Reconstructions
 # ---------------
+# The first row shows test images, the second row the reconstructions from two numbers per image.
 
 ReconstructionDisplay.from_estimator(vae, test.data)
 

@@ -1,16 +1,17 @@
 """
-Fashion-MNIST, with the two losses apart
-========================================
+Reconstruction loss and KL divergence on Fashion-MNIST
+======================================================
 
-A third tutorial trains on all 70,000 images of Fashion-MNIST, training and test together, and
-keeps track of the reconstruction loss and the KL divergence apart. After ten epochs it reports
-264.66 = 257.33 + 7.03, as averaged by its own counters.
+A third Keras tutorial trains on all 70,000 images of Fashion-MNIST, including the test images, and
+records the reconstruction loss and the KL divergence separately. After ten epochs, the tutorial
+reports a loss of 264.66, a reconstruction loss of 257.33 and a KL divergence of 7.03, as averaged
+by the counters of the tutorial.
 """
 
 # %%
 # Ten epochs
 # ----------
-# ``history_`` always holds both terms. Their sum is the loss.
+# The attribute ``history_`` always contains both terms. The loss is the sum of the two terms.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -35,14 +36,14 @@ print(history[["loss", "reconstruction_loss", "kl_loss"]].rename_axis("epoch").r
 LossCurveDisplay.from_estimator(vae)
 
 # %%
-# The KL divergence rises while the loss falls: the model learns to say more about each image in
-# its code, 6.6 nats or 9.5 bits, because each nat it spends there saves more in the
-# reconstruction.
+# The KL divergence increases while the loss decreases. The model learns to store more information
+# about each image in the code, 6.6 nats (9.5 bits) in the last epoch, because each additional nat
+# reduces the reconstruction loss by more than a nat.
 #
-# Clusters with names
+# Clusters of clothes
 # -------------------
-# All 70,000 images. Trousers, bags and ankle boots stand apart; what is worn on the upper
-# body runs into each other.
+# The plot shows the codes of all 70,000 images. Trousers, bags and ankle boots form separate
+# clusters. Clothes for the upper body overlap.
 
 LatentSpaceDisplay.from_estimator(
     vae, fashion.data, fashion.target, target_names=fashion.target_names
@@ -51,13 +52,14 @@ LatentSpaceDisplay.from_estimator(
 # %%
 # The manifold
 # ------------
+# We decode a grid of 20 by 20 codes.
 
 ManifoldDisplay.from_estimator(vae, n_steps=20, image_shape=(28, 28))
 
 # %%
 # Reconstructions
 # ---------------
-# Two numbers keep the kind and the shade of a garment and lose its pattern.
+# Two numbers preserve the type and the brightness of a garment, but not the pattern.
 
 ReconstructionDisplay.from_estimator(vae, fashion.data, image_shape=(28, 28))
 

@@ -1,17 +1,18 @@
 """
-Next to PCA, t-SNE and UMAP
-===========================
+Comparison with PCA, t-SNE and UMAP
+===================================
 
-Four data sets in two dimensions: scikit-learn's digits, MNIST, Fashion-MNIST, and SUSY, simulated
-collisions of particles. Which picture is best depends on what it is for. Where near neighbours in
-two dimensions are all one wants, t-SNE and UMAP are better than a VAE. They are not generative:
-they have no density and no samples, and t-SNE cannot even embed a new row.
+This example embeds four data sets in two dimensions: the digits of scikit-learn, MNIST,
+Fashion-MNIST, and SUSY (simulated particle collisions). The best method depends on the purpose. If
+you only need a plot with accurate neighbourhoods, t-SNE and UMAP are better than a VAE. However,
+t-SNE and UMAP are not generative models: the methods provide neither a density nor samples, and
+t-SNE cannot embed new rows.
 """
 
 # %%
-# Of each data set 6,000 rows, a third of them held out. PCA, UMAP and the VAE embed rows they have
-# not seen; t-SNE cannot, and is given all rows at once, which flatters it
-# (``out_of_sample`` is False). UMAP takes part if umap-learn is installed.
+# We use 6,000 rows of each data set, and hold out a third. PCA, UMAP and the VAE embed new rows.
+# t-SNE is fitted to all rows, including the held-out rows, so the metrics of t-SNE are optimistic
+# (``out_of_sample`` is False). UMAP is included if umap-learn is installed.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,7 +64,7 @@ def compare(X, y, target_names, likelihood="bernoulli"):
 # %%
 # Digits
 # ------
-# 1,797 images of 8 by 8 pixels.
+# The digits of scikit-learn are 1,797 images of 8 by 8 pixels.
 
 digits = load_digits()
 compare(digits.data / 16, digits.target, digits.target_names)
@@ -85,9 +86,10 @@ compare(fashion.data, fashion.target, fashion.target_names)
 # %%
 # SUSY
 # ----
-# 18 features on different scales, standardised for the methods that do not do it themselves.
-# No method shows two clusters here: for how much codes tell of the classes, see the exercise in
-# :ref:`sphx_glr_gallery_plot_1_mnist_mlp.py`.
+# SUSY has 18 features on different scales. We standardise the features, because PCA, t-SNE and UMAP
+# do not. No method separates the two classes into clusters. An exercise in
+# :ref:`sphx_glr_gallery_plot_1_mnist_mlp.py` measures the information about the classes in the
+# codes.
 
 susy = fetch_susy(subset="sample")
 compare(StandardScaler().fit_transform(susy.data), susy.target, susy.target_names, "gaussian")

@@ -2,14 +2,14 @@
 Pipelines, grid search and beta
 ===============================
 
-A VAE is an estimator like any other: a step of a pipeline, tuned by cross-validation, and its own
-scorer. All on scikit-learn's digits.
+The estimators of skvae work with pipelines and cross-validation. A grid search needs no additional
+scorer, because `score` is a bound on the log-density. This example uses the digits of scikit-learn.
 """
 
 # %%
-# A classifier on codes
-# ---------------------
-# The encoder learns from images without labels; a logistic regression learns from its codes.
+# Classification of codes
+# -----------------------
+# The VAE is fitted to images without labels. A logistic regression classifies the codes.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -35,10 +35,10 @@ for name, embedder in {"PCA": PCA(8), "VAE": vae}.items():
     print(f"{name}, 8 dimensions: accuracy {classifier.score(X_test, y_test):.3f}")
 
 # %%
-# How many dimensions? By the bound
-# ---------------------------------
-# `score` is a bound on log p(x) of held-out rows, so a grid search needs no scorer. It finds the
-# model that describes the data best.
+# Number of latent dimensions: selection by the bound
+# ---------------------------------------------------
+# By default, a grid search maximizes `score`, the bound on log p(x) of the held-out rows. The
+# selected model describes the distribution of the data best.
 
 search = GridSearchCV(
     VAETransformer(likelihood="bernoulli", max_iter=30, random_state=0),
@@ -51,8 +51,8 @@ print(results[["param_latent_dim", "mean_test_score", "std_test_score"]].round(2
 print(f"best: {search.best_params_}, on the test rows {search.score(X_test):.2f}")
 
 # %%
-# What it has learned, one dimension at a time, and rows that it makes up. The displays look into
-# searches and pipelines:
+# The displays also accept grid searches and pipelines. The first plot shows the effect of each
+# latent dimension, the second plot shows generated images.
 
 ManifoldDisplay.from_estimator(search, image_shape=(8, 8))
 
@@ -60,10 +60,10 @@ ManifoldDisplay.from_estimator(search, image_shape=(8, 8))
 SampleDisplay.from_estimator(search, n_samples=64, image_shape=(8, 8), random_state=0)
 
 # %%
-# How many dimensions? By a task
-# ------------------------------
-# In a pipeline with a classifier, the same search asks another question: which codes serve the
-# classifier best? Here more dimensions go on helping.
+# Number of latent dimensions: selection by a task
+# ------------------------------------------------
+# In a pipeline with a classifier, the grid search maximizes the accuracy of the classifier instead.
+# Here, the accuracy increases up to the largest number of dimensions.
 
 pipeline = make_pipeline(
     VAETransformer(likelihood="bernoulli", max_iter=30, random_state=0),
@@ -77,9 +77,10 @@ print(results[["param_vaetransformer__latent_dim", "mean_test_score"]].round(3))
 # %%
 # Choosing beta
 # -------------
-# `beta` weighs the KL term in training. The score is always at beta = 1, so that models compare;
-# no wonder that it is best near there. Codes that keep more about each row, for neighbours or
-# for a classifier, want a lower one.
+# The parameter `beta` is the weight of the KL term in training. The score always uses beta = 1, so
+# that models with different `beta` are comparable. As expected, the score is highest near beta = 1.
+# For nearest neighbours or a classifier, a lower `beta` is better, because the codes preserve more
+# information about each row.
 
 betas = [0.03, 0.1, 0.3, 1, 3]
 rows = {}

@@ -1,18 +1,18 @@
 """
-Outliers, and why
-=================
+Outlier detection with explanations
+===================================
 
-A VAE has a density, so rows that are improbable under it can be called outliers. Its score is in
-nats, and splits into what each feature contributes to it.
+A VAE models the density of the data, so rows with a low density are outliers. The score of a row,
+in nats, can be split into the contributions of the features and of the code.
 """
 
 # %%
-# Tumours that are not benign
-# ---------------------------
-# The detector learns from benign tumours alone, half of them, and then meets the other half and
-# all malignant ones, which it has never been told of. It standardises columns itself. By default
-# it does not trust its training rows, and each step leaves out those that fit worst: here all are
-# known to be benign, hence ``trim=0``.
+# Detection of malignant tumours
+# ------------------------------
+# We fit the detector to half of the benign tumours, and apply the detector to the other half and to
+# all malignant tumours. The detector standardises the columns. By default, the detector assumes
+# that the training data contain outliers, and each training step ignores the rows with the worst
+# fit. Here, all training rows are known to be benign, so we set ``trim=0``.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,20 +49,20 @@ for name, detector in detectors.items():
     RocCurveDisplay.from_predictions(is_malignant, scores, name=name, ax=ax)
 
 # %%
-# `predict` compares scores with `offset_`. At the default, it lies where a box plot of the training
-# rows' scores would begin to draw single points. The model knows these rows too well, so among new
-# rows more lie below it:
+# `predict` compares the scores with the attribute `offset_`. By default, `offset_` is the lower
+# whisker limit of a box plot of the training scores. The model fits the training rows better than
+# new rows, so more new benign tumours than training rows lie below `offset_`.
 
 found = vae.predict(malignant) == -1
 false = vae.predict(test) == -1
 print(f"called outliers: {found.mean():.0%} of malignant, {false.mean():.0%} of benign tumours")
 
 # %%
-# Why?
-# ----
-# `explain` splits a score. Negative contributions are what speaks for an outlier: a feature that
-# the model did not expect given the rest of the row, or a code far from those of other rows.
-# Three malignant tumours, from the strangest to the least strange:
+# Explanation of outliers
+# -----------------------
+# `explain` splits a score into contributions. Negative contributions are evidence for an outlier: a
+# feature with an unexpected value given the other features, or a code far from the codes of other
+# rows. The plot explains three malignant tumours with the lowest, the median and the highest score.
 
 order = vae.score_samples(malignant).argsort()
 ContributionsDisplay.from_estimator(
@@ -70,10 +70,10 @@ ContributionsDisplay.from_estimator(
 )
 
 # %%
-# Strange digits
+# Unusual digits
 # --------------
-# The same on images, where training rows are not clean: the detector reads MNIST, and shows which
-# of the test images it finds strangest, and which most usual.
+# In this example, the training data may contain outliers. We fit a detector to MNIST, and plot the
+# test images with the lowest scores (first row) and the highest scores (second row).
 
 mnist, unseen = fetch_mnist(), fetch_mnist(subset="test")
 vae = VAEOutlierDetector(16, likelihood="bernoulli", max_iter=5, random_state=0).fit(mnist.data)

@@ -1,17 +1,16 @@
 """
-Missing values
-==============
+Imputation of missing values
+============================
 
-A VAE that is fitted to what was observed fills in the rest: here pixels of digits, and entries of
-a table, beside scikit-learn's imputers.
+`VAEImputer` fits a VAE to the observed entries and imputes the missing entries. This example
+compares `VAEImputer` with the imputers of scikit-learn, for images of digits and for a table.
 """
 
 # %%
-# Half of the pixels
-# ------------------
-# Every pixel of scikit-learn's digits is missing with a probability of one half. No image is
-# complete, and the imputers learn from these alone. Pixels in [0, 1] suit the Bernoulli
-# likelihood.
+# Images with missing pixels
+# --------------------------
+# Each pixel of the digits is missing with probability 0.5. No image is complete, and the imputers
+# are fitted to the incomplete images. Pixels lie in [0, 1], so we use the Bernoulli likelihood.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,10 +44,12 @@ for line, (name, images) in zip(axes, rows.items(), strict=True):
         ax.set(xticks=[], yticks=[])
 
 # %%
-# How sure?
-# ---------
-# `transform` fills in the mean of what is missing given what was observed. `sample` draws from
-# that distribution: where draws differ, the image leaves it open. One image, filled nine times:
+# Multiple imputation
+# -------------------
+# `transform` imputes the mean of the missing entries given the observed entries.
+# `sample_imputations` draws from the distribution of the missing entries instead. Where the draws
+# differ, the observed pixels do not determine the missing pixels. The plot shows an incomplete
+# image, followed by nine imputations.
 
 draws = imputers["VAE"].sample(holes[:1], 9, random_state=0)[:, 0]
 _, axes = plt.subplots(1, 10, figsize=(8, 1), layout="constrained")
@@ -57,11 +58,11 @@ for ax, image in zip(axes, [holes[0], *draws], strict=True):
     ax.set(xticks=[], yticks=[])
 
 # %%
-# A table
-# -------
-# Thirty measurements of tumours, most of which can be told from the others. Errors are in standard
-# deviations of the columns. `IterativeImputer` predicts each column from all others by a ridge
-# regression, in turn.
+# A table with missing entries
+# ----------------------------
+# The table has thirty measurements of tumours. Most measurements can be predicted from the other
+# measurements. The errors are root mean squared errors in units of the standard deviations of the
+# columns. `IterativeImputer` predicts each column from all other columns by ridge regression.
 
 X = StandardScaler().fit_transform(load_breast_cancer().data)
 errors = {}

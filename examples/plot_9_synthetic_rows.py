@@ -2,15 +2,16 @@
 Synthetic rows of a mixed table
 ===============================
 
-Census data have numbers, categories and missing values. `TabularVAE` takes them as they are, makes
-new rows of the same kind, and draws rows that satisfy conditions.
+The Adult census data contain numbers, categories and missing values. `TabularVAE` is fitted to the
+data frame without preprocessing, generates new rows with the same columns, and samples rows that
+satisfy conditions.
 """
 
 # %%
-# A table as it is
-# ----------------
-# Adult has six columns of integers, among them capital gains, which are zero for nine people in
-# ten, and nine of categories, three of which have missing values.
+# Fit and sample
+# --------------
+# Adult has six integer columns and nine categorical columns. Three categorical columns have missing
+# values. The capital gain is zero for nine out of ten people.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,23 +30,23 @@ print(synthetic.head().T.to_string())
 print("same dtypes:", synthetic.dtypes.equals(train.dtypes))
 
 # %%
-# The bound on the log-density of rows that were held out tells when to stop.
+# Training stops when the bound on the log-density of held-out rows no longer improves.
 
 LossCurveDisplay.from_estimator(vae)
 
 # %%
-# Real beside synthetic
-# ---------------------
-# The number by each name is the distance of the two distributions: the largest difference of
-# distribution functions for numbers, the total variation for categories. Below is how strongly
-# columns go together in either table.
+# Comparison of real and synthetic rows
+# -------------------------------------
+# The number next to each column name is the distance between the two distributions: the
+# Kolmogorov-Smirnov statistic for numbers, and the total variation for categories. The matrices
+# below show the associations between the columns in both tables.
 
 SyntheticTableDisplay.from_tables(train, synthetic)
 
 # %%
-# What are the rows good for? Models that learn from them predict incomes of real, held-out people
-# nearly as well as models that learn from the real rows. And they are no copies: they are as close
-# to rows that the model has never seen as to those it learned from.
+# Classifiers fitted to the synthetic rows predict the income of real, held-out people almost as
+# well as classifiers fitted to the real rows. The synthetic rows are not copies: the distances to
+# held-out rows and to training rows are similar.
 
 rng = np.random.RandomState(0)
 columns_alone = train.apply(lambda column: column.sample(frac=1, random_state=rng).to_numpy())
@@ -55,10 +56,10 @@ comparison = compare_tables(tables, train, test, target="income", random_state=0
 print(comparison.round(3).T.to_string())
 
 # %%
-# Rows to order
-# -------------
-# Conditions are values, lists of values or intervals. Here, women with high incomes, who are few in
-# the real table:
+# Conditional sampling
+# --------------------
+# A condition is a value, a list of values or an interval. We sample women between 25 and 45 with
+# high incomes, a small group in the real table.
 
 conditions = {"sex": "Female", "income": ">50K", "age": pd.Interval(25, 45)}
 drawn = vae.sample(1000, conditions=conditions, random_state=0)
@@ -74,18 +75,19 @@ ax.set(xlabel="share", ylabel="")
 ax.figure.tight_layout()
 
 # %%
-# Codes
-# -----
-# As for any other model, `transform` gives codes, and `reconstruct` what the decoder makes of them.
-# Rows whose density is low are odd ones. The oddest of the held-out people:
+# Scores and codes
+# ----------------
+# `score_samples` returns a bound on the log-density of each row. Rows with a low score are unusual.
+# These are the three most unusual rows among the held-out people.
 
 scores = pd.Series(vae.score_samples(test), index=test.index)
 print(f"mean bound {scores.mean():.1f} nats")
 print(test.loc[scores.nsmallest(3).index].T.to_string())
 
 # %%
-# Which dimensions of the code say something? Those whose posterior is narrower than the prior. The
-# two that say most hold schooling, whose levels are the stripes, and age with marriage:
+# `encode` returns the mean and the standard deviation of the posterior. A latent dimension is
+# informative if the posterior is narrower than the prior. The two most informative dimensions
+# represent the level of education (the levels form stripes), and age together with marital status.
 
 mean, std = vae.encode(test)
 first, second = np.argsort(std.mean(axis=0))[:2]

@@ -27,9 +27,9 @@ class ContributionsDisplay:
     X : ndarray of shape (n_samples, n_features)
         Explained rows.
     features : ndarray of shape (n_samples, n_features)
-        Contributions of the features, in nats.
+        Contributions of the features in nats, relative to the medians of the training rows.
     code : ndarray of shape (n_samples,)
-        Contributions of the codes, in nats.
+        Contributions of the codes in nats, relative to the median of the training rows.
     decision : ndarray of shape (n_samples,)
         Scores minus the offset of the detector, in nats. Negative for outliers.
     feature_names : sequence of str, default=None
