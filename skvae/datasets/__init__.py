@@ -2,7 +2,7 @@
 
 The loaders search the folder passed as `data_home`, then the folder named by the environment
 variable ``SKVAE_DATA``, then the user's cache, and download missing files. To train on your own
-files of any size, use `memmap_from_arrow`.
+files of any size, use `memmap_from_arrow`. May import serialization and utils.
 """
 
 from ._adult import fetch_adult

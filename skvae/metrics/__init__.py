@@ -1,4 +1,7 @@
-"""Metrics for embeddings and for synthetic tables."""
+"""Metrics for embeddings and for synthetic tables.
+
+May import estimators, columns and utils.
+"""
 
 from ._embeddings import compare_embeddings
 from ._tables import associations, column_distances, compare_tables

@@ -1,4 +1,4 @@
-"""Devices, precision, threads, random generators, numerical helpers and optional imports.
+"""Devices, precision, threads, random generators, numerics, optional imports and validation.
 
 Imports no other package of skvae.
 """
