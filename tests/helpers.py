@@ -95,6 +95,11 @@ def assert_same_fit(first, second):
     assert same_weights(first.module_, second.module_)
 
 
+def image_grid(display) -> np.ndarray:
+    """Return the pixels of the grid of images that a display has drawn."""
+    return np.asarray(display.ax_.images[0].get_array())
+
+
 # ---- Surroundings --------------------------------------------------------------------
 
 

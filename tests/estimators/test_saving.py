@@ -18,14 +18,7 @@ from safetensors import safe_open
 
 import skvae
 from helpers import FAST, full_disk, linear_networks
-from skvae import (
-    Gaussian,
-    StudentT,
-    TabularVAE,
-    VAEImputer,
-    VAEOutlierDetector,
-    VAETransformer,
-)
+from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.serialization._files import read_file, write_file
 
 

@@ -21,14 +21,7 @@ from torch import nn
 
 import skvae
 from helpers import full_disk, run_python, unchanged_random_states
-from skvae import (
-    Gaussian,
-    StudentT,
-    TabularVAE,
-    VAEImputer,
-    VAEOutlierDetector,
-    VAETransformer,
-)
+from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.export import _operators, to_onnx
 
 FAST = {

@@ -17,13 +17,7 @@ from sklearn.base import clone
 import helpers
 import skvae
 from helpers import assert_same_fit, dropout_networks, unchanged_random_states
-from skvae import (
-    Checkpoint,
-    TabularVAE,
-    VAEImputer,
-    VAEOutlierDetector,
-    VAETransformer,
-)
+from skvae import Checkpoint, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 
 pytestmark = pytest.mark.torch_only
 

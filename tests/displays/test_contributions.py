@@ -1,0 +1,45 @@
+"""Contributions of features to outlier scores."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvae import VAEOutlierDetector
+from skvae.displays import ContributionsDisplay
+
+
+def test_contributions_are_bars_of_the_most_telling_features(detector, table):
+    display = ContributionsDisplay.from_estimator(detector, table[:2], max_features=3)
+    features, code = detector.explain(table[:2])
+    for row, panel in enumerate(display.axes_):
+        values = np.append(features[row], code[row])
+        expected = values[np.abs(values).argsort()[::-1][:3]]
+        assert [bar.get_width() for bar in panel.patches] == expected.tolist()
+        names = [label.get_text().partition(" = ")[0] for label in panel.get_yticklabels()]
+        labels = [*table.columns, "code"]
+        assert names == [labels[i] for i in np.abs(values).argsort()[::-1][:3]]
+        top, bottom = panel.get_ylim()[::-1]
+        assert top < bottom  # the first bar is the uppermost
+
+
+def test_contributions_behind_a_scaler_show_the_values_before_it(table):
+    params = {"hidden_layer_sizes": 8, "max_iter": 3, "random_state": 0}
+    pipeline = make_pipeline(StandardScaler(), VAEOutlierDetector(2, **params)).fit(table)
+    display = ContributionsDisplay.from_estimator(pipeline, table[:1], max_features=20)
+    labels = [label.get_text() for label in display.axes_[0].get_yticklabels()]
+    assert f"alcohol = {table.alcohol[0]:.4g}" in labels
+    assert len(labels) == table.shape[1] + 1
+    assert np.array_equal(display.decision, pipeline.decision_function(table[:1]))
+
+
+def test_contributions_of_other_columns_than_given_are_refused(table):
+    pipeline = make_pipeline(PCA(3), VAEOutlierDetector(2, max_iter=1)).fit(table)
+    with pytest.raises(ValueError, match="make 3 columns of 13"):
+        ContributionsDisplay.from_estimator(pipeline, table[:1])
+
+
+def test_contributions_of_many_rows_are_refused(detector, table):
+    with pytest.raises(ValueError, match="at most 6 rows to explain; got 7"):
+        ContributionsDisplay.from_estimator(detector, table[:7])

@@ -1,0 +1,126 @@
+"""Scatter plots of the latent space."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from sklearn.decomposition import PCA
+
+from skvae.displays import LatentSpaceDisplay
+
+
+def test_latent_space_colours_each_code_by_its_class(images, vae):
+    X, y = images
+    names = [f"digit {i}" for i in range(10)]
+    display = LatentSpaceDisplay.from_estimator(vae, X, y, target_names=names)
+    np.testing.assert_array_equal(display.codes, vae.transform(X))
+    legend = display.ax_.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == names
+    by_name = {
+        name: to_hex(handle.get_color())
+        for name, handle in zip(names, legend.legend_handles, strict=True)
+    }
+    assert len(set(by_name.values())) == 10
+    points = display.ax_.collections[0]
+    label_of = {tuple(code): label for code, label in zip(display.codes, y, strict=True)}
+    for offset, color in zip(points.get_offsets(), points.get_facecolors(), strict=True):
+        assert to_hex(color) == by_name[names[label_of[tuple(offset)]]]
+    assert display.ax_.get_xlabel() == "z[0]"
+    assert display.ax_.get_ylabel() == "z[1]"
+
+
+def test_names_stay_with_their_classes_when_some_are_absent():
+    Z = np.random.RandomState(0).normal(size=(6, 2))
+    display = LatentSpaceDisplay.from_codes(Z, [2, 0, 2, 0, 2, 0], target_names=["a", "b", "c"])
+    assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == ["a", "c"]
+    with pytest.raises(ValueError, match=r"names the classes 0 to 1, but the labels are \[0, 2\]"):
+        LatentSpaceDisplay.from_codes(Z, [2, 0, 2, 0, 2, 0], target_names=["a", "b"])
+
+
+def test_strings_are_classes_and_many_numbers_a_scale():
+    rng = np.random.RandomState(0)
+    Z = rng.normal(size=(60, 2))
+    strings = rng.choice(["left", "right"], 60)
+    legend = LatentSpaceDisplay.from_codes(Z, strings).ax_.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["left", "right"]
+    for scale in (rng.normal(size=60), np.arange(60)):
+        display = LatentSpaceDisplay.from_codes(Z, scale)
+        assert display.ax_.get_legend() is None
+        assert len(display.figure_.axes) == 2  # the colour bar
+        assert len(LatentSpaceDisplay.from_codes(Z, scale, legend=False).figure_.axes) == 1
+    assert len(LatentSpaceDisplay.from_codes(Z).figure_.axes) == 1
+    many = np.repeat([f"class {i:02}" for i in range(15)], 4)
+    handles = LatentSpaceDisplay.from_codes(Z, many).ax_.get_legend().legend_handles
+    assert len({to_hex(handle.get_color()) for handle in handles}) == 15
+
+
+def test_one_dimension_is_a_histogram(images, fit):
+    X, y = images
+    display = LatentSpaceDisplay.from_estimator(fit(1), X, y)
+    assert display.ax_.get_xlabel() == "z[0]"
+    assert display.ax_.get_ylabel() == "rows"
+    assert len(display.ax_.patches) == 10
+    assert LatentSpaceDisplay.from_codes(np.arange(9.0)[:, None]).ax_.has_data()
+
+
+def test_more_dimensions_are_projected(images, fit):
+    X, y = images
+    vae = fit(5)
+    Z = vae.transform(X)
+    by_pca = LatentSpaceDisplay.from_estimator(vae, X, y)
+    np.testing.assert_allclose(by_pca.codes, PCA(2).fit_transform(Z), atol=1e-5)
+    assert "principal component 1 of z" in by_pca.ax_.get_xlabel()
+    assert "% of variance" in by_pca.ax_.get_xlabel()
+    by_tsne = LatentSpaceDisplay.from_estimator(vae, X, y, projection="tsne")
+    assert by_tsne.codes.shape == (300, 2)
+    assert by_tsne.ax_.get_ylabel() == "t-SNE 2 of z"
+    own = PCA(3, whiten=True)
+    by_own = LatentSpaceDisplay.from_estimator(vae, X, y, projection=own)
+    np.testing.assert_allclose(by_own.codes, PCA(2, whiten=True).fit_transform(Z), atol=1e-4)
+    assert not hasattr(own, "components_")
+    with pytest.raises(ValueError, match="projection must be 'pca', 'tsne' or have fit_transform"):
+        LatentSpaceDisplay.from_codes(Z, projection="umap")
+
+
+def test_of_many_points_some_are_image_grid():
+    Z = np.random.RandomState(0).normal(size=(70_000, 2))
+    y = Z[:, 0] > 0
+    assert len(LatentSpaceDisplay.from_codes(Z, y).codes) == 70_000
+    display = LatentSpaceDisplay.from_codes(Z, y, max_points=100)
+    assert display.codes.shape == (100, 2)
+    np.testing.assert_array_equal(display.labels, display.codes[:, 0] > 0)
+    few = LatentSpaceDisplay.from_codes(Z[:50], max_points=100)
+    np.testing.assert_array_equal(few.codes, Z[:50])
+    again = LatentSpaceDisplay.from_codes(Z, y, max_points=100)
+    np.testing.assert_array_equal(display.codes, again.codes)
+
+
+def test_points_shrink_as_they_grow_in_number_and_are_one_picture_in_a_vector_file():
+    rng = np.random.RandomState(0)
+    few, many = (
+        LatentSpaceDisplay.from_codes(rng.normal(size=(n, 2))).ax_.collections[0]
+        for n in (100, 70_000)
+    )
+    assert few.get_sizes()[0] > 5 * many.get_sizes()[0] >= 5
+    assert many.get_rasterized()
+
+
+def test_scatter_kwargs_win():
+    Z = np.random.RandomState(0).normal(size=(10, 2))
+    kwargs = {"s": 50, "alpha": 0.3}
+    points = LatentSpaceDisplay.from_codes(Z, scatter_kwargs=kwargs).ax_.collections[0]
+    assert points.get_sizes()[0] == 50
+    assert points.get_alpha() == 0.3
+
+
+@pytest.mark.parametrize(
+    ("Z", "y", "message"),
+    [
+        (np.zeros(3), None, "Expected 2D array"),
+        ([[0, np.nan]], None, "Z contains NaN"),
+        (np.zeros((3, 2)), [0, 1], "inconsistent numbers of samples"),
+        (np.zeros((3, 2)), np.zeros((3, 2)), "should be a 1d array"),
+    ],
+)
+def test_bad_codes_are_errors(Z, y, message):
+    with pytest.raises(ValueError, match=message):
+        LatentSpaceDisplay.from_codes(Z, y)

@@ -1,0 +1,46 @@
+"""Plots of the training history."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from skvae.displays import LossCurveDisplay
+
+
+def test_losses_are_drawn_apart_for_training_and_validation(fit):
+    vae = fit(early_stopping=True, max_iter=3)
+    display = LossCurveDisplay.from_estimator(vae)
+    assert len(display.axes_) == 3
+    for ax, key in zip(display.axes_, ("loss", "reconstruction_loss", "kl_loss"), strict=True):
+        training, validation = ax.lines
+        np.testing.assert_array_equal(training.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(training.get_ydata(), vae.history_[key])
+        np.testing.assert_array_equal(validation.get_ydata(), vae.history_[f"validation_{key}"])
+    assert display.axes_[0].get_ylabel() == "nats per row"
+    assert [t.get_text() for t in display.axes_[0].get_legend().get_texts()] == [
+        "training",
+        "validation",
+    ]
+
+
+def test_losses_may_be_chosen_and_come_from_a_frame(vae):
+    history = pd.DataFrame(vae.history_)
+    display = LossCurveDisplay.from_history(history, losses=["kl_loss"], line_kwargs={"color": "k"})
+    assert display.axes_[0] is display.ax_
+    (line,) = display.ax_.lines
+    assert line.get_color() == "k"
+    assert display.ax_.get_ylabel() == "nats per row"
+    counts = LossCurveDisplay.from_history(history, losses=["active_units"])
+    assert counts.ax_.get_ylabel() == ""
+    assert display.axes_[0].get_legend() is None
+    for losses in (["elbo"], []):
+        with pytest.raises(ValueError, match=r"must name what the history has, \['loss', "):
+            LossCurveDisplay.from_history(vae.history_, losses=losses)
+
+
+def test_axes_that_cannot_be_divided_are_refused(vae):
+    ax = plt.figure().add_axes((0, 0, 1, 1))
+    with pytest.raises(ValueError, match=r"must be part of a grid: see plt\.subplots"):
+        LossCurveDisplay.from_estimator(vae, ax=ax)
+    assert LossCurveDisplay.from_estimator(vae, ax=ax, losses=["loss"]).ax_ is ax

@@ -1,0 +1,52 @@
+"""Real and synthetic tables compared column by column."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skvae.displays import SyntheticTableDisplay
+
+
+def test_synthetic_table_display_draws_each_column_and_three_matrices():
+    real = pd.DataFrame(
+        {
+            "size": [1.0, 2.0, 3.0, np.nan],
+            "kind": list("aabc"),
+            "many": [f"{i}" for i in range(4)],
+            "flag": [True, False, True, True],
+            "when": pd.to_datetime(["2020-01-01", None, "2021-01-01", "2021-06-01"]),
+        }
+    )
+    synthetic = real.iloc[[0, 0, 2, 3]]
+    display = SyntheticTableDisplay.from_tables(real, synthetic[real.columns[::-1]])
+    assert list(display.marginals) == list(real.columns)
+    assert len(display.axes_) == len(real.columns) + 3
+    kind = display.marginals["kind"]
+    assert kind.labels == ["a", "b", "c"]
+    assert kind.real.tolist() == [0.5, 0.25, 0.25]
+    assert kind.synthetic.tolist() == [0.5, 0.25, 0.25]
+    assert display.marginals["size"].real.sum() == 0.75
+    assert display.marginals["size"].synthetic.sum() == 0.75
+    when = display.marginals["when"]
+    np.testing.assert_allclose(when.edges[[0, -1]], [2020, 2021.41], atol=0.01)
+    assert display.axes_[-1].get_title() == "difference"
+    difference = display.axes_[-1].images[0].get_array()
+    expected = display.synthetic_associations - display.real_associations
+    np.testing.assert_allclose(difference, expected)
+
+
+def test_synthetic_table_display_counts_categories_beyond_the_most_frequent_as_others():
+    real = pd.DataFrame({"x": [f"c{i}" for i in range(12)]})
+    display = SyntheticTableDisplay.from_tables(real, pd.DataFrame({"x": ["c0", "new"]}))
+    marginal = display.marginals["x"]
+    assert marginal.labels[-1] == "others"
+    assert marginal.real.sum() == pytest.approx(1)
+    assert marginal.synthetic.tolist()[-1] == pytest.approx(0.5)
+
+
+def test_synthetic_table_display_refuses_other_columns_and_too_many(table):
+    with pytest.raises(ValueError, match="Columns differ"):
+        SyntheticTableDisplay.from_tables(table, table.iloc[:, 1:])
+    wide = pd.DataFrame(np.zeros((3, 21)))
+    with pytest.raises(ValueError, match="At most 20 columns"):
+        SyntheticTableDisplay.from_tables(wide, wide)
