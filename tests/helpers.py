@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -98,6 +99,100 @@ def assert_same_fit(first, second):
 def image_grid(display) -> np.ndarray:
     """Return the pixels of the grid of images that a display has drawn."""
     return np.asarray(display.ax_.images[0].get_array())
+
+
+# ---- Tables --------------------------------------------------------------------------
+
+# Parameters of a TabularVAE that trains in a moment.
+FAST_TABULAR = {"latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
+ZERO_RATES = {"p": 0.7, "q": 0.1, "r": 0.4}
+CENTRES = {"p": 3, "q": 6, "r": 12}
+B_OF_A = {"p": "x", "q": "y", "r": "x"}
+
+
+def mixed_table(n=300):
+    """Return a frame with columns of all types, some of them with missing values."""
+    rng = np.random.RandomState(0)
+    start = pd.Timestamp("2024-01-01")
+    words = rng.choice(["apple", "pear", "fig"], n, p=[0.6, 0.3, 0.1])
+    grades = pd.Categorical(rng.choice(list("low"), n), categories=list("wolt"), ordered=True)
+    frame = pd.DataFrame(
+        {
+            "count": rng.poisson(4, n),
+            "small": rng.randint(-128, 128, n).astype(np.int8),
+            "wide": rng.lognormal(3, 1, n),
+            "single": rng.normal(size=n).astype(np.float32),
+            "price": rng.lognormal(2, 1, n).round(2),
+            "inflated": np.where(rng.uniform(size=n) < 0.4, 0.0, rng.lognormal(size=n)),
+            "truth": rng.uniform(size=n) < 0.3,
+            "word": words,
+            "fruit": pd.Categorical(words, categories=["fig", "pear", "none", "apple"]),
+            "grade": grades,
+            "day": start + pd.to_timedelta(rng.randint(0, 300, n), unit="D"),
+            "hour": (start + pd.to_timedelta(rng.randint(0, 300, n), unit="h")).tz_localize("UTC"),
+            "lapse": pd.to_timedelta(rng.randint(0, 3000, n), unit="min"),
+        }
+    )
+    for number, (name, dtype) in enumerate(
+        {
+            "count": "Int64",
+            "wide": "float64",
+            "single": "Float64",
+            "truth": "boolean",
+            "word": "string",
+            "grade": grades.dtype,
+            "day": frame["day"].dtype,
+            "lapse": frame["lapse"].dtype,
+        }.items()
+    ):
+        hidden = np.random.RandomState(number).uniform(size=n) < 0.3
+        frame[f"some {name}"] = frame[name].astype(dtype).mask(hidden)
+    return frame
+
+
+def dependent_table(n=2000):
+    """Return columns of which `b` follows from `a`, and `c` is a mixture for each `a`."""
+    rng = np.random.RandomState(0)
+    a = pd.Series(rng.choice(list("pqr"), n, p=[0.5, 0.3, 0.2]))
+    is_zero = rng.uniform(size=n) < a.map(ZERO_RATES)
+    sign = np.where((a == "r") & (rng.uniform(size=n) < 0.5), -1, 1)
+    c = np.where(is_zero, 0.0, sign * rng.normal(a.map(CENTRES), 0.5))
+    return pd.DataFrame({"a": a, "b": a.map(B_OF_A), "c": c})
+
+
+def assert_like(table, X):
+    """Check that a table could be X: by columns, dtypes, categories, ranges, missing values."""
+    assert isinstance(table, pd.DataFrame)
+    assert table.columns.equals(X.columns)
+    for name in X:
+        values, seen = table[name], X[name]
+        assert values.dtype == seen.dtype
+        if isinstance(seen.dtype, pd.CategoricalDtype):
+            assert values.cat.categories.equals(seen.cat.categories)
+        if not seen.isna().any():
+            assert not values.isna().any()
+        is_number = pd.api.types.is_numeric_dtype(seen.dtype) or seen.dtype.kind in "mM"
+        if is_number and not pd.api.types.is_bool_dtype(seen.dtype):
+            assert values.dropna().between(seen.min(), seen.max()).all()
+        else:
+            assert values.dropna().isin(seen.unique()).all()
+    if "price" in table:
+        assert (table["price"].round(2) == table["price"]).all()
+    if "day" in table:
+        assert (table["day"] == table["day"].dt.normalize()).all()
+
+
+def change(X, **values):
+    """Return X with other values in some columns, in those columns' dtypes where they fit."""
+    return X.assign(**{name.replace("_", " "): value for name, value in values.items()})
+
+
+def equal_frames(one, other):
+    try:
+        pd.testing.assert_frame_equal(one, other)
+    except AssertionError:
+        return False
+    return True
 
 
 # ---- Surroundings --------------------------------------------------------------------

@@ -67,6 +67,19 @@ def test_a_stored_estimator_answers_the_same(there_and_back, params, blobs, tmp_
     assert back.device_ == vae.device_
 
 
+@pytest.mark.parametrize("there_and_back", [through_pickle, through_memory_map, through_copy])
+def test_a_stored_model_of_a_table_draws_and_trains_the_same(
+    there_and_back, mixed_vae, mixed, tmp_path
+):
+    back = there_and_back(mixed_vae, tmp_path)
+    assert np.array_equal(back.transform(mixed), mixed_vae.transform(mixed))
+    assert np.array_equal(back.score_samples(mixed), mixed_vae.score_samples(mixed))
+    for conditions in (None, {"grade": "o"}):
+        tables = (m.sample(20, conditions=conditions, random_state=0) for m in (back, mixed_vae))
+        pd.testing.assert_frame_equal(*tables)
+    assert back.partial_fit(mixed).n_iter_ == 4
+
+
 @pytest.mark.parametrize(
     "estimator", [TabularVAE(3, **FAST), VAEImputer(likelihood="mixed", **FAST)], ids=repr
 )

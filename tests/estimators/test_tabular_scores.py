@@ -1,0 +1,142 @@
+"""Scores of TabularVAE: densities, unusual values and missing values."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from helpers import FAST_TABULAR as FAST
+from helpers import assert_like, change
+from skvae import TabularVAE
+
+N = 300
+
+
+# ---- Densities -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("autoregressive", [False, True])
+def test_densities_of_categories_sum_to_1(autoregressive, dependent):
+    params = {
+        **FAST,
+        "max_iter": 5,
+        "n_importance_samples": 500,
+        "autoregressive": autoregressive,
+    }
+    vae = TabularVAE(**params).fit(dependent[["a", "b"]])
+    pairs = [(a, b) for a in ("p", "q", "r", "new") for b in ("x", "y", "new")]
+    density = np.exp(vae.score_samples(pd.DataFrame(pairs, columns=["a", "b"])))
+    # The bound is below the density but for the error of 500 draws.
+    assert 0.9 < density.sum() < 1.02
+    one = TabularVAE(**params).fit(dependent[["a"]])
+    density = np.exp(one.score_samples(pd.DataFrame({"a": ["p", "q", "r", "new"]})))
+    assert 0.9 < density.sum() < 1.005
+    assert_allclose(density[:3], dependent["a"].value_counts(normalize=True), atol=0.03)
+    assert density[3] < 2 / len(dependent)
+
+
+@pytest.mark.parametrize("step", [1, 0.5])
+def test_densities_of_rounded_numbers_are_with_respect_to_their_unit(step):
+    values = step * np.random.RandomState(0).poisson(5, 1000)
+    vae = TabularVAE(**FAST, n_importance_samples=50).fit(pd.DataFrame({"n": values}))
+    points = pd.DataFrame({"n": np.arange(-2, 40) * step})
+    # Numbers in tenths stand for a tenth of a unit each.
+    unit = 1 if step == 1 else 0.1
+    density = np.exp(vae.score_samples(points))
+    assert 0.9 < density.sum() * unit < 1.02
+
+
+def test_densities_of_numbers_integrate_to_1():
+    values = np.random.RandomState(0).normal(5, 2, 1000)
+    vae = TabularVAE(**FAST, n_importance_samples=50).fit(pd.DataFrame({"x": values}))
+    x = np.linspace(-5, 15, 2001)
+    density = np.exp(vae.score_samples(pd.DataFrame({"x": x})))
+    assert 0.95 < density.sum() * 0.01 < 1.02
+    # In units of X.
+    wide = TabularVAE(**FAST, n_importance_samples=50).fit(pd.DataFrame({"x": 100 * values}))
+    shift = vae.score(pd.DataFrame({"x": values})) - wide.score(pd.DataFrame({"x": 100 * values}))
+    assert shift == pytest.approx(np.log(100), abs=1e-6)
+
+
+# ---- Unusual values ------------------------------------------------------------------
+
+
+UNUSUAL = {
+    "a word never seen": {"word": "plum"},
+    "a declared fruit": {"fruit": pd.Categorical(["none"] * N, ["fig", "pear", "none", "apple"])},
+    "a grade without rows": {"grade": pd.Categorical(["t"] * N, list("wolt"), ordered=True)},
+    "a large count": {"count": 10**9},
+    "a negative count": {"count": -1},
+    "a huge number": {"wide": 1e12},
+    "a number close to zero": {"inflated": -1e-6},
+    "a price with more decimals": {"price": 10_000.123456},
+    "a far time": {"day": pd.Timestamp("2200-01-01")},
+    "a long time": {"lapse": pd.Timedelta("10000D")},
+    "a small integer out of range": {"small": 1000},
+}
+
+
+@pytest.mark.parametrize("values", UNUSUAL.values(), ids=UNUSUAL)
+def test_values_never_seen_have_a_finite_and_lower_score(mixed_vae, mixed, values):
+    scores = mixed_vae.score_samples(change(mixed, **values))
+    assert np.isfinite(scores).all()
+    usual = mixed_vae.score_samples(mixed)
+    assert scores.mean() < usual.mean() - 1
+    assert np.isfinite(mixed_vae.transform(change(mixed, **values))).all()
+
+
+def test_the_farther_a_number_is_the_lower_its_score(mixed_vae, mixed):
+    scores = [mixed_vae.score(change(mixed, wide=10.0**k)) for k in (4, 6, 9, 20, 100)]
+    assert (np.diff(scores) < 0).all()
+
+
+def test_a_rows_score_depends_on_that_row_alone(mixed_vae, mixed):
+    scores = mixed_vae.score_samples(mixed)
+    assert scores.shape == (N,)
+    assert mixed_vae.score(mixed) == pytest.approx(scores.mean())
+    some = np.random.RandomState(0).permutation(N)[:50]
+    assert_allclose(mixed_vae.score_samples(mixed.iloc[some]), scores[some], rtol=1e-9)
+    alone = [mixed_vae.score(mixed.iloc[k : k + 1]) for k in range(5)]
+    assert_allclose(alone, scores[:5], rtol=1e-9)
+
+
+def test_training_raises_the_score(dependent, dependent_vae):
+    little = TabularVAE(**{**FAST, "max_iter": 1}).fit(dependent)
+    assert dependent_vae.score(dependent) > little.score(dependent) + 0.2
+
+
+def test_rows_against_what_was_learned_score_lower(dependent, dependent_vae):
+    wrong = dependent.assign(b=dependent["b"].map({"x": "y", "y": "x"}))
+    assert dependent_vae.score(wrong) < dependent_vae.score(dependent) - 1.5
+
+
+# ---- Missing values ------------------------------------------------------------------
+
+
+def test_values_may_be_missing_at_transform_alone(mixed_vae, mixed):
+    hidden = np.random.RandomState(0).uniform(size=mixed.shape) < 0.3
+    X = mixed.mask(hidden)
+    assert np.isfinite(mixed_vae.transform(X)).all()
+    assert np.isfinite(mixed_vae.score_samples(X)).all()
+    assert_like(mixed_vae.reconstruct(X), mixed)
+
+
+def test_nothing_is_scored_where_nothing_is_observed(dependent, dependent_vae):
+    unobserved = dependent[:3].assign(a=None, b=None, c=np.nan)
+    scores = dependent_vae.score_samples(unobserved)
+    assert np.ptp(scores) == 0
+    # Rows without an entry have no code of their own: this is its divergence from the prior.
+    assert -1.5 < scores[0] < 0.1
+    partly = dependent_vae.score_samples(dependent.assign(c=np.nan))
+    expected = np.log(dependent["a"].map(dependent["a"].value_counts(normalize=True)))
+    assert abs(partly.mean() - expected.mean()) < 0.5
+
+
+def test_missing_values_of_training_are_values_like_others(dependent):
+    X = dependent.assign(c=dependent["c"].mask(dependent["a"] == "q"))
+    vae = TabularVAE(**{**FAST, "max_iter": 10, "hidden_layer_sizes": (32,)}).fit(X)
+    table = vae.sample(2000, random_state=0)
+    assert (table["c"].isna() == (table["a"] == "q")).mean() > 0.95
+    drawn = vae.sample(200, conditions={"c": None}, random_state=0)
+    assert (drawn["a"] == "q").mean() > 0.9
+    assert vae.score(X[X["a"] == "q"].assign(c=0.0)) < vae.score(X[X["a"] == "q"]) - 2
