@@ -135,7 +135,7 @@ def test_warm_start_goes_on_from_the_fitted_weights(blobs):
     reached = vae.history_["loss"][-1]
     vae.set_params(max_iter=1, learning_rate_init=1e-6).fit(blobs)
     assert vae.n_iter_ == 1
-    assert vae.history_["loss"][0] == pytest.approx(reached, abs=0.5)
+    assert vae.history_["loss"][0] == pytest.approx(reached, abs=0.3)
     assert clone(vae).fit(blobs).history_["loss"][0] > reached + 0.9
 
 
@@ -208,8 +208,9 @@ def test_samples_have_the_moments_of_the_data(blobs):
     vae = VAETransformer(**{**FAST, "max_iter": 300, "batch_size": 16}).fit(blobs)
     X_new = vae.sample(4000, random_state=0)
     spread = blobs.std(axis=0)
-    assert (np.abs(X_new.mean(axis=0) - blobs.mean(axis=0)) < 0.25 * spread).all()
-    np.testing.assert_allclose(X_new.std(axis=0), spread, rtol=0.25)
+    # Three separate clusters have gaps that a continuous model fills in part.
+    assert (np.abs(X_new.mean(axis=0) - blobs.mean(axis=0)) < 0.2 * spread).all()
+    np.testing.assert_allclose(X_new.std(axis=0), spread, rtol=0.15)
     means = vae.sample(4000, noise=False, random_state=0)
     assert (means.std(axis=0) < 1.02 * X_new.std(axis=0)).all()
     assert (means.std(axis=0) < 0.9 * X_new.std(axis=0)).any()
