@@ -1,4 +1,4 @@
-"""Tables in files: the array is theirs exactly, or an error says what can't be."""
+"""Arrays from Arrow tables and files, exact or refused with a clear error."""
 
 import os
 import signal
@@ -72,10 +72,10 @@ def path(tmp_path):
     return tmp_path / "X.npy"
 
 
-# ---- Values ------------------------------------------------------------------------------
+# ---- Values --------------------------------------------------------------------------
 
 
-def test_a_directory_gives_the_rows_of_its_files_in_the_order_of_their_paths(folder, frame, path):
+def test_rows_of_a_folder_are_sorted_by_path(folder, frame, path):
     X = memmap_from_arrow(folder, path)
     assert isinstance(X, np.memmap)
     assert not X.flags.writeable
@@ -84,7 +84,7 @@ def test_a_directory_gives_the_rows_of_its_files_in_the_order_of_their_paths(fol
     assert_array_equal(X, np.load(path))
 
 
-def test_a_list_is_read_in_its_own_order(folder, frame, path):
+def test_a_list_of_files_is_read_in_the_given_order(folder, frame, path):
     files = sorted((f for f in folder.rglob("[a-c].*") if f.is_file()), reverse=True)
     assert len(files) == N_FILES
     parts = np.array_split(np.arange(N_ROWS), N_FILES)
@@ -92,7 +92,7 @@ def test_a_list_is_read_in_its_own_order(folder, frame, path):
     assert_array_equal(X, frame.iloc[np.concatenate(parts[::-1])].to_numpy(dtype=float))
 
 
-def test_columns_come_in_the_order_asked_for(folder, frame, path):
+def test_columns_are_in_the_requested_order(folder, frame, path):
     X = memmap_from_arrow(folder, path, columns=["x", "x.1"], dtype="float64")
     assert_array_equal(X, frame[["x", "x.1"]].to_numpy())
 
@@ -106,17 +106,17 @@ def as_dataset(folder):
     [as_dataset, lambda f: as_dataset(f).to_table(), lambda f: as_dataset(f).scanner().to_reader()],
     ids=["dataset", "table", "reader"],
 )
-def test_pyarrow_objects_give_the_same(convert, frame, parquet, path):
+def test_pyarrow_objects_give_the_same_array_as_a_folder(convert, frame, parquet, path):
     X = memmap_from_arrow(convert(parquet), path, columns=NAMES[::-1], dtype="float64")
     assert_array_equal(X, frame[NAMES[::-1]].to_numpy(dtype=float))
 
 
-def test_a_filter_of_a_dataset_leaves_rows_out(frame, parquet, path):
+def test_a_filtered_dataset_gives_the_selected_rows(frame, parquet, path):
     X = memmap_from_arrow(as_dataset(parquet).filter(pa.dataset.field("x") > 1), path)
     assert_array_equal(X, frame[frame.x > 1].to_numpy(dtype=np.float32))
 
 
-def test_a_datasets_partitions_are_a_column(tmp_path, path):
+def test_the_partition_key_of_a_dataset_is_a_column(tmp_path, path):
     for year in (2020, 2021):
         file = tmp_path / f"year={year}" / "a.parquet"
         file.parent.mkdir()
@@ -136,7 +136,7 @@ def test_the_file_is_valid_for_any_size_and_type(n_rows, dtype, path):
     assert_array_equal(np.load(path), np.column_stack([values, 1 - values]))
 
 
-def test_decimals_booleans_and_encoded_numbers_are_numbers(path):
+def test_decimals_booleans_and_dictionary_encoded_numbers_are_read(path):
     table = pa.table(
         {
             "decimal": [Decimal("1.25"), Decimal("-3.50")],
@@ -149,7 +149,7 @@ def test_decimals_booleans_and_encoded_numbers_are_numbers(path):
     assert_array_equal(X, [[1.25, 1, 7], [-3.5, 0, 9]])
 
 
-def test_integers_in_one_file_and_fractions_in_another_both_count(tmp_path, path):
+def test_integers_in_one_file_and_floats_in_another_are_read(tmp_path, path):
     for name, values in {"a": [1, 2], "b": [0.5, 4.0]}.items():
         pa.csv.write_csv(pa.table({"v": values}), tmp_path / f"{name}.csv")
         pa.parquet.write_table(pa.table({"v": values}), tmp_path / f"{name}.parquet")
@@ -158,7 +158,7 @@ def test_integers_in_one_file_and_fractions_in_another_both_count(tmp_path, path
         assert_array_equal(memmap_from_arrow(files, path, overwrite=True).T, [[1, 2, 0.5, 4]])
 
 
-def test_integers_of_several_widths_stay_exact(tmp_path, path):
+def test_integers_of_different_widths_stay_exact(tmp_path, path):
     for name, width in {"a": pa.int8(), "b": pa.int64()}.items():
         value = 2 ** (width.bit_width - 1) - 1
         table = pa.table({"v": pa.array([value], width)})
@@ -166,22 +166,22 @@ def test_integers_of_several_widths_stay_exact(tmp_path, path):
     assert memmap_from_arrow(tmp_path, path, dtype="int64").tolist() == [[127], [2**63 - 1]]
 
 
-def test_a_csv_file_may_have_fractions_and_values_far_below_integers_and_gaps(tmp_path, path):
-    n_rows = 400_000  # more than pyarrow looks at
+def test_late_floats_and_late_values_of_a_csv_file_are_read(tmp_path, path):
+    n_rows = 400_000  # more rows than pyarrow reads to infer a type
     (tmp_path / "a.csv").write_text("v,w\n" + "1,\n" * n_rows + "0.5,3\n")
     X = memmap_from_arrow(tmp_path, path, allow_missing=True)
     assert X[-1].tolist() == [0.5, 3]
     assert np.isnan(X[:-1, 1]).all()
 
 
-def test_files_without_a_value_do_not_decide_a_columns_type(tmp_path, path):
+def test_files_without_values_do_not_set_the_type_of_a_column(tmp_path, path):
     (tmp_path / "a.csv").write_text("v,w\n,\n")
     (tmp_path / "b.csv").write_text(f"v,w\ntrue,{2**60}\n")
     X = memmap_from_arrow(tmp_path, path, allow_missing=True)
     assert_array_equal(X, [[np.nan, np.nan], [1, 2**60]])
 
 
-def test_a_format_object_says_how_a_csv_file_is_written(tmp_path, path):
+def test_a_csv_format_object_sets_delimiter_and_missing_values(tmp_path, path):
     (tmp_path / "data.txt").write_text("a;b\n1;?\n3;4\n")
     format = pa.dataset.CsvFileFormat(
         parse_options=pa.csv.ParseOptions(delimiter=";"),
@@ -191,10 +191,10 @@ def test_a_format_object_says_how_a_csv_file_is_written(tmp_path, path):
     assert_array_equal(X, [[1, np.nan], [3, 4]])
 
 
-# ---- What can't be -----------------------------------------------------------------------
+# ---- Errors and warnings -------------------------------------------------------------
 
 
-def test_a_missing_value_is_an_error_that_tells_where(frame, path, tmp_path):
+def test_a_missing_value_is_an_error_with_column_row_and_file(frame, path, tmp_path):
     frame = frame.copy()
     frame.loc[777, "x"] = np.nan
     folder = write_folder(tmp_path / "data", frame, "parquet")
@@ -207,13 +207,13 @@ def test_a_missing_value_is_an_error_that_tells_where(frame, path, tmp_path):
 
 
 @pytest.mark.parametrize("type", [pa.int32(), pa.float64(), pa.bool_(), pa.decimal128(19)])
-def test_missing_values_become_nan_if_allowed(type, path):
+def test_allowed_missing_values_become_nan(type, path):
     table = pa.table({"v": pa.array([1, None, 0]).cast(type)})
     X = memmap_from_arrow(table, path, allow_missing=True)
     assert_array_equal(X, [[1], [np.nan], [0]])
 
 
-def test_a_column_that_a_file_lacks_is_missing_there(tmp_path, path):
+def test_a_column_absent_from_a_file_is_missing_in_the_rows_of_the_file(tmp_path, path):
     for suffix in ("parquet", "csv"):
         folder = tmp_path / suffix
         folder.mkdir()
@@ -238,7 +238,7 @@ def test_a_column_that_a_file_lacks_is_missing_there(tmp_path, path):
         ([1, 2], "bool", r"'v' has the value 2 in row 1.*bool cannot represent"),
     ],
 )
-def test_values_that_the_type_has_not_are_errors(values, dtype, message, path):
+def test_values_that_do_not_fit_the_dtype_are_errors(values, dtype, message, path):
     with pytest.raises(ValueError, match=message):
         memmap_from_arrow(pa.table({"v": values}), path, dtype=dtype)
 
@@ -252,27 +252,27 @@ def test_values_that_the_type_has_not_are_errors(values, dtype, message, path):
         (pa.array([[0.0], [1.0]]), "list"),
     ],
 )
-def test_columns_that_are_no_numbers_are_refused_unless_left_out(column, kind, tmp_path, path):
+def test_non_numeric_columns_are_errors_unless_excluded(column, kind, tmp_path, path):
     pa.parquet.write_table(pa.table({"v": [1, 2], "w": column}), tmp_path / "a.parquet")
     with pytest.raises(TypeError, match=rf"'w' of .*a\.parquet holds {kind}.*columns"):
         memmap_from_arrow(tmp_path, path)
     assert_array_equal(memmap_from_arrow(tmp_path, path, columns=["v"]), [[1], [2]])
 
 
-def test_a_column_of_numbers_in_one_file_and_text_in_another_is_refused(tmp_path, path):
+def test_numbers_in_one_file_and_text_in_another_are_an_error(tmp_path, path):
     (tmp_path / "a.csv").write_text("v\n1\n")
     (tmp_path / "b.csv").write_text("v\none\n")
     with pytest.raises(TypeError, match=r"'v' of .*b\.csv holds string"):
         memmap_from_arrow(tmp_path, path)
 
 
-def test_text_below_numbers_in_a_csv_file_is_refused(tmp_path, path):
+def test_late_text_in_a_numeric_column_of_a_csv_file_is_an_error(tmp_path, path):
     (tmp_path / "a.csv").write_text("v\n" + "1\n" * 600_000 + "one\n")
     with pytest.raises(ValueError, match=r"Cannot read .*a\.csv: .*'one'"):
         memmap_from_arrow(tmp_path, path)
 
 
-def test_rounding_that_wipes_out_a_columns_differences_is_warned_of(path):
+def test_rounding_that_loses_the_differences_within_a_column_gives_a_warning(path):
     table = pa.table({"time": 1.7e9 + np.arange(60), "x": np.linspace(0, 1, 60)})
     with pytest.warns(UserWarning, match=r"float32 loses .* 0\.1% .* column 'time'\.") as warned:
         memmap_from_arrow(table, path)
@@ -281,14 +281,14 @@ def test_rounding_that_wipes_out_a_columns_differences_is_warned_of(path):
     assert_array_equal(np.diff(X[:, 0]), 1)
 
 
-def test_rounding_is_judged_by_all_rows(path, monkeypatch):
+def test_rounding_is_compared_with_the_range_of_all_rows(path, monkeypatch):
     monkeypatch.setattr(_arrow_sources, "_BATCH_ELEMENTS", 1)
     with pytest.warns(UserWarning, match="column 'v'"):
         memmap_from_arrow(pa.table({"v": [2**24 + 1, 2**24, 2**24 + 2]}), path)
     memmap_from_arrow(pa.table({"v": [2**24 + 1, 2**24, 0]}), path, overwrite=True)
 
 
-def test_rounding_of_constants_and_of_exact_integers_is_not_warned_of(path):
+def test_constants_and_exact_integers_give_no_rounding_warning(path):
     table = pa.table({"constant": [0.5, 0.5], "exact": [2**23, 2**23 + 1], "n": [None, None]})
     X = memmap_from_arrow(table, path, allow_missing=True)
     np.testing.assert_array_equal(X, [[0.5, 2**23, np.nan], [0.5, 2**23 + 1, np.nan]])
@@ -310,19 +310,19 @@ def test_rounding_of_constants_and_of_exact_integers_is_not_warned_of(path):
         ({"source": pa.table({"x": pa.array([], pa.int8())})}, ValueError, "no rows"),
     ],
 )
-def test_bad_arguments_are_named(arguments, error, message, parquet, path):
+def test_an_error_names_the_invalid_argument(arguments, error, message, parquet, path):
     with pytest.raises(error, match=message):
         memmap_from_arrow(**{"source": parquet, "path": path, **arguments})
     assert not os.listdir(path.parent)
 
 
-def test_two_columns_of_one_name_are_refused(path):
+def test_duplicate_column_names_are_an_error(path):
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     with pytest.raises(ValueError, match="More than one column is named 'a'"):
         memmap_from_arrow(table, path)
 
 
-def test_a_directory_of_several_formats_is_not_guessed_at(tmp_path, path):
+def test_a_folder_with_several_formats_is_an_error(tmp_path, path):
     table = pa.table({"v": [1.0]})
     pa.csv.write_csv(table, tmp_path / "data.csv")
     pa.parquet.write_table(table, tmp_path / "data.parquet")
@@ -333,16 +333,16 @@ def test_a_directory_of_several_formats_is_not_guessed_at(tmp_path, path):
         memmap_from_arrow(tmp_path / "data.txt", path)
 
 
-def test_pyarrow_missing_is_an_error_that_names_the_extra(monkeypatch, path):
+def test_an_error_names_pyarrow_and_its_extra(monkeypatch, path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"needs pyarrow, .* with the extra 'arrow'"):
         memmap_from_arrow("data.csv", path)
 
 
-# ---- All or nothing ----------------------------------------------------------------------
+# ---- Complete files ------------------------------------------------------------------
 
 
-def test_an_existing_file_is_replaced_only_if_asked(parquet, path):
+def test_an_existing_file_is_replaced_only_on_request(parquet, path):
     path.write_bytes(b"precious")
     with pytest.raises(FileExistsError, match="overwrite=True"):
         memmap_from_arrow(parquet, path)
@@ -360,7 +360,7 @@ def interrupt():
     ("happen", "error"), [(interrupt, KeyboardInterrupt), (full_disk, OSError)]
 )
 @pytest.mark.parametrize("before", [None, b"precious"])
-def test_a_failure_half_way_leaves_things_as_they_were(
+def test_a_failure_while_writing_keeps_the_old_file(
     happen, error, before, parquet, path, monkeypatch
 ):
     batches = _arrow_sources.Table.batches
@@ -369,7 +369,7 @@ def test_a_failure_half_way_leaves_things_as_they_were(
         for n_batches, batch in enumerate(batches(table)):
             yield batch
             if n_batches == 1:
-                assert os.listdir(path.parent) != ["X.npy"]  # something is being written
+                assert os.listdir(path.parent) != ["X.npy"]  # a temporary file exists
                 happen()
 
     if before:
@@ -380,7 +380,7 @@ def test_a_failure_half_way_leaves_things_as_they_were(
     assert [file.read_bytes() for file in path.parent.iterdir()] == ([before] if before else [])
 
 
-def test_a_header_that_grows_is_not_written_over_the_rows(parquet, path, monkeypatch):
+def test_a_header_too_long_for_its_place_is_an_error(parquet, path, monkeypatch):
     def write_unpadded(file, header):
         file.write(repr(header).encode())
 
@@ -390,12 +390,12 @@ def test_a_header_that_grows_is_not_written_over_the_rows(parquet, path, monkeyp
     assert not os.listdir(path.parent)
 
 
-# ---- Memory ------------------------------------------------------------------------------
+# ---- Memory --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """10 MiB of numbers, in each of the ways in which files may hold them."""
+    """Files of 10 MiB in each format and layout."""
     folder = tmp_path_factory.mktemp("large")
     rng = np.random.default_rng(0)
     table = pa.table({f"x{column}": rng.normal(size=80_000) for column in range(16)})
@@ -406,10 +406,10 @@ def large(tmp_path_factory):
     return folder
 
 
-def watched(source, path, monkeypatch, **arguments):
-    """Return the array and how many bytes Arrow and NumPy held at most, the source's not counted.
+def measure_memory(source, path, monkeypatch, **arguments):
+    """Return the array and the peak memory of Arrow and of NumPy, without the memory of the source.
 
-    Each batch is waited for, as if the disk were slow.
+    Each batch takes a while, as on a slow disk.
     """
     held = []
     batches = _arrow_sources.Table.batches
@@ -432,28 +432,28 @@ def watched(source, path, monkeypatch, **arguments):
 
 
 @pytest.mark.parametrize("name", ["one.parquet", "many.parquet", "a.feather", "dataset", "table"])
-def test_little_is_held_at_a_time_and_read_ahead_of_a_slow_disk(name, large, path, monkeypatch):
+def test_memory_stays_small_when_the_disk_is_slow(name, large, path, monkeypatch):
     objects = {
         "dataset": lambda: as_dataset(large / "many.parquet"),
         "table": lambda: as_dataset(large / "one.parquet").to_table().combine_chunks(),
     }
     source = objects[name]() if name in objects else large / name
-    X, *held = watched(source, path, monkeypatch)
+    X, *held = measure_memory(source, path, monkeypatch)
     assert X.nbytes == 80_000 * 16 * 8
     assert max(held) < X.nbytes / 4
 
 
 @pytest.mark.parametrize("name", ["many.parquet", "a.feather"])
-def test_columns_that_are_left_out_are_not_read(name, large, path, monkeypatch):
-    _, held, _ = watched(large / name, path, monkeypatch, columns=["x3"])
-    assert held < 400_000  # of all columns, the same rows take more
+def test_excluded_columns_are_not_read(name, large, path, monkeypatch):
+    _, held, _ = measure_memory(large / name, path, monkeypatch, columns=["x3"])
+    assert held < 400_000  # all columns of the same rows take more
 
 
-# ---- What it is for ----------------------------------------------------------------------
+# ---- Use by estimators ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_training_from_files_is_training_on_the_array(early_stopping, folder, frame, path):
+def test_training_from_files_gives_the_model_of_the_array(early_stopping, folder, frame, path):
     vae = VAETransformer(
         2, hidden_layer_sizes=(8,), max_iter=3, early_stopping=early_stopping, random_state=0
     )
@@ -466,7 +466,7 @@ def test_training_from_files_is_training_on_the_array(early_stopping, folder, fr
     assert len(vae.loss_curve_) == 3
 
 
-def test_missing_values_are_filled_by_the_imputer(path):
+def test_the_imputer_fills_missing_values_of_files(path):
     x = np.random.default_rng(0).normal(size=200)
     table = pa.table({"a": x, "b": [None, *x[1:]]})
     X = memmap_from_arrow(table, path, allow_missing=True)
@@ -475,7 +475,7 @@ def test_missing_values_are_filled_by_the_imputer(path):
     assert np.isnan(X[0, 1])
 
 
-def test_a_data_frame_gives_the_columns_names_without_a_copy(parquet, path):
+def test_a_data_frame_adds_column_names_without_a_copy(parquet, path):
     X = memmap_from_arrow(parquet, path)
     frame = pd.DataFrame(X, columns=NAMES, copy=False)
     assert np.shares_memory(frame.to_numpy(), X)
@@ -483,7 +483,7 @@ def test_a_data_frame_gives_the_columns_names_without_a_copy(parquet, path):
     assert vae.feature_names_in_.tolist() == NAMES
 
 
-def test_progress_is_shown_only_if_asked_for(folder, path, capsys):
+def test_progress_is_shown_only_on_request(folder, path, capsys):
     X = memmap_from_arrow(folder, path)
     assert not capsys.readouterr().err
     memmap_from_arrow(folder, path, overwrite=True, verbose=True)

@@ -1,4 +1,4 @@
-"""What the loaders return, on small files of the same form as the real ones."""
+"""Loaders of data sets, on small files in the format of the real files."""
 
 import gzip
 import hashlib
@@ -52,7 +52,7 @@ def idx(array):
 
 
 def put(file, folder, content):
-    """Write a small file in the place of a real one, and return what describes it."""
+    """Write a small file in place of a real file, and return its description."""
     path = folder / file.folder / f"{file.name}.gz"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(content))
@@ -60,7 +60,7 @@ def put(file, folder, content):
 
 
 def susy_rows(n_rows):
-    """Return rows of a label and 18 numbers, all of them exact in text and in float32."""
+    """Return rows of a label and 18 numbers that are exact in text and in float32."""
     rows = np.random.RandomState(0).randint(-999, 999, size=(n_rows, 19)) / 8
     rows[:, 0] = np.arange(n_rows) % 3 == 0
     return rows
@@ -72,7 +72,7 @@ def csv(rows):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Folder with small files in place of all the real ones, and the loaders told so."""
+    """Folder with small files in place of the real files, which the loaders accept."""
     monkeypatch.delenv("SKVAE_DATA", raising=False)
     rng = np.random.RandomState(0)
     for name, files in _mnist.FILES.items():
@@ -93,14 +93,14 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-# ---- All loaders -------------------------------------------------------------------------
+# ---- All loaders ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fetch", LOADERS)
 @pytest.mark.parametrize("return_X_y", [False, True])
 @pytest.mark.parametrize("as_frame", [False, True])
 @pytest.mark.parametrize("subset", ["train", "test", "all"])
-def test_every_loader_answers_in_the_same_form(fetch, subset, as_frame, return_X_y, home):
+def test_all_loaders_return_the_same_structure(fetch, subset, as_frame, return_X_y, home):
     bunch = fetch(subset=subset, data_home=home, as_frame=as_frame)
     if return_X_y:
         X, y = fetch(subset=subset, data_home=home, as_frame=as_frame, return_X_y=True)
@@ -125,7 +125,7 @@ def test_every_loader_answers_in_the_same_form(fetch, subset, as_frame, return_X
 
 
 @pytest.mark.parametrize("fetch", LOADERS)
-def test_all_is_train_and_then_test(fetch, home):
+def test_the_subset_all_is_train_followed_by_test(fetch, home):
     train, test, both = (
         fetch(subset=subset, data_home=home, as_frame=True).frame
         for subset in ("train", "test", "all")
@@ -134,10 +134,10 @@ def test_all_is_train_and_then_test(fetch, home):
 
 
 @pytest.mark.parametrize("fetch", LOADERS)
-def test_frame_and_arrays_hold_the_same(fetch, home):
+def test_frames_and_arrays_hold_the_same_values(fetch, home):
     X, y = fetch(data_home=home, as_frame=False, return_X_y=True)
     X_frame, y_frame = fetch(data_home=home, as_frame=True, return_X_y=True)
-    # A comparison by pandas, for which missing values are equal.
+    # Missing values are equal in a comparison by pandas.
     pd.testing.assert_frame_equal(pd.DataFrame(X_frame.to_numpy(X.dtype)), pd.DataFrame(X))
     np.testing.assert_array_equal(y_frame.to_numpy(y.dtype), y)
 
@@ -160,19 +160,19 @@ def test_the_description_names_source_licence_and_citation(fetch, home):
 
 @pytest.mark.parametrize("fetch", LOADERS)
 @pytest.mark.parametrize("subset", ["validation", None, 1, []])
-def test_an_unknown_subset_is_refused(fetch, subset, home):
+def test_an_unknown_subset_is_an_error(fetch, subset, home):
     with pytest.raises(ValueError, match=r"subset must be one of 'train', 'test', 'all'.*; got"):
         fetch(subset=subset, data_home=home)
 
 
 @pytest.mark.parametrize("fetch", LOADERS)
-def test_arguments_have_names(fetch):
+def test_all_parameters_are_keyword_only(fetch):
     kinds = {parameter.kind for parameter in inspect.signature(fetch).parameters.values()}
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
 
 
 @pytest.mark.parametrize("fetch", LOADERS)
-def test_a_missing_file_is_named(fetch, tmp_path, monkeypatch):
+def test_an_error_names_the_missing_file(fetch, tmp_path, monkeypatch):
     monkeypatch.delenv("SKVAE_DATA", raising=False)
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(OSError, match=rf"put \S+\.gz \(or \S+\) into {tmp_path}"):
@@ -183,7 +183,7 @@ def test_a_missing_file_is_named(fetch, tmp_path, monkeypatch):
     ("fetch", "arguments"),
     [(fetch_mnist, {"as_frame": True}), (fetch_susy, {}), (fetch_adult, {"as_frame": False})],
 )
-def test_without_pandas_the_extra_is_named(fetch, arguments, home, monkeypatch):
+def test_an_error_names_pandas_and_its_extra(fetch, arguments, home, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert fetch_mnist(data_home=home).data.shape == (6, 784)
     with pytest.raises(ImportError, match=r"needs pandas, .* with the extra 'data'"):
@@ -195,7 +195,7 @@ def test_the_module_exports_the_loaders():
     assert {fetch.__name__ for fetch in LOADERS} <= set(skvae.datasets.__all__)
 
 
-# ---- MNIST -------------------------------------------------------------------------------
+# ---- MNIST ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fetch", [fetch_mnist, fetch_fashion_mnist])
@@ -212,10 +212,10 @@ def test_pixels_are_numbers_from_0_to_1_or_raw_bytes(fetch, home):
     np.testing.assert_array_equal(raw.data[:, column], raw.images[:, 2, 7])
 
 
-# ---- SUSY --------------------------------------------------------------------------------
+# ---- SUSY ----------------------------------------------------------------------------
 
 
-def test_susy_is_parsed_once(home, monkeypatch):
+def test_susy_is_parsed_once_and_then_read_from_the_cache(home, monkeypatch):
     first = fetch_susy(subset="all", data_home=home)
     assert first.filename == str(home / "susy" / "SUSY.csv.gz")
     np.testing.assert_array_equal(first.data, susy_rows(60)[:, 1:])
@@ -233,7 +233,7 @@ def test_susy_is_parsed_once(home, monkeypatch):
 @pytest.mark.parametrize(
     ("subset", "start", "stop"), [("train", 0, 50), ("test", 50, 60), ("sample", 0, 5)]
 )
-def test_susy_reads_the_rows_and_columns_asked_for(subset, start, stop, is_parsed, home):
+def test_susy_reads_the_requested_rows_and_columns(subset, start, stop, is_parsed, home):
     if is_parsed:
         fetch_susy(data_home=home)
     bunch = fetch_susy(subset=subset, n_rows=4, features=["R", "lepton 1 pT"], data_home=home)
@@ -290,7 +290,7 @@ WRONG_FILES = {
 
 
 @pytest.mark.parametrize(("make", "reason"), WRONG_FILES.values(), ids=WRONG_FILES)
-def test_susy_refuses_a_file_that_is_not_the_whole(make, reason, home):
+def test_susy_refuses_an_incomplete_file(make, reason, home):
     put(_susy.OFFICIAL, home, make(susy_rows(60)))
     with pytest.raises(OSError, match=rf"SUSY\.csv\.gz is not the complete .*{reason}"):
         fetch_susy(data_home=home)
@@ -305,7 +305,7 @@ def test_susy_refuses_a_truncated_archive(n_bytes, home):
         fetch_susy(data_home=home)
 
 
-def test_susy_is_parsed_each_time_in_a_folder_that_is_read_only(home, monkeypatch):
+def test_susy_is_parsed_in_each_call_in_a_read_only_folder(home, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
@@ -323,13 +323,13 @@ def test_susy_refuses_a_damaged_table(n_bytes, home):
         fetch_susy(data_home=home)
 
 
-def test_susy_refuses_another_table(home):
+def test_susy_refuses_a_table_of_another_shape(home):
     np.save(home / "susy" / "susy.npy", np.zeros((3, 19), np.float32))
     with pytest.raises(OSError, match=r"susy\.npy was not written by fetch_susy"):
         fetch_susy(data_home=home)
 
 
-# ---- Adult -------------------------------------------------------------------------------
+# ---- Adult ---------------------------------------------------------------------------
 
 
 def test_adult_has_numbers_categories_and_missing_values(home):
@@ -350,7 +350,7 @@ def test_adult_has_numbers_categories_and_missing_values(home):
     assert y.cat.categories.tolist() == ["<=50K", ">50K"]
 
 
-def test_adult_is_an_array_of_objects_if_no_frame_is_wanted(home):
+def test_adult_without_a_frame_is_an_array_of_objects(home):
     X, y = fetch_adult(data_home=home, as_frame=False, return_X_y=True)
     assert X.dtype == y.dtype == object
     assert X[0, :2].tolist() == [39, "State-gov"]
@@ -363,7 +363,7 @@ def test_adult_has_the_same_categories_in_every_subset(home):
     assert test["income"].tolist() == ["<=50K", ">50K"]
 
 
-def test_adult_is_the_same_from_a_file_with_a_header(home, monkeypatch):
+def test_a_file_of_adult_with_a_header_gives_the_same_frame(home, monkeypatch):
     official = fetch_adult(data_home=home)
     small = put(_adult.WITH_HEADER, home, ADULT_CSV.replace(", ", ",").encode())
     monkeypatch.setattr(_adult, "WITH_HEADER", small)

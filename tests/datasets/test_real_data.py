@@ -1,4 +1,4 @@
-"""What the loaders return, on the real data."""
+"""Loaders of data sets, on the real data."""
 
 import doctest
 import hashlib
@@ -27,7 +27,7 @@ def offline(monkeypatch):
 
 
 @pytest.mark.parametrize("fetch", [fetch_adult, fetch_fashion_mnist, fetch_mnist, fetch_susy])
-def test_the_examples_are_true(fetch, data_folder):
+def test_the_examples_of_the_docstrings_hold(fetch, data_folder):
     examples = inspect.getdoc(fetch).replace("  # doctest: +SKIP", "")
     test = doctest.DocTestParser().get_doctest(examples, {}, fetch.__name__, None, None)
     assert test.examples
@@ -82,8 +82,10 @@ def test_the_real_training_set_of_adult(data_folder):
         assert sorted(bunch.frame[name].dropna().unique()) == categories
 
 
-def test_the_two_files_of_adults_training_set_are_one(data_folder, tmp_path, monkeypatch):
-    """Only spaces, the header and the last line differ; the loader finds the same in both."""
+def test_both_files_of_the_training_set_of_adult_give_the_same_frame(
+    data_folder, tmp_path, monkeypatch
+):
+    # Only spaces, the header and the last line differ.
     with_header = fetch_adult()
     (path,) = (data_folder / "adult").glob("adult.csv*")
     with _retrieve.open_file(path) as stream:

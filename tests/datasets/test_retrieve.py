@@ -1,4 +1,4 @@
-"""How a file gets onto this machine, from servers that behave and from servers that don't."""
+"""Downloads from a local server that works, fails, stalls or sends damaged files."""
 
 import gzip
 import hashlib
@@ -24,9 +24,9 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each path as the test says, and notes what was asked for.
+    """Server with one answer per path that records the requested paths.
 
-    An answer is the body, or a function that takes the handler.
+    An answer is a body, or a function that takes the handler.
     """
 
     daemon_threads = True
@@ -89,7 +89,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
-    """Set up a user's cache, and neither data nor proxies, for the time of a test."""
+    """Set up an empty cache of the user, without other data folders and without proxies."""
     monkeypatch.delenv("SKVAE_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
@@ -98,7 +98,7 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def home(tmp_path):
-    """Return a folder that the user names."""
+    """Folder that the user passes as `data_home`."""
     return tmp_path / "home"
 
 
@@ -122,7 +122,7 @@ def files_in(folder):
     return sorted(path.name for path in folder.rglob("*") if not path.is_dir())
 
 
-# ---- Downloads that succeed --------------------------------------------------------------
+# ---- Downloads that succeed ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("body", [PACKED, CONTENT], ids=["compressed", "plain"])
@@ -146,7 +146,7 @@ def test_a_file_without_a_digest_is_kept_as_sent(server, home):
     assert len(server.requests) == 1
 
 
-def test_it_says_no_more_than_the_progress_bar(server, home, capsys):
+def test_a_download_prints_only_the_progress_bar(server, home, capsys):
     level = pooch.get_logger().level
     retrieve(letters(server.url("letters.gz", PACKED)), home, True)
     captured = capsys.readouterr()
@@ -156,7 +156,9 @@ def test_it_says_no_more_than_the_progress_bar(server, home, capsys):
     assert pooch.get_logger().level == level
 
 
-def test_the_first_folder_that_is_named_receives_it(server, home, cache, monkeypatch, tmp_path):
+def test_a_download_goes_to_the_first_folder_that_is_set(
+    server, home, cache, monkeypatch, tmp_path
+):
     file = letters(server.url("letters.gz", PACKED))
     assert get_data_home() == cache
     monkeypatch.setenv("SKVAE_DATA", str(tmp_path / "data"))
@@ -171,7 +173,7 @@ def test_the_first_folder_that_is_named_receives_it(server, home, cache, monkeyp
     assert files_in(cache) == ["letters.txt"]
 
 
-# ---- Downloads that fail -----------------------------------------------------------------
+# ---- Downloads that fail -------------------------------------------------------------
 
 FAILURES = {
     "cut short": (cut_short, "ChunkedEncodingError|EOFError"),
@@ -192,7 +194,7 @@ def failure(request, monkeypatch):
     return request.param
 
 
-def test_the_next_address_is_tried(server, home, failure):
+def test_after_a_failure_the_next_url_is_tried(server, home, failure):
     answer, _ = failure
     file = letters(server.url("bad.gz", answer), server.url("good.gz", PACKED))
     assert retrieve(file, home, True).read_bytes() == CONTENT
@@ -200,7 +202,7 @@ def test_the_next_address_is_tried(server, home, failure):
     assert files_in(home) == ["letters.txt"]
 
 
-def test_a_failure_leaves_nothing_and_is_reported(server, home, failure):
+def test_a_failure_leaves_no_file_and_is_an_error(server, home, failure):
     answer, reason = failure
     url = server.url("bad.gz", answer)
     with pytest.raises(OSError, match=f"(?s)Could not get letters.txt.*{url}: .*({reason})"):
@@ -213,13 +215,13 @@ def test_a_failure_leaves_nothing_and_is_reported(server, home, failure):
     [PACKED[:-20], PACKED[:-8] + bytes(8), CONTENT, b"<html>Sign in</html>"],
     ids=["cut", "damaged", "plain", "other content"],
 )
-def test_gzip_guards_a_file_without_a_digest(server, home, body):
+def test_gzip_detects_damage_to_a_file_without_a_digest(server, home, body):
     with pytest.raises(OSError, match=r"EOFError|BadGzipFile"):
         retrieve(letters(server.url("bad.gz", body), sha256=None), home, True)
     assert files_in(home) == []
 
 
-def test_offline_the_error_lists_all_addresses_and_the_way_out(server, home):
+def test_the_error_without_network_lists_all_urls_and_the_remedy(server, home):
     with Server() as gone:
         nobody = gone.url("letters.gz", PACKED)
     missing = server.url("letters.gz", not_found)
@@ -237,7 +239,7 @@ def test_offline_the_error_lists_all_addresses_and_the_way_out(server, home):
     assert "data_home" in advice
 
 
-def test_without_leave_to_download_nothing_is_asked(server, home):
+def test_download_if_missing_false_sends_no_request(server, home):
     file = letters(server.url("letters.gz", PACKED))
     with pytest.raises(
         OSError, match=r"download_if_missing is False\nTo provide the file yourself"
@@ -248,7 +250,7 @@ def test_without_leave_to_download_nothing_is_asked(server, home):
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_folder_that_is_read_only_is_named(server, home, monkeypatch, exists):
+def test_an_error_names_the_read_only_folder(server, home, monkeypatch, exists):
     def refuse(path, *args, original, **kwargs):
         if str(path).startswith(str(home)):
             raise PermissionError(13, "Permission denied", str(path))
@@ -268,7 +270,7 @@ def test_a_folder_that_is_read_only_is_named(server, home, monkeypatch, exists):
     assert server.requests == []
 
 
-def test_a_full_disk_is_not_the_servers_fault(server, home, monkeypatch):
+def test_after_a_full_disk_no_other_url_is_tried(server, home, monkeypatch):
     monkeypatch.setattr(_retrieve.shutil, "copyfileobj", full_disk)
     urls = [server.url("a.gz", PACKED), server.url("b.gz", PACKED)]
     with pytest.raises(OSError, match=r"Could not write .*No space left"):
@@ -277,16 +279,16 @@ def test_a_full_disk_is_not_the_servers_fault(server, home, monkeypatch):
     assert files_in(home) == []
 
 
-def test_a_file_where_the_folder_should_be(server, home):
+def test_a_file_in_place_of_the_folder_is_an_error(server, home):
     home.write_text("")
     with pytest.raises(OSError, match="Could not write"):
         retrieve(letters(server.url("a.gz", PACKED)), home, True)
 
 
-# ---- Interruptions, and several processes ------------------------------------------------
+# ---- Interruptions, and several processes --------------------------------------------
 
 
-def test_an_interrupted_download_leaves_nothing(server, home, monkeypatch):
+def test_an_interrupted_download_leaves_no_file(server, home, monkeypatch):
     def interrupted(self, url, output_file, pooch):
         output_file.write(PACKED[:100])
         raise KeyboardInterrupt
@@ -322,7 +324,7 @@ def another_process(home, url):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a signal that can't be caught")
-def test_a_killed_download_leaves_nothing_that_passes_for_whole(server, home):
+def test_a_killed_download_leaves_no_file_that_passes_for_complete(server, home):
     halfway = threading.Event()
 
     def half(handler):
@@ -334,14 +336,14 @@ def test_a_killed_download_leaves_nothing_that_passes_for_whole(server, home):
         assert halfway.wait(30)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait(10) == -signal.SIGKILL
-    assert find_local_copy(letters(), home) is None
-    # What is left is a name that pooch reserved, with nothing in it.
+    assert find(letters(), home) is None
+    # An empty file remains, whose name pooch reserved.
     assert sum(path.stat().st_size for path in home.rglob("*") if path.is_file()) == 0
     path = retrieve(letters(server.url("letters.gz", PACKED)), home, True)
     assert path.read_bytes() == CONTENT
 
 
-def test_two_processes_at_once_do_no_harm(server, home):
+def test_two_processes_may_download_the_same_file(server, home):
     both_here = threading.Barrier(2)
 
     def together(handler):
@@ -357,17 +359,17 @@ def test_two_processes_at_once_do_no_harm(server, home):
     assert find_local_copy(letters(), home).read_bytes() == CONTENT
 
 
-# ---- Files that are here -----------------------------------------------------------------
+# ---- Existing files ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [0, 1, 9])
-def test_any_gzip_of_the_right_content_will_do(home, level):
+def test_any_compression_level_of_the_right_content_is_accepted(home, level):
     path = put(home, "letters.txt.gz", gzip.compress(CONTENT, level))
     assert retrieve(letters(), home, True) == path
     assert content_of(path) == CONTENT
 
 
-def test_the_ending_of_the_name_does_not_matter(home):
+def test_the_suffix_of_a_file_name_does_not_matter(home):
     path = put(home, "letters.txt.gz", CONTENT)
     assert retrieve(letters(), home, True) == path
     assert content_of(path) == CONTENT
@@ -380,7 +382,7 @@ def test_all_folders_are_searched_in_order(home, cache, monkeypatch, tmp_path):
         assert find_local_copy(letters(), home) == path
 
 
-def test_a_wrong_file_is_named_and_passed_over(home, cache):
+def test_a_file_with_another_digest_is_skipped_with_a_warning(home, cache):
     wrong = put(home, "letters.txt", b"Call me Ishmael.")
     right = put(home, "letters.txt.gz", PACKED)
     with pytest.warns(UserWarning, match=f"Ignoring {wrong}: the SHA-256 .* instead of"):
@@ -388,7 +390,7 @@ def test_a_wrong_file_is_named_and_passed_over(home, cache):
 
 
 @pytest.mark.parametrize("body", [PACKED[:100], PACKED[:-8] + bytes(8)], ids=["cut", "damaged"])
-def test_a_damaged_archive_is_left_as_it_is(server, home, body):
+def test_a_damaged_archive_is_skipped_and_kept(server, home, body):
     damaged = put(home, "letters.txt.gz", body)
     with pytest.warns(UserWarning, match=f"Ignoring {damaged}: the file cannot be read"):
         path = retrieve(letters(server.url("letters.gz", PACKED)), home, True)
@@ -397,7 +399,7 @@ def test_a_damaged_archive_is_left_as_it_is(server, home, body):
 
 
 @pytest.mark.parametrize("download_if_missing", [True, False])
-def test_nothing_is_downloaded_over_a_file_of_the_user(server, home, download_if_missing):
+def test_a_file_of_the_user_is_never_overwritten(server, home, download_if_missing):
     wrong = put(home, "letters.txt", b"Call me Ishmael.")
     with (
         pytest.warns(UserWarning, match="Ignoring"),
@@ -408,17 +410,17 @@ def test_nothing_is_downloaded_over_a_file_of_the_user(server, home, download_if
     assert server.requests == []
 
 
-def test_a_wrong_file_in_the_cache_is_replaced(server, cache):
+def test_a_file_with_another_digest_in_the_cache_is_replaced(server, cache):
     wrong = put(cache, "letters.txt", b"Call me Ishmael.")
     with pytest.warns(UserWarning, match="Ignoring"):
         assert retrieve(letters(server.url("letters.gz", PACKED)), None, True) == wrong
     assert wrong.read_bytes() == CONTENT
 
 
-# ---- Without pooch -----------------------------------------------------------------------
+# ---- Without pooch -------------------------------------------------------------------
 
 
-def test_files_in_a_named_folder_need_no_pooch(home, monkeypatch):
+def test_existing_files_need_no_pooch(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     path = put(home, "letters.txt.gz", PACKED)
     assert retrieve(letters(), home, False) == path
@@ -426,7 +428,7 @@ def test_files_in_a_named_folder_need_no_pooch(home, monkeypatch):
     assert retrieve(letters(), None, False) == path
 
 
-def test_a_download_without_pooch_names_the_extra(home, monkeypatch):
+def test_an_error_names_pooch_and_its_extra(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(ImportError, match=r"needs pooch, .* with the extra 'data'"):
         retrieve(letters("http://127.0.0.1:9/letters.gz"), home, True)

@@ -10,7 +10,7 @@ from skvae import VAEOutlierDetector
 from skvae.displays import ContributionsDisplay
 
 
-def test_contributions_are_bars_of_the_most_telling_features(detector, table):
+def test_bars_show_the_features_with_the_largest_contributions(detector, table):
     display = ContributionsDisplay.from_estimator(detector, table[:2], max_features=3)
     features, code = detector.explain(table[:2])
     for row, panel in enumerate(display.axes_):
@@ -21,10 +21,10 @@ def test_contributions_are_bars_of_the_most_telling_features(detector, table):
         labels = [*table.columns, "code"]
         assert names == [labels[i] for i in np.abs(values).argsort()[::-1][:3]]
         top, bottom = panel.get_ylim()[::-1]
-        assert top < bottom  # the first bar is the uppermost
+        assert top < bottom  # the first bar is at the top
 
 
-def test_contributions_behind_a_scaler_show_the_values_before_it(table):
+def test_labels_show_the_values_before_the_scaler_of_a_pipeline(table):
     params = {"hidden_layer_sizes": 8, "max_iter": 3, "random_state": 0}
     pipeline = make_pipeline(StandardScaler(), VAEOutlierDetector(2, **params)).fit(table)
     display = ContributionsDisplay.from_estimator(pipeline, table[:1], max_features=20)
@@ -34,12 +34,12 @@ def test_contributions_behind_a_scaler_show_the_values_before_it(table):
     assert np.array_equal(display.decision, pipeline.decision_function(table[:1]))
 
 
-def test_contributions_of_other_columns_than_given_are_refused(table):
+def test_a_pipeline_that_changes_the_columns_is_an_error(table):
     pipeline = make_pipeline(PCA(3), VAEOutlierDetector(2, max_iter=1)).fit(table)
     with pytest.raises(ValueError, match="make 3 columns of 13"):
         ContributionsDisplay.from_estimator(pipeline, table[:1])
 
 
-def test_contributions_of_many_rows_are_refused(detector, table):
+def test_more_than_6_rows_are_an_error(detector, table):
     with pytest.raises(ValueError, match="at most 6 rows to explain; got 7"):
         ContributionsDisplay.from_estimator(detector, table[:7])

@@ -25,7 +25,7 @@ from skvae.displays import (
 )
 
 
-def test_all_draw_on_axes_that_are_given_and_again(images, vae, table, table_vae, detector):
+def test_all_displays_draw_on_given_axes_and_on_new_axes(images, vae, table, table_vae, detector):
     X, y = images
     shape = (8, 8)
     makers = [
@@ -55,18 +55,18 @@ def test_all_draw_on_axes_that_are_given_and_again(images, vae, table, table_vae
     assert kinds == set(displays.__all__)
 
 
-def test_importing_them_does_not_import_matplotlib():
+def test_importing_displays_does_not_import_matplotlib():
     run_python("import sys, skvae.displays; assert 'matplotlib' not in sys.modules")
 
 
-def test_without_matplotlib_the_message_names_the_extra(monkeypatch):
+def test_an_error_names_matplotlib_and_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"needs matplotlib, .* with the extra 'plot'"):
         LatentSpaceDisplay.from_codes(np.eye(2))
 
 
 @pytest.mark.parametrize("display", [ManifoldDisplay, LossCurveDisplay, SampleDisplay])
-def test_estimators_must_be_ours_and_fitted(display, images):
+def test_estimators_of_other_packages_and_unfitted_estimators_are_errors(display, images):
     kwargs = {} if display is LossCurveDisplay else {"image_shape": (8, 8)}
     with pytest.raises(TypeError, match=r"must be an estimator of skvae, .*; got PCA\(\)"):
         display.from_estimator(PCA().fit(images[0]), **kwargs)
@@ -74,7 +74,7 @@ def test_estimators_must_be_ours_and_fitted(display, images):
         display.from_estimator(VAETransformer(), **kwargs)
 
 
-def test_pipelines_and_searches_are_drawn_in_the_units_of_their_data(images):
+def test_pipelines_and_searches_are_drawn_in_the_units_of_the_input(images):
     X = images[0] * 255
     pipeline = make_pipeline(MinMaxScaler((0, 0.5)), VAETransformer(max_iter=1, random_state=0))
     search = GridSearchCV(pipeline, {"vaetransformer__latent_dim": [2, 3]}, cv=2).fit(X)
@@ -90,7 +90,7 @@ def test_pipelines_and_searches_are_drawn_in_the_units_of_their_data(images):
     assert LossCurveDisplay.from_estimator(search).history == best[-1].history_
 
 
-def test_the_image_shape_may_be_the_estimators(fit, images):
+def test_the_image_shape_defaults_to_that_of_the_estimator(fit, images):
     conv = fit(architecture="conv", image_shape=(8, 8), hidden_layer_sizes=(4, 8))
     assert ManifoldDisplay.from_estimator(conv, n_steps=3).images.shape == (3, 3, 8, 8)
     assert SampleDisplay.from_estimator(conv).samples.shape == (100, 64)
@@ -109,6 +109,6 @@ def test_the_image_shape_may_be_the_estimators(fit, images):
         (lambda: ReconstructionDisplay.from_rows(np.eye(2), np.eye(2), n_images=0), "n_images"),
     ],
 )
-def test_nothing_to_draw_is_an_error(draw, name):
+def test_a_maximum_of_0_is_an_error(draw, name):
     with pytest.raises(ValueError, match=f"{name} == 0, must be >= 1"):
         draw()

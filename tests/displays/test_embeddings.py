@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from skvae.displays import EmbeddingsDisplay
 
 
-def test_embeddings_stand_side_by_side(images, vae):
+def test_each_embedding_has_its_own_axes(images, vae):
     X, y = images
     pca = PCA(2).fit(X)
     display = EmbeddingsDisplay.from_estimators(

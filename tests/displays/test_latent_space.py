@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from skvae.displays import LatentSpaceDisplay
 
 
-def test_latent_space_colours_each_code_by_its_class(images, vae):
+def test_each_code_has_the_colour_of_its_class(images, vae):
     X, y = images
     names = [f"digit {i}" for i in range(10)]
     display = LatentSpaceDisplay.from_estimator(vae, X, y, target_names=names)
@@ -28,7 +28,7 @@ def test_latent_space_colours_each_code_by_its_class(images, vae):
     assert display.ax_.get_ylabel() == "z[1]"
 
 
-def test_names_stay_with_their_classes_when_some_are_absent():
+def test_names_belong_to_their_classes_when_classes_are_absent():
     Z = np.random.RandomState(0).normal(size=(6, 2))
     display = LatentSpaceDisplay.from_codes(Z, [2, 0, 2, 0, 2, 0], target_names=["a", "b", "c"])
     assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == ["a", "c"]
@@ -36,7 +36,7 @@ def test_names_stay_with_their_classes_when_some_are_absent():
         LatentSpaceDisplay.from_codes(Z, [2, 0, 2, 0, 2, 0], target_names=["a", "b"])
 
 
-def test_strings_are_classes_and_many_numbers_a_scale():
+def test_strings_have_a_legend_and_many_numbers_a_colour_bar():
     rng = np.random.RandomState(0)
     Z = rng.normal(size=(60, 2))
     strings = rng.choice(["left", "right"], 60)
@@ -53,7 +53,7 @@ def test_strings_are_classes_and_many_numbers_a_scale():
     assert len({to_hex(handle.get_color()) for handle in handles}) == 15
 
 
-def test_one_dimension_is_a_histogram(images, fit):
+def test_codes_of_one_dimension_are_a_histogram(images, fit):
     X, y = images
     display = LatentSpaceDisplay.from_estimator(fit(1), X, y)
     assert display.ax_.get_xlabel() == "z[0]"
@@ -62,7 +62,7 @@ def test_one_dimension_is_a_histogram(images, fit):
     assert LatentSpaceDisplay.from_codes(np.arange(9.0)[:, None]).ax_.has_data()
 
 
-def test_more_dimensions_are_projected(images, fit):
+def test_codes_of_more_than_two_dimensions_are_projected(images, fit):
     X, y = images
     vae = fit(5)
     Z = vae.transform(X)
@@ -81,7 +81,7 @@ def test_more_dimensions_are_projected(images, fit):
         LatentSpaceDisplay.from_codes(Z, projection="umap")
 
 
-def test_of_many_points_some_are_image_grid():
+def test_max_points_limits_the_number_of_points():
     Z = np.random.RandomState(0).normal(size=(70_000, 2))
     y = Z[:, 0] > 0
     assert len(LatentSpaceDisplay.from_codes(Z, y).codes) == 70_000
@@ -94,7 +94,7 @@ def test_of_many_points_some_are_image_grid():
     np.testing.assert_array_equal(display.codes, again.codes)
 
 
-def test_points_shrink_as_they_grow_in_number_and_are_one_picture_in_a_vector_file():
+def test_many_points_are_small_and_rasterized():
     rng = np.random.RandomState(0)
     few, many = (
         LatentSpaceDisplay.from_codes(rng.normal(size=(n, 2))).ax_.collections[0]
@@ -104,7 +104,7 @@ def test_points_shrink_as_they_grow_in_number_and_are_one_picture_in_a_vector_fi
     assert many.get_rasterized()
 
 
-def test_scatter_kwargs_win():
+def test_scatter_kwargs_override_the_defaults():
     Z = np.random.RandomState(0).normal(size=(10, 2))
     kwargs = {"s": 50, "alpha": 0.3}
     points = LatentSpaceDisplay.from_codes(Z, scatter_kwargs=kwargs).ax_.collections[0]

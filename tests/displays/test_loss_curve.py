@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from skvae.displays import LossCurveDisplay
 
 
-def test_losses_are_drawn_apart_for_training_and_validation(fit):
+def test_each_loss_has_a_curve_for_training_and_for_validation(fit):
     vae = fit(early_stopping=True, max_iter=3)
     display = LossCurveDisplay.from_estimator(vae)
     assert len(display.axes_) == 3
@@ -24,7 +24,7 @@ def test_losses_are_drawn_apart_for_training_and_validation(fit):
     ]
 
 
-def test_losses_may_be_chosen_and_come_from_a_frame(vae):
+def test_losses_can_be_selected_and_the_history_can_be_a_frame(vae):
     history = pd.DataFrame(vae.history_)
     display = LossCurveDisplay.from_history(history, losses=["kl_loss"], line_kwargs={"color": "k"})
     assert display.axes_[0] is display.ax_
@@ -39,7 +39,7 @@ def test_losses_may_be_chosen_and_come_from_a_frame(vae):
             LossCurveDisplay.from_history(vae.history_, losses=losses)
 
 
-def test_axes_that_cannot_be_divided_are_refused(vae):
+def test_axes_outside_a_grid_are_an_error(vae):
     ax = plt.figure().add_axes((0, 0, 1, 1))
     with pytest.raises(ValueError, match=r"must be part of a grid: see plt\.subplots"):
         LossCurveDisplay.from_estimator(vae, ax=ax)

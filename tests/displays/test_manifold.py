@@ -9,7 +9,7 @@ from skvae.displays import ManifoldDisplay
 
 
 @pytest.mark.parametrize("kind", ["linear", "quantile"])
-def test_the_plane_decodes_each_tile_from_the_code_on_its_axes(kind, fit):
+def test_each_tile_of_the_plane_is_decoded_from_the_code_on_its_axes(kind, fit):
     vae = fit(prior_std=3.0)
     display = ManifoldDisplay.from_estimator(
         vae, kind=kind, n_steps=5, coverage=0.9, image_shape=(8, 8)
@@ -20,7 +20,7 @@ def test_the_plane_decodes_each_tile_from_the_code_on_its_axes(kind, fit):
         "quantile": norm.ppf([0.05, 0.275, 0.5, 0.725, 0.95]),
     }[kind]
     np.testing.assert_allclose(display.steps, 3 * steps, atol=1e-12)
-    # The tile in column 4 and row 1 from below, and where it stands in the picture.
+    # The tile in column 4, row 1 from below, and its pixels in the grid.
     tile = vae.inverse_transform([[display.steps[4], display.steps[1]]]).reshape(8, 8)
     np.testing.assert_allclose(display.images[1, 4], tile, rtol=1e-5)
     np.testing.assert_allclose(image_grid(display)[27:35, 36:44], tile, rtol=1e-5)
@@ -28,12 +28,12 @@ def test_the_plane_decodes_each_tile_from_the_code_on_its_axes(kind, fit):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("z[0]", "z[1]")
     assert [label.get_text() for label in ax.get_xticklabels()][::4] == ["-4.9", "4.9"]
     heights = dict(zip((t.get_text() for t in ax.get_yticklabels()), ax.get_yticks(), strict=True))
-    assert heights["-4.9"] == 4  # the lowest z[1] is at the bottom, and y grows downwards
+    assert heights["-4.9"] == 4  # the smallest z[1] is at the bottom, and y increases downwards
     assert heights["4.9"] == 0
     assert heights["0.0"] == 2
 
 
-def test_more_dimensions_are_traversed_one_at_a_time(fit):
+def test_more_than_two_dimensions_are_traversed_one_by_one(fit):
     vae = fit(5)
     display = ManifoldDisplay.from_estimator(vae, n_steps=4, n_dims=3, image_shape=(8, 8))
     assert display.images.shape == (3, 4, 8, 8)
@@ -66,7 +66,7 @@ def test_more_dimensions_are_traversed_one_at_a_time(fit):
         ({"image_shape": (8, 8), "n_dims": 0}, "n_dims == 0"),
     ],
 )
-def test_bad_manifolds_are_errors(vae, kwargs, message):
+def test_invalid_arguments_are_errors(vae, kwargs, message):
     with pytest.raises(ValueError, match=message):
         ManifoldDisplay.from_estimator(vae, **kwargs)
     with pytest.raises(ValueError, match=r"rows must have shape \(2, 2, n_features\)"):

@@ -10,7 +10,7 @@ from helpers import image_grid
 from skvae.displays import ReconstructionDisplay
 
 
-def test_originals_stand_over_their_reconstructions(images, vae):
+def test_originals_are_above_their_reconstructions(images, vae):
     X, _ = images
     display = ReconstructionDisplay.from_estimator(vae, X, image_shape=(8, 8), n_images=4)
     picture = image_grid(display)
@@ -21,7 +21,7 @@ def test_originals_stand_over_their_reconstructions(images, vae):
     assert labels == ["original", "reconstruction"]
 
 
-def test_tables_are_drawn_by_column(table):
+def test_tables_have_a_plot_per_column(table):
     pca = make_pipeline(StandardScaler(), PCA(3)).fit(table)
     display = ReconstructionDisplay.from_estimator(pca, table)
     assert len(display.axes_) == 12
@@ -35,7 +35,7 @@ def test_tables_are_drawn_by_column(table):
     assert [ax.get_title() for ax in few.axes_] == ["a, R² = 1.00", "b, R² = 1.00"]
 
 
-def test_bad_reconstructions_are_errors():
+def test_mismatched_shapes_and_names_are_errors():
     with pytest.raises(ValueError, match=r"X has shape \(3, 3\), but X_reconstructed \(2, 2\)"):
         ReconstructionDisplay.from_rows(np.eye(3), np.eye(2))
     with pytest.raises(ValueError, match="1 feature_names for 3 columns"):

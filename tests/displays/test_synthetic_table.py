@@ -7,7 +7,7 @@ import pytest
 from skvae.displays import SyntheticTableDisplay
 
 
-def test_synthetic_table_display_draws_each_column_and_three_matrices():
+def test_each_column_and_three_matrices_of_associations_are_drawn():
     real = pd.DataFrame(
         {
             "size": [1.0, 2.0, 3.0, np.nan],
@@ -35,7 +35,7 @@ def test_synthetic_table_display_draws_each_column_and_three_matrices():
     np.testing.assert_allclose(difference, expected)
 
 
-def test_synthetic_table_display_counts_categories_beyond_the_most_frequent_as_others():
+def test_rare_categories_are_counted_as_others():
     real = pd.DataFrame({"x": [f"c{i}" for i in range(12)]})
     display = SyntheticTableDisplay.from_tables(real, pd.DataFrame({"x": ["c0", "new"]}))
     marginal = display.marginals["x"]
@@ -44,7 +44,7 @@ def test_synthetic_table_display_counts_categories_beyond_the_most_frequent_as_o
     assert marginal.synthetic.tolist()[-1] == pytest.approx(0.5)
 
 
-def test_synthetic_table_display_refuses_other_columns_and_too_many(table):
+def test_different_columns_and_more_than_20_columns_are_errors(table):
     with pytest.raises(ValueError, match="Columns differ"):
         SyntheticTableDisplay.from_tables(table, table.iloc[:, 1:])
     wide = pd.DataFrame(np.zeros((3, 21)))
