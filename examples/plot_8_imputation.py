@@ -51,7 +51,7 @@ for line, (name, images) in zip(axes, rows.items(), strict=True):
 # differ, the observed pixels do not determine the missing pixels. The plot shows an incomplete
 # image, followed by nine imputations.
 
-draws = imputers["VAE"].sample(holes[:1], 9, random_state=0)[:, 0]
+draws = imputers["VAE"].sample_imputations(holes[:1], 9, random_state=0)[:, 0]
 _, axes = plt.subplots(1, 10, figsize=(8, 1), layout="constrained")
 for ax, image in zip(axes, [holes[0], *draws], strict=True):
     ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)

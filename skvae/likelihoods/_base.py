@@ -246,21 +246,3 @@ class Likelihood(ABC):
         x : Tensor of shape (..., n, d)
             Samples in the units of the likelihood.
         """
-
-
-def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise a ValueError unless the value of a parameter is one of the choices.
-
-    Parameters
-    ----------
-    owner : str
-        Name of the class with the parameter.
-    name : str
-        Name of the parameter.
-    value : object
-        Value passed by the user.
-    choices : tuple of str
-        Valid values.
-    """
-    if value not in choices:
-        raise ValueError(f"{owner}({name}=...) must be one of {list(choices)}; got {value!r}.")

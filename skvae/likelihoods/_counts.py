@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 from ..serialization import serializable
-from ..utils import soft_clamp, soft_clamp_inverse
-from ._base import Likelihood, Marginals, Parameters, ParameterScope, check_choice
+from ..utils import check_choice, soft_clamp, soft_clamp_inverse
+from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # In float32, a negative binomial with theta = exp(10) equals a Poisson distribution.
 _MAX_LOG_DISPERSION = 10.0
@@ -119,7 +119,7 @@ class NegativeBinomial(_CountLikelihood):
 
     def __post_init__(self) -> None:
         choices = ("feature", "shared", "row")
-        check_choice("NegativeBinomial", "dispersion", self.dispersion, choices)
+        check_choice("NegativeBinomial(dispersion=...)", self.dispersion, choices)
 
     @property
     def parameters(self) -> dict[str, ParameterScope]:

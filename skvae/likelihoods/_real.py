@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 from torch.distributions import constraints
 
 from ..serialization import serializable
-from ..utils import soft_clamp, soft_clamp_inverse
-from ._base import Likelihood, Marginals, Parameters, ParameterScope, check_choice
+from ..utils import check_choice, soft_clamp, soft_clamp_inverse
+from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # Learned noise stays within a factor e^7 (about 1,100) of the standard deviation of the data.
 _MAX_LOG_NOISE = 7.0
@@ -34,7 +34,7 @@ class _LocationScale(Likelihood):
     def __post_init__(self) -> None:
         name = type(self).__name__
         if isinstance(self.noise, str):
-            check_choice(name, "noise", self.noise, ("feature", "shared", "row"))
+            check_choice(f"{name}(noise=...)", self.noise, ("feature", "shared", "row"))
         elif not _is_positive(self.noise):
             raise ValueError(
                 f"{name}(noise=...) must be a positive finite number; got {self.noise!r}."

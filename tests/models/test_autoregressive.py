@@ -266,7 +266,7 @@ def test_conditional_samples_follow_the_restricted_probabilities(columns, seed):
     restricted = sorted({len(columns) - 1, seed % len(columns)})
     allowed = {j: random_fractions(columns[j], seed + j) for j in restricted}
     with torch.no_grad():
-        x, log_p = module.sample_where(
+        x, log_p = module.sample_allowed(
             z.expand(n, -1), {j: torch.from_numpy(a) for j, a in allowed.items()}, seeded()
         )
     assert log_p.shape == (n,)
@@ -293,7 +293,7 @@ def test_weighted_conditional_samples_agree_with_rejection_sampling():
     allowed = {1: f64(0, 1, 1), 2: f64(1, 1, 0)}
     with torch.no_grad():
         unconditional = module.sample(z, seeded(0))
-        conditional, log_p = module.sample_where(z, allowed, seeded(1))
+        conditional, log_p = module.sample_allowed(z, allowed, seeded(1))
     accepted = unconditional[(unconditional[:, 1] > 0) & (unconditional[:, 2] < 2)]
     p = log_p.exp()
     error = math.sqrt(len(accepted) / n / n) + (p.std() / math.sqrt(n)).item()
@@ -308,9 +308,9 @@ def test_samples_without_restrictions_are_unconditional():
     module, z = random_model(TABLES["unordered first"]), normal(50, LATENT_DIM)
     everything = {1: torch.ones(ORDERED.n_bins)}
     with torch.no_grad():
-        x, log_p = module.sample_where(z, {}, seeded())
+        x, log_p = module.sample_allowed(z, {}, seeded())
         assert torch.equal(x, module.sample(z, seeded()))
-        same, log_everything = module.sample_where(z, everything, seeded())
+        same, log_everything = module.sample_allowed(z, everything, seeded())
     assert (log_p == 0).all()
     assert torch.equal(x, same)
     assert_allclose(log_everything, 0, atol=1e-12)
