@@ -10,28 +10,24 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import TransformerMixin
-from sklearn.impute import MissingIndicator
 from sklearn.utils import check_scalar
 from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..likelihoods import LIKELIHOODS, Likelihood
 from ..models import VAE, importance_resampled_codes, importance_weighted_draws
-from ..serialization import serializable
 from ..utils import draw_seed, local_random_state, seeded_generator
 from ._array_vae import ArrayVAE
-from ._imputation import ImputationStrategy, MixedImputation, NumericImputation
+from ._imputer_output import ImputerOutputMixin
 from ._parameters import NETWORK_CONSTRAINTS
 from ._persistence import loadable
 from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker
 from ._validation import validate_array, validate_frame
 
-serializable(MissingIndicator)
-
 
 @loadable
-class VAEImputer(TransformerMixin, ArrayVAE):
+class VAEImputer(ImputerOutputMixin, TransformerMixin, ArrayVAE):
     """Imputation of missing values by a variational autoencoder.
 
     The model learns from observed entries only: training maximises the importance-weighted bound on
@@ -197,8 +193,6 @@ class VAEImputer(TransformerMixin, ArrayVAE):
     }
     _takes_missing: ClassVar[bool] = True
 
-    indicator_: MissingIndicator
-
     def __init__(
         self,
         latent_dim: int = 10,
@@ -259,10 +253,6 @@ class VAEImputer(TransformerMixin, ArrayVAE):
         self.architecture = architecture
         self.image_shape = image_shape
         self.likelihood = likelihood
-
-    def _after_training(self, X: Any, *, reset: bool) -> None:
-        if self.add_indicator and reset:
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._mark_missing(X))
 
     # ---- Imputation ------------------------------------------------------------------
 
@@ -347,43 +337,6 @@ class VAEImputer(TransformerMixin, ArrayVAE):
         n_draws = self.n_importance_samples + math.prod(shape[:-1])
         return self._compute(rows, function, n_draws=n_draws, index=index)
 
-    @property
-    def _strategy(self) -> ImputationStrategy:
-        if isinstance(self._reader, FrameReader):
-            return MixedImputation(self._reader)
-        return NumericImputation(self._reader)
-
-    def _complete(self, X: Any, filled: Any) -> Any:
-        """Add empty features and indicator columns, as the parameters specify."""
-        if self.keep_empty_features:
-            filled = self._strategy.add_empty_features(X, filled)
-        if self.add_indicator:
-            is_missing = self.indicator_.transform(self._mark_missing(X))
-            names = self.indicator_.get_feature_names_out(_check_feature_names_in(self))
-            filled = self._strategy.add_indicator(filled, is_missing, names)
-        return filled
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the columns that `transform` returns.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Names of the features. None takes the names seen in `fit`, or x0, x1, ...
-
-        Returns
-        -------
-        names : ndarray of str objects
-            Names of the filled features. With `add_indicator`, also ``missingindicator_`` followed
-            by the name of the feature for each column of the indicator.
-        """
-        check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
-        filled = names if self.keep_empty_features else names[self._reader.observed]
-        if not self.add_indicator:
-            return filled
-        return np.concatenate([filled, self.indicator_.get_feature_names_out(names)])
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -414,7 +367,3 @@ class VAEImputer(TransformerMixin, ArrayVAE):
         if self._is_mixed:
             return FrameReader(missing_is_level=False).fit(X_valid)
         return ArrayReader(missing_values=self.missing_values, takes_missing=True).fit(X_valid)
-
-    def _mark_missing(self, X: Any) -> np.ndarray:
-        """Return an array of shape (n_samples, n_features) with NaN for missing entries."""
-        return self._reader.mark_missing(self._validate(X, reset=False))

@@ -81,7 +81,8 @@ class InferenceMixin:
         X_mean : ndarray of shape (n_samples, n_features)
             E[x | z] at the posterior mean z = E[z | x], in the units of X.
         """
-        return self._reader.write(self._infer(X, _reconstruct))
+        rows = self._infer(X, _reconstruct)
+        return self._reader.write(rows)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return a lower bound on the log-density of each row.

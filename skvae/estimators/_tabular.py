@@ -12,7 +12,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ..likelihoods import Likelihood
 from ..models import HistogramVAE
@@ -153,8 +153,6 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     References
     ----------
-    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014.
-
     Larochelle and Murray, "The neural autoregressive distribution estimator", AISTATS 2011.
 
     Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019, for the task and TVAE.
@@ -272,7 +270,8 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
             The most probable category of each column, or the median for ordered columns, given the
             code and the columns before.
         """
-        return self._reader.write(self._decode(X))
+        rows = self._decode(X)
+        return self._reader.write(rows)
 
     def reconstruct(self, X: Any) -> Any:
         """Encode and decode each row.
@@ -347,7 +346,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         accepted: list[tuple[np.ndarray, np.ndarray]] = []
         n_accepted, bound = 0, -math.inf
         for _ in range(_MAX_ROUNDS):
-            bins, log_p = _draw_allowed(module, n_draws, allowed, generator, self._reader.dtype)
+            bins, log_p = _draw_allowed(module, n_draws, allowed, generator)
             bound = max(bound, log_p.max())
             if bound == -math.inf:
                 continue
@@ -385,11 +384,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
 
 def _draw_allowed(
-    module: HistogramVAE,
-    n_draws: int,
-    allowed: Mapping[int, Tensor],
-    generator: torch.Generator,
-    dtype: str,
+    module: HistogramVAE, n_draws: int, allowed: Mapping[int, Tensor], generator: Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw rows of allowed bins, (n_draws, n_features), and return their log-probabilities."""
 
@@ -399,5 +394,5 @@ def _draw_allowed(
         return torch.cat([bins, log_p.unsqueeze(-1)], -1)
 
     with limit_threads(module, n_draws):
-        draws = map_chunks(draw_chunk, n_draws, row_size=module.max_width, dtype=dtype)
+        draws = map_chunks(draw_chunk, n_draws, row_size=module.max_width, dtype="float64")
     return draws[:, :-1], draws[:, -1]

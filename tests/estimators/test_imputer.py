@@ -416,7 +416,7 @@ def test_mixed_imputers_survive_pickling_and_searches_know_their_score(mixed, mi
 
 
 def test_mixed_tables_are_frames_with_holes_that_pandas_knows(mixed):
-    with pytest.raises(TypeError, match="data frames of pandas; got ndarray"):
+    with pytest.raises(TypeError, match="data frame of pandas; got ndarray"):
         VAEImputer(**MIXED).fit(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="got missing_values=-1"):
         VAEImputer(**MIXED, missing_values=-1).fit(mixed[1])

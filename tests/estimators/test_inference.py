@@ -281,12 +281,12 @@ def test_sample_has_the_precision_of_the_training_data(dtype):
 
 @pytest.mark.parametrize("width", [1, LATENT_DIM + 1])
 def test_codes_of_another_width_are_an_error(vae, width):
-    with pytest.raises(ValueError, match=rf"Z has {width} columns, .*latent_dim=3"):
+    with pytest.raises(ValueError, match=rf"X has {width} columns, .*latent_dim=3"):
         vae.inverse_transform(np.zeros((2, width)))
 
 
 def test_codes_that_are_not_finite_are_an_error_that_names_them(vae):
-    with pytest.raises(ValueError, match="Input Z contains NaN"):
+    with pytest.raises(ValueError, match="Input X contains NaN"):
         vae.inverse_transform(np.full((2, LATENT_DIM), np.nan))
 
 

@@ -262,7 +262,7 @@ def test_wrong_widths_are_errors(blobs):
     vae = fitted(blobs)
     with pytest.raises(ValueError, match="5 features, but VAETransformer is expecting 6"):
         vae.transform(blobs[:, :5])
-    with pytest.raises(ValueError, match="Z has 3 columns, but the model has latent_dim=2"):
+    with pytest.raises(ValueError, match="X has 3 columns, but the model has latent_dim=2"):
         vae.inverse_transform(np.zeros((1, 3)))
 
 
@@ -333,13 +333,13 @@ def test_an_answer_too_large_for_its_dtype_is_an_error_that_names_the_row():
     vae = fitted(counts, likelihood="poisson", max_iter=30)
     Z = np.zeros((4, 2))
     Z[2] = 1e6
-    with pytest.raises(ValueError, match="of row 2 is too large for float64"):
+    with pytest.raises(ValueError, match="for row 2 overflows float64"):
         vae.inverse_transform(Z)
 
 
 def test_units_of_x_too_large_for_its_dtype_are_an_error_that_names_the_row():
     X = np.array([[1e-31, 1e36], [2e-31, -1e36], [-1e-31, 2e36]], np.float32)
-    with pytest.raises(ValueError, match="of row 1 is too large for float32"):
+    with pytest.raises(ValueError, match="for row 1 overflows float32"):
         fitted(X).reconstruct(np.array([[0, 0], [1, 0]], np.float32))
 
 

@@ -69,7 +69,7 @@ def test_training_rows_without_scores_leave_the_detector_as_it_was(tied, method,
 
     detector = VAEOutlierDetector(**FAST, max_iter=2).fit(tied)
     decisions, state = detector.decision_function(tied), vars(detector).copy()
-    monkeypatch.setattr(VAEOutlierDetector, "_scores", failing)
+    monkeypatch.setattr(VAEOutlierDetector, "_score_rows", failing)
     with pytest.raises(ValueError, match="too far"):
         getattr(detector, method)(tied[::2])
     monkeypatch.undo()

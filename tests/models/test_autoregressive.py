@@ -28,7 +28,7 @@ from helpers_histogram import (
 )
 from helpers_likelihoods import f64
 from skvae.likelihoods import Histogram
-from skvae.models import VAE, AutoregressiveVAE, VAEConfig
+from skvae.models import VAE, AutoregressiveVAE, HistogramVAE, VAEConfig, build_vae
 from skvae.models._objectives import elbo_terms
 
 pytestmark = pytest.mark.torch_only
@@ -55,7 +55,7 @@ def build_model(columns, *, autoregressive=True, seed=0):
         missing=True,
         autoregressive=autoregressive,
     )
-    module = AutoregressiveVAE(config, seeded(seed)).double().eval()
+    module = build_vae(config, seeded(seed)).double().eval()
     zeros = torch.zeros(len(columns), dtype=torch.float64)
     module.initialize(10, zeros, zeros + 1)
     return module
@@ -350,6 +350,8 @@ def test_initial_model_with_a_constant_decoder_has_the_marginals(columns):
 def test_model_without_autoregression_is_a_vae():
     columns = TABLES["unordered first"]
     module = build_model(columns, autoregressive=False)
+    assert type(module) is HistogramVAE
+    assert type(build_model(columns)) is AutoregressiveVAE
     assert not any(hasattr(module, name) for name in CONTEXT)
     vae = VAE(module.config, seeded()).double()
     vae.load_state_dict(module.state_dict())

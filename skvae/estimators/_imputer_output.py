@@ -1,0 +1,74 @@
+"""Output of the imputer: filled features, empty features and indicator columns."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.impute import MissingIndicator
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from ..serialization import serializable
+from ._imputation import ImputationStrategy, MixedImputation, NumericImputation
+from ._readers import FrameReader
+
+serializable(MissingIndicator)
+
+
+class ImputerOutputMixin:
+    """Columns of the output of an imputer, as `add_indicator` and `keep_empty_features` specify."""
+
+    add_indicator: bool
+    keep_empty_features: bool
+    indicator_: MissingIndicator
+    _reader: Any  # ArrayReader or FrameReader
+
+    @abstractmethod
+    def _validate(self, X: Any, *, reset: bool) -> Any:
+        """Return X as an array or data frame, after checks of its form."""
+
+    def _after_training(self, X: Any, *, reset: bool) -> None:
+        if self.add_indicator and reset:
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._mark_missing(X))
+
+    @property
+    def _strategy(self) -> ImputationStrategy:
+        if isinstance(self._reader, FrameReader):
+            return MixedImputation(self._reader)
+        return NumericImputation(self._reader)
+
+    def _complete(self, X: Any, filled: Any) -> Any:
+        """Add empty features and indicator columns, as the parameters specify."""
+        if self.keep_empty_features:
+            filled = self._strategy.add_empty_features(X, filled)
+        if self.add_indicator:
+            is_missing = self.indicator_.transform(self._mark_missing(X))
+            names = self.indicator_.get_feature_names_out(_check_feature_names_in(self))
+            filled = self._strategy.add_indicator(filled, is_missing, names)
+        return filled
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the columns that `transform` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the features. None takes the names seen in `fit`, or x0, x1, ...
+
+        Returns
+        -------
+        names : ndarray of str objects
+            Names of the filled features. With `add_indicator`, also ``missingindicator_`` followed
+            by the name of the feature for each column of the indicator.
+        """
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        filled = names if self.keep_empty_features else names[self._reader.observed]
+        if not self.add_indicator:
+            return filled
+        return np.concatenate([filled, self.indicator_.get_feature_names_out(names)])
+
+    def _mark_missing(self, X: Any) -> np.ndarray:
+        """Return an array of shape (n_samples, n_features) with NaN for missing entries."""
+        return self._reader.mark_missing(self._validate(X, reset=False))
