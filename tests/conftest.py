@@ -2,7 +2,7 @@
 
 import os
 import signal
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +39,12 @@ def two_threads():
 
 @pytest.fixture(scope="session")
 def fresh_processes():
-    """Context of multiprocessing whose processes have imported what takes long, but done nothing.
+    """Context of multiprocessing for new processes that have imported skvae.
 
-    They are forks of one server, so each starts at little cost.
+    The processes are forks of one server, so each process starts fast. Windows has no forks.
     """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(["skvae", "matplotlib.pyplot"])
     return context

@@ -23,7 +23,7 @@ class LossCurveDisplay:
     history : dict of lists
         Metrics of each epoch, as in the attribute ``history_`` of an estimator: the keys "loss",
         "reconstruction_loss" and "kl_loss" in nats per row, optionally with the prefix
-        "validation_".
+        ``validation_``.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class LossCurveDisplay:
             Axes to draw on, split if there are several losses. By default, a new figure is created.
         losses : sequence of str, default=("loss", "reconstruction_loss", "kl_loss")
             Keys of the history to plot. For each key, the validation curve is added if the history
-            contains the key with the prefix "validation_".
+            contains the key with the prefix ``validation_``.
         line_kwargs : dict, default=None
             Keyword arguments for ``ax.plot``, overriding the defaults.
 

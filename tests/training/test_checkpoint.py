@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import signal
 import threading
 import time
@@ -274,6 +273,7 @@ def test_an_estimator_with_a_checkpoint_can_be_saved(tmp_path):
 
 
 def test_a_full_disk_is_a_warning_and_training_goes_on(tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows cannot limit the size of files")
     path = tmp_path / "run"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -308,6 +308,11 @@ def test_a_folder_that_vanishes_is_a_warning_and_the_old_file_stays(tmp_path, mo
     assert_same_fit(VAETransformer(checkpoint=path, **FAST).fit(X), vae)
 
 
+needs_kill = pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="Windows has no signal that cannot be caught"
+)
+
+
 def write_and_die(folder):
     write = os.fsync
 
@@ -319,6 +324,7 @@ def write_and_die(folder):
     VAETransformer(checkpoint=folder / "run", **FAST).fit(X)
 
 
+@needs_kill
 def test_what_a_process_killed_while_writing_leaves_is_removed(tmp_path, fresh_processes):
     process = fresh_processes.Process(target=write_and_die, args=(tmp_path,))
     process.start()
@@ -345,6 +351,7 @@ def train_and_save(folder, seconds):
     VAETransformer(checkpoint=checkpoint, **KILLED).fit(X).save(folder / "vae")
 
 
+@needs_kill
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "n_kills"), [(None, 20), (0.001, 20)])
 def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_one(
