@@ -190,7 +190,8 @@ FAILURES = {
 
 @pytest.fixture(params=FAILURES.values(), ids=FAILURES)
 def failure(request, monkeypatch):
-    monkeypatch.setattr(_retrieve, "_TIMEOUT", 0.3)
+    if request.param[0] is stall:  # not for the others: a busy machine may be slow to answer
+        monkeypatch.setattr(_retrieve, "_TIMEOUT", 1.0)
     return request.param
 
 
