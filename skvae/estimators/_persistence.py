@@ -145,7 +145,8 @@ def load(
             )
         _check_size(state, arrays)
         estimator: Any = object.__new__(cls)
-        estimator.__setstate__({**_defaults(cls), **state})
+        missing = {name: d for name, d in _defaults(cls).items() if name not in state}
+        estimator.__setstate__({**state, **missing})
         if hasattr(estimator, "module_"):
             estimator._validate_params()
     except Exception as error:  # a hostile file may cause any exception

@@ -36,7 +36,7 @@ def test_labels_show_the_values_before_the_scaler_of_a_pipeline(table):
 
 def test_a_pipeline_that_changes_the_columns_is_an_error(table):
     pipeline = make_pipeline(PCA(3), VAEOutlierDetector(2, max_iter=1)).fit(table)
-    with pytest.raises(ValueError, match="make 3 columns of 13"):
+    with pytest.raises(ValueError, match="transform 13 columns into 3"):
         ContributionsDisplay.from_estimator(pipeline, table[:1])
 
 

@@ -22,9 +22,9 @@ def test_each_embedding_has_its_own_axes(images, vae):
 
 
 def test_bad_embeddings_are_errors():
-    with pytest.raises(ValueError, match="no embeddings"):
+    with pytest.raises(ValueError, match="at least one embedding"):
         EmbeddingsDisplay.from_codes({})
-    with pytest.raises(ValueError, match=r"two columns; got shapes {'b': \(3, 3\)}"):
+    with pytest.raises(ValueError, match=r"two columns; got the shapes {'b': \(3, 3\)}"):
         EmbeddingsDisplay.from_codes({"a": np.zeros((3, 2)), "b": np.zeros((3, 3))})
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         EmbeddingsDisplay.from_codes({"a": np.zeros((3, 2)), "b": np.zeros((4, 2))})

@@ -77,7 +77,7 @@ def test_codes_of_more_than_two_dimensions_are_projected(images, fit):
     by_own = LatentSpaceDisplay.from_estimator(vae, X, y, projection=own)
     np.testing.assert_allclose(by_own.codes, PCA(2, whiten=True).fit_transform(Z), atol=1e-4)
     assert not hasattr(own, "components_")
-    with pytest.raises(ValueError, match="projection must be 'pca', 'tsne' or have fit_transform"):
+    with pytest.raises(ValueError, match="projection must be 'pca', 'tsne' or a transformer"):
         LatentSpaceDisplay.from_codes(Z, projection="umap")
 
 

@@ -57,10 +57,10 @@ def test_more_than_two_dimensions_are_traversed_one_by_one(fit):
     ("kwargs", "message"),
     [
         ({}, r"pass image_shape=\(height, width\)"),
-        ({"image_shape": (7, 8)}, "holds 56 values, but rows have 64"),
+        ({"image_shape": (7, 8)}, "has 56 values, but each row has 64"),
         ({"image_shape": (2, 4, 8)}, "with 1 or 3 channels"),
         ({"image_shape": (64,)}, "with 1 or 3 channels"),
-        ({"image_shape": (8, 8), "kind": "normal"}, "kind must be 'quantile' or 'linear'"),
+        ({"image_shape": (8, 8), "kind": "normal"}, "kind must be one of 'quantile', 'linear'"),
         ({"image_shape": (8, 8), "n_steps": 1}, "n_steps == 1"),
         ({"image_shape": (8, 8), "coverage": 1.0}, "coverage == 1.0"),
         ({"image_shape": (8, 8), "n_dims": 0}, "n_dims == 0"),

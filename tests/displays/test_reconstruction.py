@@ -36,7 +36,7 @@ def test_tables_have_a_plot_per_column(table):
 
 
 def test_mismatched_shapes_and_names_are_errors():
-    with pytest.raises(ValueError, match=r"X has shape \(3, 3\), but X_reconstructed \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"shape \(3, 3\), but X_reconstructed has shape \(2, 2\)"):
         ReconstructionDisplay.from_rows(np.eye(3), np.eye(2))
-    with pytest.raises(ValueError, match="1 feature_names for 3 columns"):
+    with pytest.raises(ValueError, match="feature_names has 1 names, but X has 3 columns"):
         ReconstructionDisplay.from_rows(np.eye(3), np.eye(3), feature_names=["a"])

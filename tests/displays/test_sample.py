@@ -62,7 +62,7 @@ def test_a_table_needs_real_rows_of_the_same_width(table, table_vae):
     ):
         with pytest.raises(ValueError, match="for a table, pass real rows as X"):
             make()
-    with pytest.raises(ValueError, match="Samples have 3 columns, but X has 13"):
+    with pytest.raises(ValueError, match="samples has 3 columns, but X has 13"):
         SampleDisplay.from_rows(np.eye(3), table)
 
 
