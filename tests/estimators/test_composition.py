@@ -1,4 +1,4 @@
-"""The estimator among scikit-learn's others."""
+"""VAETransformer in pipelines, searches and other compositions of scikit-learn."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def cancer():
     return load_breast_cancer(return_X_y=True, as_frame=True)
 
 
-def test_codes_carry_the_classes_through_a_pipeline(cancer):
+def test_codes_in_a_pipeline_predict_classes(cancer):
     X, y = cancer
     model = make_pipeline(StandardScaler(), VAETransformer(4, **FAST), LogisticRegression())
     assert cross_val_score(model, X, y, cv=3).mean() > 0.9
@@ -37,7 +37,7 @@ def test_cross_val_score_needs_no_scorer(cancer):
     assert (scores > alone).all()
 
 
-def test_grid_search_over_latent_dim_in_a_pipeline_prefers_enough_dimensions(cancer):
+def test_grid_search_in_a_pipeline_selects_enough_latent_dimensions(cancer):
     X, _ = cancer
     model = make_pipeline(StandardScaler(), VAETransformer(**{**FAST, "max_iter": 80}))
     search = GridSearchCV(model, {"vaetransformer__latent_dim": [1, 6]}, cv=3).fit(X)
@@ -45,11 +45,11 @@ def test_grid_search_over_latent_dim_in_a_pipeline_prefers_enough_dimensions(can
     assert search.transform(X).shape == (len(X), 6)
 
 
-def test_grid_search_takes_likelihood_objects(cancer):
+def test_grid_search_accepts_likelihood_objects(cancer):
     X, _ = cancer
     grid = {"likelihood": [Gaussian("shared"), Gaussian("feature")]}
     search = GridSearchCV(VAETransformer(2, **FAST), grid, cv=2).fit(X)
-    # The columns' scales differ by orders of magnitude: no one noise fits them all.
+    # The scales of the columns differ by orders of magnitude, so a shared noise fits badly.
     assert search.best_params_ == {"likelihood": Gaussian("feature")}
 
 
@@ -61,7 +61,7 @@ def fit_and_count_threads(vae, X):
 
 
 @pytest.mark.slow
-def test_worker_processes_share_the_cores_and_give_the_same_results(cancer):
+def test_worker_processes_share_the_cores_and_give_equal_scores(cancer):
     from joblib import Parallel, cpu_count, delayed
 
     X, _ = cancer
@@ -74,7 +74,7 @@ def test_worker_processes_share_the_cores_and_give_the_same_results(cancer):
     assert sum(Parallel(n_jobs=2)(jobs)) <= max(2, cpu_count())
 
 
-def test_feature_union_puts_codes_next_to_principal_components(cancer):
+def test_feature_union_joins_codes_and_principal_components(cancer):
     X, _ = cancer
     union = FeatureUnion([("pca", PCA(3)), ("vae", VAETransformer(2, **FAST))])
     Z = union.fit_transform(StandardScaler().fit_transform(X))
@@ -85,7 +85,7 @@ def test_feature_union_puts_codes_next_to_principal_components(cancer):
     ]
 
 
-def test_column_transformer_encodes_some_columns_and_passes_the_others(cancer):
+def test_column_transformer_encodes_the_selected_columns(cancer):
     X, _ = cancer
     some = list(X.columns[:10])
     model = ColumnTransformer(
@@ -110,7 +110,7 @@ def test_set_output_names_the_codes_and_keeps_the_index(cancer):
 
 
 class Networks:
-    """A user's own architecture with an option, as a class whose instances are called."""
+    """Custom architecture with a parameter, as a callable object."""
 
     def __init__(self, width):
         self.width = width
@@ -123,7 +123,7 @@ class Networks:
         return network(n_features, 2 * latent_dim), network(latent_dim, n_outputs)
 
 
-def test_own_networks_survive_clone_and_grid_search(cancer):
+def test_custom_networks_work_with_clone_and_grid_search(cancer):
     X, _ = cancer
     vae = clone(VAETransformer(4, architecture=Networks(16), **FAST))
     assert vae.fit(X).module_.encoder[0].out_features == 16

@@ -1,4 +1,4 @@
-"""Many fits and answers at once: in threads and processes, each is what it is alone."""
+"""Parallel fits and predictions, in threads and processes, equal sequential ones bit for bit."""
 
 import threading
 import time
@@ -34,8 +34,8 @@ def X_missing(X):
     return np.where(np.random.RandomState(1).uniform(size=X.shape) < 0.2, np.nan, X)
 
 
-def at_once(calls):
-    """Return what the calls give when all of them begin at the same time, each in a thread."""
+def run_in_parallel(calls):
+    """Start all calls at the same time, each in a thread, and return their results."""
     barrier = threading.Barrier(len(calls))
 
     def wait_and_call(call):
@@ -46,8 +46,8 @@ def at_once(calls):
         return [future.result() for future in [pool.submit(wait_and_call, c) for c in calls]]
 
 
-def answers(estimator, X):
-    """Return what the fitted estimator says of X, by method."""
+def results_of(estimator, X):
+    """Return the results of a fitted estimator for X, by method."""
     methods = ["transform", "reconstruct", "score_samples", "decision_function"]
     given = {name: getattr(estimator, name)(X) for name in methods if hasattr(estimator, name)}
     given["mean"], given["std"] = estimator.encode(X)
@@ -70,7 +70,7 @@ def assert_same_bits(given, expected):
 ESTIMATORS = {
     "transformer": VAETransformer(2, **PARAMS),
     "early stopping": VAETransformer(2, early_stopping=True, **PARAMS),
-    "own networks": VAETransformer(2, architecture=dropout_networks, **PARAMS),
+    "custom networks": VAETransformer(2, architecture=dropout_networks, **PARAMS),
     "convolution": VAETransformer(
         2, architecture="conv", image_shape=(2, 3), **{**PARAMS, "hidden_layer_sizes": (4, 8)}
     ),
@@ -90,53 +90,55 @@ def data_for(name, X, X_missing):
     return X_missing if name == "imputer" else X
 
 
-def fit_and_answer(estimator, X):
-    return answers(clone(estimator).fit(X), X)
+def fit_and_evaluate(estimator, X):
+    return results_of(clone(estimator).fit(X), X)
 
 
 # ---- Threads -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_fits_and_answers_in_threads_are_those_of_one_after_the_other(
-    name, X, X_missing, two_threads
-):
+def test_parallel_fits_in_threads_equal_sequential_fits(name, X, X_missing, two_threads):
     data = data_for(name, X, X_missing)
     estimators = [clone(ESTIMATORS[name]).set_params(random_state=i) for i in range(N_THREADS)]
-    expected = [fit_and_answer(estimator, data) for estimator in estimators]
-    together = at_once([lambda e=e: fit_and_answer(e, data) for e in estimators])
+    expected = [fit_and_evaluate(estimator, data) for estimator in estimators]
+    together = run_in_parallel([lambda e=e: fit_and_evaluate(e, data) for e in estimators])
     for given, alone in zip(together, expected, strict=True):
         assert_same_bits(given, alone)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_one_fitted_model_answers_many_threads_at_once(name, X, X_missing, two_threads):
+def test_a_fitted_model_can_be_used_in_several_threads(name, X, X_missing, two_threads):
     data = data_for(name, X, X_missing)
     fitted = clone(ESTIMATORS[name]).fit(data)
-    expected = answers(fitted, data)
-    for given in at_once([lambda: answers(fitted, data)] * N_THREADS):
+    expected = results_of(fitted, data)
+    for given in run_in_parallel([lambda: results_of(fitted, data)] * N_THREADS):
         assert_same_bits(given, expected)
 
 
-def test_joblibs_threads_give_the_bits_of_a_loop(X):
+def test_threads_of_joblib_equal_a_loop_bit_for_bit(X):
     vaes = [VAETransformer(k, **PARAMS) for k in (1, 2, 3)]
-    expected = [fit_and_answer(vae, X) for vae in vaes]
-    together = Parallel(n_jobs=3, backend="threading")(delayed(fit_and_answer)(v, X) for v in vaes)
+    expected = [fit_and_evaluate(vae, X) for vae in vaes]
+    together = Parallel(n_jobs=3, backend="threading")(
+        delayed(fit_and_evaluate)(v, X) for v in vaes
+    )
     for given, alone in zip(together, expected, strict=True):
         assert_same_bits(given, alone)
 
 
-def test_fits_in_threads_leave_torchs_global_state_as_it_was(X, two_threads):
+def test_fits_in_threads_leave_the_global_state_of_torch_unchanged(X, two_threads):
     n_threads = torch.get_num_threads()
-    vaes = [clone(ESTIMATORS["own networks"]).set_params(random_state=i) for i in range(N_THREADS)]
+    vaes = [
+        clone(ESTIMATORS["custom networks"]).set_params(random_state=i) for i in range(N_THREADS)
+    ]
     with unchanged_random_states():
-        at_once([lambda v=v: v.fit(X) for v in vaes])
+        run_in_parallel([lambda v=v: v.fit(X) for v in vaes])
     assert torch.get_num_threads() == n_threads
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == n_threads
 
 
-def test_thread_that_begins_during_small_steps_of_another_has_all_of_torchs_threads(two_threads):
+def test_a_new_thread_has_all_threads_of_torch_during_small_steps_elsewhere(two_threads):
     small_steps, begun = threading.Event(), threading.Event()
 
     def begin():
@@ -155,7 +157,7 @@ def test_thread_that_begins_during_small_steps_of_another_has_all_of_torchs_thre
         assert pool.submit(torch.get_num_threads).result() == 2
 
 
-def test_threads_that_keep_to_themselves_at_once_get_their_numbers_back(two_threads):
+def test_parallel_single_threaded_blocks_restore_the_number_of_threads(two_threads):
     def numbers():
         init_threads()
         before = torch.get_num_threads()
@@ -165,34 +167,34 @@ def test_threads_that_keep_to_themselves_at_once_get_their_numbers_back(two_thre
                 time.sleep(1e-4)
         return before, inside, torch.get_num_threads()
 
-    assert at_once([numbers] * N_THREADS) == [(2, 1, 2)] * N_THREADS
+    assert run_in_parallel([numbers] * N_THREADS) == [(2, 1, 2)] * N_THREADS
 
 
-class Counted(nn.Linear):
-    """A layer that notes how many threads torch uses in it."""
+class CountingLinear(nn.Linear):
+    """Layer that records how many threads torch uses."""
 
-    noted: ClassVar[set[int]] = set()
+    n_threads: ClassVar[set[int]] = set()
 
     def forward(self, x):
-        if len(x) > 2:  # not the rows by which a module checks the networks
-            self.noted.add(torch.get_num_threads())
+        if len(x) > 2:  # the check of custom networks passes 2 rows
+            self.n_threads.add(torch.get_num_threads())
         return super().forward(x)
 
 
-def counted_networks(n_features, latent_dim, n_outputs):
-    return Counted(n_features, 2 * latent_dim), Counted(latent_dim, n_outputs)
+def counting_networks(n_features, latent_dim, n_outputs):
+    return CountingLinear(n_features, 2 * latent_dim), CountingLinear(latent_dim, n_outputs)
 
 
-def test_small_fits_and_answers_keep_to_the_calling_thread(X, two_threads, monkeypatch):
+def test_small_fits_use_a_single_thread(X, two_threads, monkeypatch):
     def cholesky(matrix):
-        Counted.noted.add(torch.get_num_threads())
+        CountingLinear.n_threads.add(torch.get_num_threads())
         return torch.linalg.cholesky_ex(matrix).L
 
     monkeypatch.setattr(torch.linalg, "cholesky", cholesky)
-    vae = VAETransformer(2, architecture=counted_networks, early_stopping=True, **PARAMS)
-    Counted.noted.clear()
-    answers(vae.fit(X), X)
-    assert Counted.noted == {1}
+    vae = VAETransformer(2, architecture=counting_networks, early_stopping=True, **PARAMS)
+    CountingLinear.n_threads.clear()
+    results_of(vae.fit(X), X)
+    assert CountingLinear.n_threads == {1}
 
 
 def test_cudnn_stays_reproducible_until_the_last_thread_leaves():
@@ -218,17 +220,17 @@ def test_cudnn_stays_reproducible_until_the_last_thread_leaves():
 # ---- Processes -----------------------------------------------------------------------
 
 
-def test_processes_give_the_bits_of_a_loop(X, X_missing):
+def test_processes_of_joblib_equal_a_loop_bit_for_bit(X, X_missing):
     jobs = [(e, data_for(name, X, X_missing)) for name, e in ESTIMATORS.items()]
     # Networks that this module defines would need this module over there.
     jobs = [(e, data) for e, data in jobs if not callable(e.get_params().get("architecture"))]
-    expected = [fit_and_answer(*job) for job in jobs]
-    together = Parallel(n_jobs=2, backend="loky")(delayed(fit_and_answer)(*job) for job in jobs)
+    expected = [fit_and_evaluate(*job) for job in jobs]
+    together = Parallel(n_jobs=2, backend="loky")(delayed(fit_and_evaluate)(*job) for job in jobs)
     for given, alone in zip(together, expected, strict=True):
         assert_same_bits(given, alone)
 
 
-def test_model_fitted_in_a_process_answers_here_as_it_did_there(X):
+def test_a_model_fitted_in_another_process_gives_the_same_scores(X):
     def fit(vae):
         return vae.fit(X), vae.score_samples(X)
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, over every likelihood that can be given their data."""
+"""The estimator checks of scikit-learn, for every estimator and likelihood."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SMALL = {"hidden_layer_sizes": (16,), "max_iter": 2}
 
 
 class SquashingVAE(VAETransformer):
-    """Takes any data, which it squashes to where its likelihood has its support."""
+    """VAETransformer that maps any data to the support of its likelihood."""
 
     def _validate(self, X, *, reset):
         X = validate_array(self, X, reset=reset)
@@ -53,7 +53,7 @@ ESTIMATORS = [
 
 
 @parametrize_with_checks(ESTIMATORS)
-def test_estimator_passes_scikit_learns_checks(estimator, check):
+def test_estimator_passes_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 
@@ -75,7 +75,7 @@ def test_estimator_passes_scikit_learns_checks(estimator, check):
     ids=lambda check: check.__name__,
 )
 @pytest.mark.parametrize("estimator", [VAETransformer(**SMALL), TabularVAE(**SMALL)], ids=repr)
-def test_estimator_passes_the_checks_that_the_suite_leaves_out(estimator, check):
+def test_estimator_passes_checks_outside_the_suite(estimator, check):
     check(type(estimator).__name__, clone(estimator))
 
 

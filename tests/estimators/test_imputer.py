@@ -1,4 +1,4 @@
-"""What the imputer promises beyond scikit-learn's checks."""
+"""Behaviour of VAEImputer beyond the checks of scikit-learn."""
 
 import pickle
 
@@ -37,7 +37,7 @@ LINEAR = {
 
 @pytest.fixture(scope="module")
 def whole():
-    """Rows of five columns that two factors make, on different scales."""
+    """Rows of five columns on different scales that depend on two factors."""
     rng = np.random.RandomState(0)
     factors = rng.normal(size=(600, 2))
     X = factors @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(600, 5))
@@ -63,7 +63,7 @@ def imputer(holes):
 
 
 def conditional_means(imputer, X):
-    """Return the exact conditional means of a linear model, whose rows are normal."""
+    """Return X filled with the exact conditional means of a linear Gaussian model."""
     module = imputer.module_
     weight = module.decoder[-1].weight.detach().double().numpy()  # (d, k)
     bias = module.bias.detach().double().numpy()[0]
@@ -84,14 +84,14 @@ def conditional_means(imputer, X):
     return means
 
 
-def test_missing_entries_get_their_conditional_means(imputer, holes, whole, hidden):
+def test_missing_entries_are_filled_with_conditional_means(imputer, holes, whole, hidden):
     exact = conditional_means(imputer, holes)
     error = (imputer.transform(holes) - exact) / whole.std(axis=0)
     assert np.abs(error[hidden]).mean() < 0.02
     assert np.sqrt(np.mean(error[hidden] ** 2)) < 0.05
 
 
-def test_a_fit_to_some_entries_predicts_the_others(imputer, holes, whole, hidden):
+def test_imputation_has_a_smaller_error_than_column_means(imputer, holes, whole, hidden):
     def rmse(filled):
         return np.sqrt(np.mean(((filled - whole) / whole.std(axis=0))[hidden] ** 2))
 
@@ -99,7 +99,7 @@ def test_a_fit_to_some_entries_predicts_the_others(imputer, holes, whole, hidden
     assert rmse(imputer.transform(holes)) < 0.6 * by_means
 
 
-def test_observed_entries_stay_bit_for_bit(imputer, holes, hidden):
+def test_observed_entries_are_unchanged(imputer, holes, hidden):
     for dtype in (np.float64, np.float32):
         X = holes.astype(dtype)
         filled = imputer.transform(X)
@@ -108,16 +108,16 @@ def test_observed_entries_stay_bit_for_bit(imputer, holes, hidden):
         assert np.array_equal(filled[~hidden], X[~hidden])
 
 
-def test_a_row_is_filled_the_same_alone(imputer, holes):
+def test_the_imputation_of_a_row_depends_on_that_row_alone(imputer, holes):
     alone = np.vstack([imputer.transform(holes[i : i + 1]) for i in range(20)])
     assert_allclose(imputer.transform(holes)[:20], alone, rtol=1e-10)
 
 
-def test_whole_rows_are_returned_as_they_are(imputer, whole):
+def test_complete_rows_are_unchanged_by_transform(imputer, whole):
     assert np.array_equal(imputer.transform(whole), whole)
 
 
-def test_rows_without_any_entry_get_the_models_mean(imputer, whole):
+def test_rows_without_observed_entries_are_filled_with_the_mean_of_the_model(imputer, whole):
     filled = imputer.transform(np.full((2, 5), np.nan))
     assert_allclose(filled[0], filled[1], rtol=1e-12)
     exact = conditional_means(imputer, np.full((1, 5), np.nan))
@@ -126,7 +126,7 @@ def test_rows_without_any_entry_get_the_models_mean(imputer, whole):
     assert_allclose((exact[0] - whole.mean(axis=0)) / whole.std(axis=0), np.zeros(5), atol=0.05)
 
 
-def test_columns_may_be_missing_at_transform_alone(whole):
+def test_columns_complete_in_fit_may_have_missing_entries_in_transform(whole):
     imputer = VAEImputer(**FAST).fit(whole)
     X = whole.copy()
     X[:, 2] = np.nan
@@ -135,7 +135,7 @@ def test_columns_may_be_missing_at_transform_alone(whole):
     assert np.array_equal(filled[:, [0, 1, 3, 4]], whole[:, [0, 1, 3, 4]])
 
 
-def test_without_missing_entries_it_is_a_transformers_model(whole):
+def test_a_fit_to_complete_rows_is_the_fit_of_a_transformer(whole):
     params = {**FAST, "latent_dim": 2}
     imputer = VAEImputer(**{**params, "n_training_draws": 1}).fit(whole)
     del params["n_training_draws"]
@@ -143,7 +143,7 @@ def test_without_missing_entries_it_is_a_transformers_model(whole):
     assert imputer.score(whole) == pytest.approx(vae.score(whole), rel=1e-6)
 
 
-def test_score_is_of_observed_entries_alone(imputer, whole):
+def test_score_is_the_log_density_of_the_observed_entries(imputer, whole):
     X = whole[:50].copy()
     X[:, 1:] = np.nan
     # One column of a linear model is normal.
@@ -155,13 +155,13 @@ def test_score_is_of_observed_entries_alone(imputer, whole):
     exact = -0.5 * ((X[:, 0] - mean) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
     gap = exact - imputer.score_samples(X)
     assert gap.min() > -0.02
-    assert gap.mean() < 0.2  # the encoder has seen few rows with so little in them
+    assert gap.mean() < 0.2  # few training rows have only one entry
 
 
 # ---- Several imputations -------------------------------------------------------------
 
 
-def test_samples_spread_about_the_conditional_mean(imputer, holes, whole, hidden):
+def test_imputations_vary_around_the_conditional_mean(imputer, holes, whole, hidden):
     samples = imputer.sample_imputations(holes, 40, random_state=0)
     assert samples.shape == (40, *whole.shape)
     assert (samples[:, ~hidden] == holes[~hidden]).all()
@@ -169,12 +169,12 @@ def test_samples_spread_about_the_conditional_mean(imputer, holes, whole, hidden
     gap = samples.mean(axis=0) - imputer.transform(holes)
     errors = gap[hidden] / (samples.std(axis=0)[hidden] / np.sqrt(40))
     assert 0.5 < np.median(np.abs(errors)) < 1
-    # The truth lies within them as one more draw would.
+    # The ranks of the true values among the imputations are uniform.
     rank = (samples < whole).mean(axis=0)[hidden]
     assert 0.85 < np.mean((rank > 0.05) & (rank < 0.95)) < 0.95
 
 
-def test_samples_follow_from_the_random_state(imputer, holes):
+def test_random_state_determines_the_imputations(imputer, holes):
     one, same, other = (imputer.sample_imputations(holes[:5], 2, random_state=s) for s in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -189,7 +189,7 @@ def test_number_of_imputations_must_be_a_positive_integer(imputer, holes, n, err
 # ---- Conventions of scikit-learn's imputers ------------------------------------------
 
 
-def test_another_number_may_stand_for_missing_entries(holes):
+def test_missing_values_may_be_a_number(holes):
     marked = np.where(np.isnan(holes), -1.0, holes)
     filled = VAEImputer(**FAST, missing_values=-1).fit_transform(marked)
     assert np.array_equal(filled, VAEImputer(**FAST).fit_transform(holes))
@@ -197,14 +197,14 @@ def test_another_number_may_stand_for_missing_entries(holes):
         VAEImputer(**FAST, missing_values=-1).fit(holes)
 
 
-def test_integers_with_a_mark_become_floats(whole, hidden):
+def test_integers_with_missing_values_become_floats(whole, hidden):
     X = np.where(hidden, -1, (10 * whole).astype(int) % 100)
     filled = VAEImputer(**FAST, missing_values=-1).fit_transform(X)
     assert filled.dtype == np.float64
     assert np.array_equal(filled[~hidden], X[~hidden])
 
 
-def test_none_and_na_are_missing_too(holes):
+def test_missing_values_may_be_none_or_na(holes):
     expected = VAEImputer(**FAST).fit_transform(holes)
     objects = holes.astype(object)
     objects[np.isnan(holes)] = None
@@ -214,7 +214,7 @@ def test_none_and_na_are_missing_too(holes):
     assert np.array_equal(VAEImputer(**FAST, missing_values=pd.NA).fit_transform(frame), expected)
 
 
-def test_empty_features_are_left_out_or_filled_with_0(holes):
+def test_empty_features_are_dropped_or_filled_with_0(holes):
     X = np.insert(holes, 2, np.nan, axis=1)
     names = [f"x{i}" for i in range(6)]
     narrow = VAEImputer(**FAST).fit(X)
@@ -226,12 +226,12 @@ def test_empty_features_are_left_out_or_filled_with_0(holes):
     assert wide.sample_imputations(X, 3).shape == (3, 600, 6)
 
 
-def test_nothing_but_missing_entries_is_an_error():
+def test_only_missing_entries_are_an_error():
     with pytest.raises(ValueError, match="All entries of X are missing"):
         VAEImputer(**FAST).fit(np.full((10, 2), np.nan))
 
 
-def test_indicator_appends_columns(holes, hidden):
+def test_the_missing_indicator_appends_columns(holes, hidden):
     X = holes.copy()
     X[:, 0] = 1.0
     imputer = VAEImputer(**FAST, add_indicator=True).set_output(transform="pandas").fit(X)
@@ -241,19 +241,19 @@ def test_indicator_appends_columns(holes, hidden):
     assert np.array_equal(table.iloc[:, 5:].to_numpy(), hidden[:, 1:])
 
 
-def test_frames_keep_their_names_and_index(holes):
+def test_frames_keep_column_names_and_index(holes):
     frame = pd.DataFrame(holes, columns=list("abcde"), index=range(100, 700))
     table = VAEImputer(**FAST).set_output(transform="pandas").fit_transform(frame)
     assert list(table.columns) == list("abcde")
     assert list(table.index) == list(frame.index)
 
 
-def test_it_is_a_step_of_a_pipeline(holes, whole):
+def test_imputer_works_in_a_pipeline(holes, whole):
     model = make_pipeline(VAEImputer(**FAST), LogisticRegression(max_iter=1000))
     assert model.fit(holes, whole[:, 0] > 0).predict(holes).shape == (600,)
 
 
-def test_likelihoods_of_counts_and_shares_take_missing_entries(hidden):
+def test_all_likelihoods_accept_missing_entries(hidden):
     rng = np.random.RandomState(0)
     for likelihood, X in (
         ("poisson", rng.poisson(3.0, hidden.shape)),
@@ -268,19 +268,19 @@ def test_likelihoods_of_counts_and_shares_take_missing_entries(hidden):
         VAEImputer(**FAST, likelihood="poisson").fit([[np.nan, 1.0], [2.0, -1.0]])
 
 
-def test_infinity_is_an_error_that_names_its_place(holes):
+def test_infinity_is_an_error_with_column_and_row(holes):
     X = holes.copy()
     X[7, 3] = np.inf
     with pytest.raises(ValueError, match="column 3, row 7"):
         VAEImputer(**FAST).fit(X)
 
 
-def test_a_restored_model_fills_the_same(imputer, holes):
+def test_an_unpickled_imputer_gives_the_same_imputation(imputer, holes):
     restored = pickle.loads(pickle.dumps(imputer))
     assert np.array_equal(restored.transform(holes), imputer.transform(holes))
 
 
-def test_early_stopping_and_partial_fit_are_there(holes):
+def test_imputer_supports_early_stopping_and_partial_fit(holes):
     imputer = VAEImputer(**{**FAST, "max_iter": 10}, early_stopping=True).fit(holes)
     assert np.isfinite(imputer.history_["validation_loss"]).all()
     filled = VAEImputer(**FAST, add_indicator=True).partial_fit(holes).partial_fit(holes)
@@ -288,19 +288,19 @@ def test_early_stopping_and_partial_fit_are_there(holes):
     assert filled.transform(holes).shape == (600, 10)
 
 
-def test_rows_without_missing_entries_come_back_as_they_are(imputer, whole):
+def test_complete_rows_are_unchanged_by_every_imputation(imputer, whole):
     assert np.array_equal(imputer.transform(whole), whole)
     assert np.array_equal(imputer.sample_imputations(whole, 2), [whole, whole])
 
 
-# ---- Mixed tables ---------------------------------------------------------------------
+# ---- Mixed tables --------------------------------------------------------------------
 
 MIXED = {"likelihood": "mixed", "max_iter": 60, "n_importance_samples": 50, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
 def mixed():
-    """Return rows in which each column tells most of the others, and the same with holes."""
+    """Return rows whose columns depend on each other, the rows with missing entries, and a mask."""
     rng = np.random.RandomState(0)
     n = 300
     size = rng.choice(["S", "M", "L"], n)
@@ -334,7 +334,7 @@ def assert_observed_stay(filled, holes, hidden):
         assert (filled[name][rows] == holes[name][rows]).all()
 
 
-def test_mixed_tables_keep_their_dtypes_and_what_was_observed(mixed, mixed_imputer):
+def test_mixed_tables_keep_dtypes_and_observed_entries(mixed, mixed_imputer):
     _, holes, hidden = mixed
     assert_observed_stay(mixed_imputer.transform(holes), holes, hidden)
     first, second = mixed_imputer.sample_imputations(holes, 2, random_state=0)
@@ -346,7 +346,7 @@ def test_mixed_tables_keep_their_dtypes_and_what_was_observed(mixed, mixed_imput
     assert again[1].equals(second)
 
 
-def test_mixed_tables_are_filled_by_what_columns_have_to_do_with_each_other(mixed, mixed_imputer):
+def test_imputation_of_mixed_tables_uses_the_dependence_between_columns(mixed, mixed_imputer):
     whole, holes, hidden = mixed
     filled = mixed_imputer.transform(holes)
     for name, least in {"size": 0.9, "big": 0.9, "name": 0.9}.items():
@@ -361,7 +361,7 @@ def test_mixed_tables_are_filled_by_what_columns_have_to_do_with_each_other(mixe
     assert (filled["day"].dt.normalize() == filled["day"]).all()
 
 
-def test_mixed_rows_are_filled_alike_whatever_stands_beside_them(mixed, mixed_imputer):
+def test_the_imputation_of_a_mixed_row_depends_on_that_row_alone(mixed, mixed_imputer):
     holes = mixed[1].set_axis(range(1000, 1000 + len(mixed[1])))
     filled = mixed_imputer.transform(holes)
     some = mixed_imputer.transform(holes[40:60])
@@ -371,7 +371,7 @@ def test_mixed_rows_are_filled_alike_whatever_stands_beside_them(mixed, mixed_im
     pd.testing.assert_frame_equal(mixed_imputer.sample_imputations(mixed[0])[0], mixed[0])
 
 
-def test_mixed_columns_of_another_dtype_are_filled(mixed, mixed_imputer):
+def test_mixed_columns_may_have_another_dtype_in_transform(mixed, mixed_imputer):
     holes = mixed[1].astype({"size": object, "number": object})
     filled = mixed_imputer.transform(holes)
     expected = mixed_imputer.transform(mixed[1])
@@ -380,7 +380,7 @@ def test_mixed_columns_of_another_dtype_are_filled(mixed, mixed_imputer):
         assert filled[name].tolist() == expected[name].tolist()
 
 
-def test_mixed_tables_with_empty_columns_and_an_indicator(mixed):
+def test_mixed_tables_may_have_empty_columns_and_an_indicator(mixed):
     holes = mixed[1].assign(nothing=None)
     params = {**MIXED, "max_iter": 2, "add_indicator": True}
     narrow = VAEImputer(**params).fit(holes)
@@ -394,7 +394,7 @@ def test_mixed_tables_with_empty_columns_and_an_indicator(mixed):
     assert filled["nothing"].isna().all()
 
 
-def test_mixed_tables_may_have_names_that_are_no_strings_and_an_indicator_of_nothing(mixed):
+def test_mixed_tables_may_have_integer_names_and_an_indicator_without_columns(mixed):
     holes = mixed[1].assign(nothing=None)
     numbered = holes.set_axis(range(holes.shape[1]), axis=1)
     params = {**MIXED, "max_iter": 2, "keep_empty_features": True}
@@ -405,7 +405,7 @@ def test_mixed_tables_may_have_names_that_are_no_strings_and_an_indicator_of_not
     pd.testing.assert_frame_equal(imputer.transform(whole), whole)
 
 
-def test_mixed_imputers_survive_pickling_and_searches_know_their_score(mixed, mixed_imputer):
+def test_mixed_imputers_can_be_pickled_and_scored(mixed, mixed_imputer):
     _, holes, _ = mixed
     restored = pickle.loads(pickle.dumps(mixed_imputer))
     pd.testing.assert_frame_equal(restored.transform(holes), mixed_imputer.transform(holes))
@@ -415,7 +415,7 @@ def test_mixed_imputers_survive_pickling_and_searches_know_their_score(mixed, mi
     assert mixed_imputer.score(unseen) < mixed_imputer.score(holes)
 
 
-def test_mixed_tables_are_frames_with_holes_that_pandas_knows(mixed):
+def test_mixed_imputation_needs_frames_with_missing_values_of_pandas(mixed):
     with pytest.raises(TypeError, match="data frame of pandas; got ndarray"):
         VAEImputer(**MIXED).fit(np.zeros((3, 2)))
     with pytest.raises(ValueError, match="got missing_values=-1"):
@@ -424,7 +424,7 @@ def test_mixed_tables_are_frames_with_holes_that_pandas_knows(mixed):
         VAEImputer(**MIXED).fit(mixed[1].mask(np.ones(mixed[1].shape, dtype=bool)))
 
 
-def test_truth_values_may_have_an_indicator():
+def test_booleans_may_have_a_missing_indicator():
     X = np.random.RandomState(0).uniform(size=(20, 3)) < 0.5
     imputer = VAEImputer(add_indicator=True, max_iter=2, random_state=0)
     np.testing.assert_array_equal(imputer.fit_transform(X), X)

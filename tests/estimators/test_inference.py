@@ -1,4 +1,4 @@
-"""Answers in bounded memory, and the points at which the bound is taken."""
+"""Inference in bounded memory, and the draws at which the bound is evaluated."""
 
 import copy
 import math
@@ -35,17 +35,17 @@ def vae():
     ).fit(table())
 
 
-def answer(vae: VAETransformer, method: str, X: np.ndarray) -> np.ndarray:
+def call(vae: VAETransformer, method: str, X: np.ndarray) -> np.ndarray:
     result = getattr(vae, method)(X)
     return np.hstack(result) if isinstance(result, tuple) else result
 
 
-# ---- map_chunks -----------------------------------------------------------------------
+# ---- map_chunks ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row_shape", [(), (3,), (3, 2)])
 @pytest.mark.parametrize("elements", [1, 7, 12, 60, 10**6])
-def test_chunks_put_together_are_what_one_pass_gives(monkeypatch, row_shape, elements):
+def test_the_result_does_not_depend_on_the_chunk_size(monkeypatch, row_shape, elements):
     monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
     whole = torch.arange(10 * math.prod(row_shape), dtype=torch.float64).reshape(10, *row_shape)
     result = map_chunks(lambda chunk: whole[chunk], 10, row_size=6, dtype="float64")
@@ -56,7 +56,7 @@ def test_chunks_put_together_are_what_one_pass_gives(monkeypatch, row_shape, ele
     ("elements", "row_size", "sizes"),
     [(12, 3, [4, 4, 2]), (13, 3, [4, 4, 2]), (2, 3, [1] * 10), (30, 3, [10]), (99, 1, [10])],
 )
-def test_chunk_is_as_many_rows_as_fit_but_never_none(monkeypatch, elements, row_size, sizes):
+def test_a_chunk_has_as_many_rows_as_fit_and_at_least_one(monkeypatch, elements, row_size, sizes):
     monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
     chunks = []
 
@@ -90,7 +90,7 @@ def test_result_has_the_requested_dtype_and_records_no_gradients(dtype):
 @pytest.mark.parametrize(
     ("n_draws", "dim"), [(1, 1), (2, 1), (3, 2), (16, 2), (16, 8), (5, 40), (1, 300)]
 )
-def test_draws_are_the_same_at_every_call_and_finite(n_draws, dim):
+def test_normal_draws_are_finite_and_the_same_in_each_call(n_draws, dim):
     draws = normal_draws(n_draws, dim)
     assert draws.shape == (n_draws, dim)
     assert draws.dtype == torch.float64
@@ -98,50 +98,50 @@ def test_draws_are_the_same_at_every_call_and_finite(n_draws, dim):
     assert torch.equal(normal_draws(n_draws, dim), draws)
 
 
-def test_draws_leave_global_random_states_unchanged():
+def test_normal_draws_leave_global_random_states_unchanged():
     with unchanged_random_states():
         normal_draws(16, 4)
 
 
 @pytest.mark.parametrize(("n_draws", "dim"), [(2, 1), (16, 1), (16, 2), (16, 8), (100, 7)])
-def test_an_even_number_of_draws_has_the_moments_of_a_normal_exactly(n_draws, dim):
+def test_an_even_number_of_draws_has_exactly_normal_moments(n_draws, dim):
     draws = normal_draws(n_draws, dim)
     assert_allclose(draws.mean(0), 0, atol=1e-14)
     assert_allclose(draws.T @ draws / n_draws, np.eye(dim), atol=1e-11)
 
 
 @pytest.mark.parametrize(("n_draws", "dim"), [(3, 1), (17, 8), (101, 7)])
-def test_an_odd_number_of_draws_has_the_second_moments_of_a_normal_exactly(n_draws, dim):
+def test_an_odd_number_of_draws_has_exactly_normal_second_moments(n_draws, dim):
     draws = normal_draws(n_draws, dim)
     assert_allclose(draws.T @ draws / n_draws, np.eye(dim), atol=1e-11)
 
 
 @pytest.mark.parametrize(("n_draws", "dim"), [(1, 1), (5, 3), (16, 9), (16, 40)])
-def test_few_draws_have_the_second_moment_of_a_normal_on_each_axis(n_draws, dim):
+def test_few_draws_have_an_exactly_normal_second_moment_on_each_axis(n_draws, dim):
     assert_allclose(normal_draws(n_draws, dim).square().mean(0), 1, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_draws", [256, 1000])
 @pytest.mark.parametrize("dim", [1, 2, 5])
-def test_draws_cover_each_axis_more_evenly_than_chance(n_draws, dim):
-    # Independent draws stray from the normal distribution by 0.83 / sqrt(n) in the median.
+def test_draws_are_closer_to_the_normal_distribution_than_independent_draws(n_draws, dim):
+    # The median distance of independent draws is 0.83 / sqrt(n).
     for axis in normal_draws(n_draws, dim).T:
         assert stats.kstest(axis.numpy(), "norm").statistic < 0.4 / n_draws**0.5
 
 
-# ---- Whole answers -------------------------------------------------------------------
+# ---- Methods -------------------------------------------------------------------------
 
 
 @every_method
 @pytest.mark.parametrize("elements", [1, 37, 500])
-def test_answer_does_not_depend_on_the_size_of_chunks(monkeypatch, vae, method, elements):
+def test_no_method_depends_on_the_chunk_size(monkeypatch, vae, method, elements):
     X = table(seed=1)
-    whole = answer(vae, method, X)
+    whole = call(vae, method, X)
     monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
-    assert_allclose(answer(vae, method, X), whole, rtol=1e-10, atol=1e-10)
+    assert_allclose(call(vae, method, X), whole, rtol=1e-10, atol=1e-10)
 
 
-def test_decoded_codes_do_not_depend_on_the_size_of_chunks(monkeypatch, vae):
+def test_decoded_codes_do_not_depend_on_the_chunk_size(monkeypatch, vae):
     Z = vae.transform(table())
     whole = vae.inverse_transform(Z)
     monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", 1)
@@ -149,15 +149,15 @@ def test_decoded_codes_do_not_depend_on_the_size_of_chunks(monkeypatch, vae):
 
 
 @every_method
-def test_answer_for_a_row_depends_on_that_row_alone(vae, method):
+def test_the_result_for_a_row_depends_on_that_row_alone(vae, method):
     X = table(seed=1)
     some = np.array([7, 3, 50])
-    assert_allclose(answer(vae, method, X[some]), answer(vae, method, X)[some], rtol=1e-10)
+    assert_allclose(call(vae, method, X[some]), call(vae, method, X)[some], rtol=1e-10)
 
 
 @pytest.mark.parametrize("elements", [2**8, 2**12])
-def test_no_layer_holds_more_numbers_than_a_chunk_may(monkeypatch, elements):
-    # Rows are narrow here, hidden layers wide: it is these that fill the memory.
+def test_no_layer_returns_more_numbers_than_a_chunk_may_hold(monkeypatch, elements):
+    # Hidden layers are wider than rows and take most memory.
     X = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     wide = VAETransformer(1, hidden_layer_sizes=(64,), max_iter=1, random_state=0, device="cpu")
     wide.fit(X)
@@ -167,7 +167,7 @@ def test_no_layer_holds_more_numbers_than_a_chunk_may(monkeypatch, elements):
         layer.register_forward_hook(lambda layer, x, out: held.append(out.numel()))
     wide.reconstruct(X)
     wide.score_samples(X)
-    # A chunk is at least one row, though its draws may be many.
+    # A chunk has at least one row with all draws.
     assert max(held) <= max(elements, 64 * wide.n_importance_samples)
 
 
@@ -176,11 +176,11 @@ def test_no_layer_holds_more_numbers_than_a_chunk_may(monkeypatch, elements):
     ("given", "expected"),
     [("float32", "float32"), ("float64", "float64"), ("int64", "float64"), ("float16", "float64")],
 )
-def test_answer_has_the_precision_of_the_question(vae, method, given, expected):
+def test_the_result_has_the_precision_of_the_input(vae, method, given, expected):
     X = (table() > 3).astype(given)
-    result = answer(vae, method, X)
+    result = call(vae, method, X)
     assert result.dtype == expected
-    exact = answer(vae, method, X.astype(np.float64))
+    exact = call(vae, method, X.astype(np.float64))
     if expected == "float64":
         np.testing.assert_array_equal(result, exact)
     else:
@@ -188,9 +188,9 @@ def test_answer_has_the_precision_of_the_question(vae, method, given, expected):
 
 
 @every_method
-def test_answer_leaves_the_model_as_it_was(vae, method):
+def test_no_method_changes_the_model(vae, method):
     before = {name: w.clone() for name, w in vae.module_.state_dict().items()}
-    answer(vae, method, table())
+    call(vae, method, table())
     after = vae.module_.state_dict()
     for name, weight in before.items():
         assert after[name].dtype == weight.dtype
@@ -198,31 +198,31 @@ def test_answer_leaves_the_model_as_it_was(vae, method):
 
 
 @every_method
-def test_answer_does_not_touch_the_data(vae, method):
+def test_no_method_changes_the_data(vae, method):
     X = table()
     X.flags.writeable = False
-    answer(vae, method, X)
+    call(vae, method, X)
     np.testing.assert_array_equal(X, table())
 
 
-def test_encode_gives_the_code_and_a_positive_standard_deviation(vae):
+def test_encode_returns_codes_and_positive_standard_deviations(vae):
     mean, std = vae.encode(table())
     np.testing.assert_array_equal(mean, vae.transform(table()))
     assert std.shape == (N, LATENT_DIM)
     assert (std > 0).all()
 
 
-def test_reconstruction_is_the_decoded_code(vae):
+def test_reconstruct_decodes_the_code(vae):
     expected = vae.inverse_transform(vae.transform(table()))
     assert_allclose(vae.reconstruct(table()), expected, rtol=1e-12)
 
 
-def test_score_is_the_mean_of_the_rows_scores(vae):
+def test_score_is_the_mean_of_score_samples(vae):
     assert vae.score(table()) == pytest.approx(vae.score_samples(table()).mean(), rel=1e-14)
 
 
 @pytest.mark.parametrize("n_draws", [1, 5, 32])
-def test_scores_are_the_bound_at_so_many_of_the_common_draws(vae, n_draws):
+def test_score_samples_is_the_bound_at_n_importance_samples_normal_draws(vae, n_draws):
     module = as_dtype(vae.module_, "float64")
     x = module.standardize(torch.from_numpy(table()))
     expected = importance_weighted_bound(module, x, normal_draws(n_draws, LATENT_DIM)).detach()
@@ -235,14 +235,14 @@ def test_scores_are_the_bound_at_so_many_of_the_common_draws(vae, n_draws):
 
 @pytest.mark.parametrize("elements", [1, 37, 10**6])
 @pytest.mark.parametrize("noise", [True, False])
-def test_sample_draws_as_many_rows_as_asked_for(monkeypatch, vae, elements, noise):
+def test_sample_returns_the_requested_number_of_rows(monkeypatch, vae, elements, noise):
     monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
     X = vae.sample(11, noise=noise, random_state=0)
     assert X.shape == (11, N_FEATURES)
     assert len(np.unique(X[:, 0])) == 11
 
 
-def test_sample_follows_from_the_random_state_alone(vae):
+def test_random_state_alone_determines_samples(vae):
     with unchanged_random_states():
         first = vae.sample(5, random_state=0)
         np.testing.assert_array_equal(vae.sample(5, random_state=0), first)
@@ -250,13 +250,12 @@ def test_sample_follows_from_the_random_state_alone(vae):
         assert (vae.sample(5, random_state=1) != first).all()
 
 
-def test_sample_from_one_generator_goes_on_where_it_was(vae):
+def test_a_random_state_instance_advances_with_each_sample(vae):
     rng = np.random.RandomState(0)
     assert (vae.sample(5, random_state=rng) != vae.sample(5, random_state=rng)).all()
 
 
-def test_sample_without_noise_is_of_means_and_with_noise_of_data():
-    # Of binary columns, the two differ in kind.
+def test_samples_without_noise_are_means_and_samples_with_noise_are_data():
     X = (table() > 3).astype(np.float64)
     binary = VAETransformer(1, hidden_layer_sizes=(4,), likelihood="bernoulli", max_iter=1).fit(X)
     means, draws = binary.sample(50, noise=False), binary.sample(50)
@@ -265,13 +264,13 @@ def test_sample_without_noise_is_of_means_and_with_noise_of_data():
 
 
 @pytest.mark.parametrize("n_samples", [0, -1, 2.0, "3", None])
-def test_sample_of_no_number_of_rows_is_an_error(vae, n_samples):
+def test_an_invalid_number_of_samples_is_an_error(vae, n_samples):
     with pytest.raises(ValueError, match="n_samples must be an integer of at least 1"):
         vae.sample(n_samples)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_sample_has_the_precision_of_the_training_data(dtype):
+def test_samples_have_the_precision_of_the_training_data(dtype):
     vae = VAETransformer(1, hidden_layer_sizes=(4,), max_iter=1).fit(table().astype(dtype))
     assert vae.sample(3).dtype == dtype
 
@@ -280,20 +279,20 @@ def test_sample_has_the_precision_of_the_training_data(dtype):
 
 
 @pytest.mark.parametrize("width", [1, LATENT_DIM + 1])
-def test_codes_of_another_width_are_an_error(vae, width):
+def test_codes_with_a_wrong_number_of_columns_are_an_error(vae, width):
     with pytest.raises(ValueError, match=rf"X has {width} columns, .*latent_dim=3"):
         vae.inverse_transform(np.zeros((2, width)))
 
 
-def test_codes_that_are_not_finite_are_an_error_that_names_them(vae):
+def test_codes_with_nan_are_an_error(vae):
     with pytest.raises(ValueError, match="Input X contains NaN"):
         vae.inverse_transform(np.full((2, LATENT_DIM), np.nan))
 
 
-# ---- Parts ---------------------------------------------------------------------------
+# ---- Precision -----------------------------------------------------------------------
 
 
-def test_module_is_copied_only_to_change_its_precision(vae):
+def test_the_module_is_copied_only_to_change_the_precision(vae):
     module = vae.module_
     assert as_dtype(module, "float32") is module
     double = as_dtype(module, "float64")
@@ -312,5 +311,5 @@ def test_module_is_copied_only_to_change_its_precision(vae):
         (">f4", "float32"),
     ],
 )
-def test_only_single_precision_is_answered_in_single_precision(dtype, expected):
+def test_only_single_precision_input_gives_single_precision_results(dtype, expected):
     assert result_dtype(np.zeros((1, 1), dtype)) == expected

@@ -1,4 +1,4 @@
-"""Data as it comes: any size, dtype and layout gives right answers or a clear error."""
+"""Data of any size, dtype and layout give right results or a clear error."""
 
 import tracemalloc
 
@@ -17,11 +17,11 @@ def fitted(X, **params):
     return VAETransformer(**{**FAST, **params}).fit(X)
 
 
-# ---- Right answers -------------------------------------------------------------------
+# ---- Right results -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (3, 5), (7, 2)])
-def test_small_data_gives_finite_answers_of_the_right_shape(shape):
+def test_small_data_gives_finite_results_of_the_right_shape(shape):
     X = np.random.RandomState(0).normal(size=shape)
     vae = fitted(X, batch_size=4)
     Z = vae.transform(X)
@@ -43,7 +43,7 @@ def test_constant_columns_are_reconstructed_and_scored(blobs):
 @pytest.mark.parametrize(
     "likelihood", ["bernoulli", "continuous_bernoulli", "poisson", "negative_binomial"]
 )
-def test_columns_of_zeros_are_finite_under_every_likelihood(likelihood):
+def test_columns_of_zeros_have_finite_scores(likelihood):
     vae = fitted(np.zeros((10, 3)), likelihood=likelihood)
     assert np.isfinite(vae.score(np.zeros((10, 3))))
     assert vae.inverse_transform(np.zeros((1, 2))).max() < 0.2
@@ -80,7 +80,7 @@ def test_columns_of_zeros_are_finite_under_every_likelihood(likelihood):
         "list",
     ],
 )
-def test_the_same_numbers_give_the_same_model_in_any_dtype_and_layout(variant):
+def test_dtype_and_layout_do_not_change_the_model(variant):
     X = np.random.RandomState(0).randint(0, 100, size=(30, 4)).astype(np.float64)
     expected = fitted(X).transform(X)
     same = variant(X)
@@ -89,7 +89,7 @@ def test_the_same_numbers_give_the_same_model_in_any_dtype_and_layout(variant):
     np.testing.assert_allclose(Z, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_read_only_and_memory_mapped_arrays_are_read_in_place(tmp_path, blobs):
+def test_read_only_and_memory_mapped_arrays_are_accepted(tmp_path, blobs):
     path = tmp_path / "X.npy"
     np.save(path, blobs)
     mapped = np.load(path, mmap_mode="r")
@@ -101,7 +101,7 @@ def test_read_only_and_memory_mapped_arrays_are_read_in_place(tmp_path, blobs):
     np.testing.assert_array_equal(fitted(frozen).transform(frozen), expected.transform(blobs))
 
 
-def test_answers_come_in_the_dtype_of_x(blobs):
+def test_results_have_the_dtype_of_x(blobs):
     vae = fitted(blobs)
     for dtype in (np.float32, np.float64):
         X = blobs.astype(dtype)
@@ -113,7 +113,7 @@ def test_answers_come_in_the_dtype_of_x(blobs):
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
-def test_frames_give_what_their_arrays_give_and_name_the_columns(frame, blobs):
+def test_frames_give_the_results_of_arrays_and_set_feature_names(frame, blobs):
     names = [f"c{i}" for i in range(blobs.shape[1])]
     X = frame(dict(zip(names, blobs.T, strict=True)))
     vae = fitted(X)
@@ -121,14 +121,14 @@ def test_frames_give_what_their_arrays_give_and_name_the_columns(frame, blobs):
     np.testing.assert_array_equal(vae.transform(X), fitted(blobs).transform(blobs))
 
 
-def test_a_rows_score_depends_on_that_row_alone(blobs):
+def test_the_score_of_a_row_depends_on_that_row_alone(blobs):
     vae = fitted(blobs)
     alone = np.concatenate([vae.score_samples(row[None]) for row in blobs[:20]])
     np.testing.assert_allclose(vae.score_samples(blobs)[:20], alone, rtol=1e-9)
 
 
 @pytest.mark.parametrize("noise", ["feature", "row"])
-def test_scores_count_the_units_of_x(blobs, noise):
+def test_scores_are_in_the_units_of_x(blobs, noise):
     scales = np.array([1e-20, 1e-3, 1, 1e3, 1e10, 1e20])
     plain = fitted(blobs, likelihood=Gaussian(noise))
     scaled = fitted(blobs * scales, likelihood=Gaussian(noise))
@@ -141,7 +141,7 @@ def test_scores_count_the_units_of_x(blobs, noise):
     "likelihood", ["gaussian", "student_t", Gaussian("row"), Gaussian("shared")]
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rows_very_far_from_the_training_data_are_answered(likelihood, dtype):
+def test_rows_very_far_from_the_training_data_have_finite_results(likelihood, dtype):
     X = np.random.RandomState(0).normal(size=(50, 3)).astype(dtype)
     vae = fitted(X, likelihood=likelihood)
     far = np.array([[1e30, 0, 0], [-1e30, 1e30, 1e-30]], dtype)
@@ -165,7 +165,7 @@ def counts():
 @pytest.mark.parametrize(
     "params", [{}, {"early_stopping": True}, {"likelihood": "poisson"}], ids=str
 )
-def test_sparse_data_give_the_bits_of_dense_ones(counts, to_sparse, params):
+def test_sparse_data_give_the_results_of_dense_data_bit_for_bit(counts, to_sparse, params):
     X = to_sparse(counts)
     for kind in (VAETransformer, VAEOutlierDetector):
         vae, dense = (kind(**FAST, **params).fit(some) for some in (X, counts))
@@ -179,7 +179,7 @@ def test_sparse_data_give_the_bits_of_dense_ones(counts, to_sparse, params):
         )
 
 
-def test_sparse_data_are_never_dense_as_a_whole():
+def test_sparse_data_are_never_converted_to_one_dense_array():
     X = sparse.random(20_000, 1_000, density=0.01, format="csr", random_state=0)
     tracemalloc.start()
     vae = fitted(X, max_iter=1, batch_size=500)
@@ -190,20 +190,20 @@ def test_sparse_data_are_never_dense_as_a_whole():
 
 
 @pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity")])
-def test_a_sparse_value_that_is_not_finite_is_placed(counts, value, word):
+def test_the_error_for_a_non_finite_sparse_value_has_column_and_row(counts, value, word):
     counts[5, 3] = counts[7, 2] = value
     with pytest.raises(ValueError, match=rf"(?s){word}.*column 2, row 7"):
         fitted(sparse.csr_matrix(counts))
 
 
-def test_a_sparse_value_outside_the_support_is_placed(counts):
+def test_the_error_for_a_sparse_value_outside_the_support_has_column_and_row(counts):
     counts[5, 3] = -2
     with pytest.raises(ValueError, match=r"-2.0 in column 3, row 5"):
         fitted(sparse.csr_matrix(counts), likelihood="poisson")
 
 
 @pytest.mark.parametrize("estimator", [VAEImputer(), TabularVAE()], ids=repr)
-def test_estimators_for_missing_values_refuse_sparse_data(counts, estimator):
+def test_sparse_data_are_an_error_for_estimators_of_missing_values(counts, estimator):
     with pytest.raises(TypeError, match="toarray"):
         estimator.fit(sparse.csr_matrix(counts))
 
@@ -212,7 +212,7 @@ def test_estimators_for_missing_values_refuse_sparse_data(counts, estimator):
 
 
 @pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity")])
-def test_a_value_that_is_not_finite_is_placed(blobs, value, word):
+def test_the_error_for_a_non_finite_value_has_column_and_row(blobs, value, word):
     X = blobs.copy()
     X[5, 3] = value
     with pytest.raises(ValueError, match=rf"(?s){word}.*column 3, row 5"):
@@ -226,7 +226,7 @@ def test_a_value_that_is_not_finite_is_placed(blobs, value, word):
             method(X)
 
 
-def test_a_column_of_strings_is_named():
+def test_the_error_for_strings_names_the_column():
     frame = pd.DataFrame({"age": [1.0, 2.0], "name": ["x", "y"]})
     with pytest.raises(ValueError, match="column 'name'"):
         fitted(frame)
@@ -243,7 +243,9 @@ def test_a_column_of_strings_is_named():
         ("negative_binomial", 0.5, ["integers 0, 1, 2"]),
     ],
 )
-def test_a_value_outside_the_support_is_placed_with_its_remedy(likelihood, bad, words):
+def test_the_error_for_a_value_outside_the_support_has_column_row_and_remedy(
+    likelihood, bad, words
+):
     X = pd.DataFrame(np.ones((5000, 2)), columns=["a", "b"])
     vae = fitted(X, likelihood=likelihood)
     X.loc[4500, "b"] = bad
@@ -253,12 +255,12 @@ def test_a_value_outside_the_support_is_placed_with_its_remedy(likelihood, bad, 
         assert all(word in str(error.value) for word in words)
 
 
-def test_values_a_rounding_error_outside_the_unit_interval_are_accepted():
+def test_rounding_errors_outside_the_unit_interval_are_accepted():
     X = np.array([[0.0, 1.0 + 1e-7], [-1e-8, 0.5]])
     assert np.isfinite(fitted(X, likelihood="bernoulli").score(X))
 
 
-def test_wrong_widths_are_errors(blobs):
+def test_a_wrong_number_of_columns_is_an_error(blobs):
     vae = fitted(blobs)
     with pytest.raises(ValueError, match="5 features, but VAETransformer is expecting 6"):
         vae.transform(blobs[:, :5])
@@ -307,28 +309,28 @@ def test_sampling_and_decoding_before_fit_are_errors():
         ({"precision": "float16"}, "precision"),
     ],
 )
-def test_a_bad_parameter_is_named(params, word, blobs):
+def test_the_error_for_an_invalid_parameter_names_the_parameter(params, word, blobs):
     with pytest.raises(ValueError, match=word):
         fitted(blobs, **params)
 
 
 @pytest.mark.parametrize("n_samples", [0, -1, 2.5, "3"])
-def test_a_bad_number_of_samples_is_an_error(n_samples, blobs):
+def test_the_error_for_an_invalid_number_of_samples_names_the_parameter(n_samples, blobs):
     with pytest.raises(ValueError, match="n_samples"):
         fitted(blobs).sample(n_samples)
 
 
-def test_early_stopping_of_one_row_is_an_error():
+def test_early_stopping_with_one_row_is_an_error():
     with pytest.raises(ValueError, match="at least 2 samples"):
         fitted(np.zeros((1, 2)), early_stopping=True)
 
 
-def test_validation_fraction_that_leaves_no_row_to_train_on_is_an_error():
+def test_a_validation_fraction_without_training_rows_is_an_error():
     with pytest.raises(ValueError, match=r"=0\.9 of 5 samples leaves no samples"):
         fitted(np.zeros((5, 2)), early_stopping=True, validation_fraction=0.9)
 
 
-def test_an_answer_too_large_for_its_dtype_is_an_error_that_names_the_row():
+def test_a_result_that_overflows_is_an_error_with_the_row():
     counts = np.random.RandomState(0).poisson(3, size=(50, 3))
     vae = fitted(counts, likelihood="poisson", hidden_layer_sizes=())
     Z = np.zeros((4, 2))
@@ -338,18 +340,18 @@ def test_an_answer_too_large_for_its_dtype_is_an_error_that_names_the_row():
         vae.inverse_transform(Z)
 
 
-def test_units_of_x_too_large_for_its_dtype_are_an_error_that_names_the_row():
+def test_units_that_overflow_are_an_error_with_the_row():
     X = np.array([[1e-31, 1e36], [2e-31, -1e36], [-1e-31, 2e36]], np.float32)
     with pytest.raises(ValueError, match="for row 1 overflows float32"):
         fitted(X).reconstruct(np.array([[0, 0], [1, 0]], np.float32))
 
 
-def test_divergence_is_an_error_that_names_the_learning_rate(blobs):
+def test_the_error_for_divergence_names_the_learning_rate(blobs):
     with pytest.raises(ValueError, match=r"diverged in epoch 1.*learning_rate_init"):
         fitted(blobs, learning_rate_init=1e30, learning_rate="constant")
 
 
-def test_a_failed_refit_leaves_the_fitted_model(blobs):
+def test_a_failed_fit_keeps_the_fitted_model(blobs):
     vae = fitted(blobs)
     before = vae.transform(blobs)
     with pytest.raises(ValueError, match="diverged"):
@@ -361,7 +363,7 @@ def test_a_failed_refit_leaves_the_fitted_model(blobs):
     assert vae.n_iter_ == 3
 
 
-def test_partial_fit_goes_on_from_a_failure_as_if_there_had_been_none(blobs):
+def test_a_failed_partial_fit_does_not_change_later_training(blobs):
     params = {"learning_rate": "constant", "learning_rate_init": 0.01}
     vae, undisturbed = fitted(blobs, **params), fitted(blobs, **params)
     with pytest.raises(ValueError, match="diverged"):

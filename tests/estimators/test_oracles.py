@@ -1,4 +1,4 @@
-"""Linear models, whose evidence is known exactly: PCA and factor analysis."""
+"""Linear VAEs against exact models: probabilistic PCA and factor analysis."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def linear_vae(k, noise, n_epochs, **params):
 
 @torch.no_grad()
 def exact_evidence(vae, X):
-    """Return log N(x; b, W W^T + noise) of each row at the parameters of a linear model."""
+    """Return log N(x; b, W W^T + noise) per row, at the parameters of a linear VAE."""
     k, d, module = vae.latent_dim, X.shape[1], vae.module_
     b = vae.inverse_transform(np.zeros((1, k)))[0]
     W = (vae.inverse_transform(np.eye(k)) - b).T
@@ -68,17 +68,17 @@ def test_linear_vae_with_noise_per_feature_is_factor_analysis(tables, data, n_ep
 
 
 def assert_is_a_bound(vae, X):
-    """Assert that the score does not exceed the evidence, and meets it with many draws."""
+    """Check that the score is at most the evidence, and equal to the evidence with many draws."""
     evidence = exact_evidence(vae, X)
-    # The few draws are the same for every row, so their error does not average out.
+    # All rows share the few draws, so the error does not average out over rows.
     assert vae.score(X) <= evidence.mean() + 0.02
     vae.set_params(n_importance_samples=4096)
     np.testing.assert_allclose(vae.score_samples(X[:100]), evidence[:100], atol=0.02)
 
 
-def test_bound_tightens_with_the_number_of_draws(tables):
+def test_the_bound_tightens_with_the_number_of_draws(tables):
     X, k = tables["wine"]
-    # One epoch leaves the encoder far from the true posterior: draws have much to mend.
+    # After one epoch the encoder is far from the true posterior, so the first bound is loose.
     vae = linear_vae(k, "shared", 1).fit(X)
     evidence = exact_evidence(vae, X).mean()
     gaps = [evidence - vae.set_params(n_importance_samples=n).score(X) for n in (1, 4, 16, 1024)]

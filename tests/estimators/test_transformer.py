@@ -259,7 +259,7 @@ def test_gaussian_noise_options_order_by_what_they_can_express():
     assert scores["feature"] > scores["shared"] > scores[1.0]
 
 
-# ---- Automatic parameters --------------------------------------------------------------
+# ---- Automatic parameters ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

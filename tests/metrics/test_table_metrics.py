@@ -32,7 +32,7 @@ def table():
     return mixed_table()
 
 
-# ---- Columns --------------------------------------------------------------------------
+# ---- Columns -------------------------------------------------------------------------
 
 
 def test_a_table_is_at_no_distance_from_itself_in_any_order_of_rows_and_columns(table):
@@ -68,7 +68,7 @@ def test_distance_of_small_columns(real, synthetic, expected):
     assert_allclose(distances["x"], expected)
 
 
-# ---- Associations ---------------------------------------------------------------------
+# ---- Associations --------------------------------------------------------------------
 
 
 def test_associations_are_symmetric_and_between_0_and_1(table):
@@ -108,7 +108,7 @@ def test_what_decides_another_column_goes_with_it_fully():
     assert_allclose(matrix.loc["d", ["a", "b", "c"]], 0)
 
 
-# ---- Comparing ------------------------------------------------------------------------
+# ---- Comparing -----------------------------------------------------------------------
 
 
 def test_comparison_tells_real_rows_new_rows_shuffled_ones_and_copies_apart(table):

@@ -297,7 +297,7 @@ def test_all_rows_are_used_without_an_index():
     assert len(Rows(table(), CPU)) == 10
 
 
-# ---- Moments ---------------------------------------------------------------------------
+# ---- Moments -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("elements", [1, 7, 12, 10**6])
