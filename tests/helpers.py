@@ -111,7 +111,7 @@ B_OF_A = {"p": "x", "q": "y", "r": "x"}
 
 
 def mixed_table(n=300):
-    """Return a frame with columns of all types, some of them with missing values."""
+    """Return a frame with columns of all types, half of them with missing values."""
     rng = np.random.RandomState(0)
     start = pd.Timestamp("2024-01-01")
     words = rng.choice(["apple", "pear", "fig"], n, p=[0.6, 0.3, 0.1])
@@ -151,7 +151,7 @@ def mixed_table(n=300):
 
 
 def dependent_table(n=2000):
-    """Return columns of which `b` follows from `a`, and `c` is a mixture for each `a`."""
+    """Return a frame in which `a` determines `b`, and `c` is a mixture that depends on `a`."""
     rng = np.random.RandomState(0)
     a = pd.Series(rng.choice(list("pqr"), n, p=[0.5, 0.3, 0.2]))
     is_zero = rng.uniform(size=n) < a.map(ZERO_RATES)
@@ -161,7 +161,7 @@ def dependent_table(n=2000):
 
 
 def assert_like(table, X):
-    """Check that a table could be X: by columns, dtypes, categories, ranges, missing values."""
+    """Check that a table has the columns, dtypes, categories and ranges of X."""
     assert isinstance(table, pd.DataFrame)
     assert table.columns.equals(X.columns)
     for name in X:
@@ -183,7 +183,7 @@ def assert_like(table, X):
 
 
 def change(X, **values):
-    """Return X with other values in some columns, in those columns' dtypes where they fit."""
+    """Return X with new values in the named columns."""
     return X.assign(**{name.replace("_", " "): value for name, value in values.items()})
 
 

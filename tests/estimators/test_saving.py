@@ -1,4 +1,4 @@
-"""Estimators in files of their own: what comes back, and what damaged and hostile files do."""
+"""Saved estimators: loading, and protection against damaged and hostile files."""
 
 import copy
 import hashlib
@@ -22,12 +22,12 @@ from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector
 from skvae.serialization._files import read_file, write_file
 
 
-class OwnLikelihood(Gaussian):
-    """A likelihood that skvae does not know."""
+class CustomLikelihood(Gaussian):
+    """Likelihood that is not registered in skvae."""
 
 
-class OwnVAE(VAETransformer):
-    """An estimator that skvae does not know."""
+class CustomVAE(VAETransformer):
+    """Estimator that is not registered in skvae."""
 
 
 def mixed_frame(n=120):
@@ -38,7 +38,7 @@ def mixed_frame(n=120):
             "single": rng.normal(size=n).astype(np.float32),
             "integer": rng.randint(0, 9, n),
             "nullable": pd.array(rng.randint(0, 9, n), dtype="Int64"),
-            "truth": rng.uniform(size=n) < 0.5,
+            "boolean": rng.uniform(size=n) < 0.5,
             "string": rng.choice(["u", "v", "é"], n),
             "category": pd.Categorical(rng.choice(list("xyz"), n), categories=list("wxyz")),
             "ordered": pd.Categorical(rng.choice(["lo", "hi"], n), ["lo", "mid", "hi"], True),
@@ -59,7 +59,7 @@ def through_file(estimator, tmp_path, **options):
     return skvae.load(tmp_path / "estimator.safetensors", **options)
 
 
-# ---- There and back ------------------------------------------------------------------
+# ---- Saving and loading --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -76,55 +76,59 @@ def through_file(estimator, tmp_path, **options):
     ],
     ids=lambda params: ", ".join(params) or "default",
 )
-def test_an_estimator_comes_back_from_its_file(params, blobs, tmp_path):
+def test_a_loaded_estimator_gives_the_same_results(params, blobs, tmp_path):
     vae = VAETransformer(**{**FAST, **params}).fit(blobs)
-    back = through_file(vae, tmp_path)
-    assert type(back) is VAETransformer
-    assert re.sub("0x.*", "", repr(back)) == re.sub("0x.*", "", repr(vae))
-    np.testing.assert_array_equal(back.transform(blobs), vae.transform(blobs))
-    np.testing.assert_array_equal(back.score_samples(blobs), vae.score_samples(blobs))
-    np.testing.assert_array_equal(back.sample(3, random_state=0), vae.sample(3, random_state=0))
-    assert back.history_ == vae.history_
-    assert back.device_ == vae.device_
-    assert vars(back).keys() == vars(vae).keys() - {"_trainer"}
-    # A random state goes on where it was.
-    np.testing.assert_array_equal(back.fit(blobs).transform(blobs), vae.fit(blobs).transform(blobs))
+    loaded = through_file(vae, tmp_path)
+    assert type(loaded) is VAETransformer
+    assert re.sub("0x.*", "", repr(loaded)) == re.sub("0x.*", "", repr(vae))
+    np.testing.assert_array_equal(loaded.transform(blobs), vae.transform(blobs))
+    np.testing.assert_array_equal(loaded.score_samples(blobs), vae.score_samples(blobs))
+    np.testing.assert_array_equal(loaded.sample(3, random_state=0), vae.sample(3, random_state=0))
+    assert loaded.history_ == vae.history_
+    assert loaded.device_ == vae.device_
+    assert vars(loaded).keys() == vars(vae).keys() - {"_trainer"}
+    # A RandomState continues from its saved state.
+    np.testing.assert_array_equal(
+        loaded.fit(blobs).transform(blobs), vae.fit(blobs).transform(blobs)
+    )
 
 
-def test_a_detector_comes_back_with_its_offset(blobs, tmp_path):
+def test_a_loaded_detector_has_the_same_offset(blobs, tmp_path):
     detector = VAEOutlierDetector(**FAST).fit(pd.DataFrame(blobs, columns=list("abcdef")))
-    back = through_file(detector, tmp_path)
+    loaded = through_file(detector, tmp_path)
     frame = pd.DataFrame(blobs, columns=list("abcdef"))
-    np.testing.assert_array_equal(back.decision_function(frame), detector.decision_function(frame))
-    np.testing.assert_array_equal(back.feature_names_in_, detector.feature_names_in_)
+    np.testing.assert_array_equal(
+        loaded.decision_function(frame), detector.decision_function(frame)
+    )
+    np.testing.assert_array_equal(loaded.feature_names_in_, detector.feature_names_in_)
 
 
-def test_a_table_comes_back_with_columns_of_every_type(tmp_path):
+def test_a_loaded_tabular_model_keeps_columns_of_every_type(tmp_path):
     X = mixed_frame()
     vae = TabularVAE(4, column_types={"integer": "ordinal"}, **FAST).fit(X)
-    back = through_file(vae, tmp_path)
-    np.testing.assert_array_equal(back.transform(X), vae.transform(X))
-    pd.testing.assert_frame_equal(back.sample(50, random_state=0), vae.sample(50, random_state=0))
+    loaded = through_file(vae, tmp_path)
+    np.testing.assert_array_equal(loaded.transform(X), vae.transform(X))
+    pd.testing.assert_frame_equal(loaded.sample(50, random_state=0), vae.sample(50, random_state=0))
     conditions = {"ordered": "lo", "nullable": None}
     expected = vae.sample(5, conditions=conditions, random_state=0)
-    pd.testing.assert_frame_equal(back.sample(5, conditions=conditions, random_state=0), expected)
-    assert back.partial_fit(X).n_iter_ == 4
+    pd.testing.assert_frame_equal(loaded.sample(5, conditions=conditions, random_state=0), expected)
+    assert loaded.partial_fit(X).n_iter_ == 4
 
 
 @pytest.mark.parametrize("likelihood", ["mixed", "gaussian"])
-def test_an_imputer_comes_back(likelihood, tmp_path):
+def test_a_loaded_imputer_gives_the_same_imputation(likelihood, tmp_path):
     X = mixed_frame() if likelihood == "mixed" else mixed_frame()[["number", "integer"]]
     imputer = VAEImputer(likelihood=likelihood, add_indicator=True, **FAST).fit(X)
-    back = through_file(imputer, tmp_path)
+    loaded = through_file(imputer, tmp_path)
     same = pd.testing.assert_frame_equal if likelihood == "mixed" else np.testing.assert_array_equal
-    same(back.transform(X), imputer.transform(X))
+    same(loaded.transform(X), imputer.transform(X))
     same(
-        back.sample_imputations(X, 2, random_state=0)[1],
+        loaded.sample_imputations(X, 2, random_state=0)[1],
         imputer.sample_imputations(X, 2, random_state=0)[1],
     )
 
 
-def test_an_unfitted_estimator_comes_back(tmp_path):
+def test_an_unfitted_estimator_can_be_saved(tmp_path):
     vae = VAETransformer(3, likelihood=Gaussian("shared"), tol=math.inf)
     assert repr(through_file(vae, tmp_path)) == repr(vae)
 
@@ -136,18 +140,18 @@ def test_saving_again_gives_the_same_file(blobs, tmp_path):
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
-def test_code_of_the_users_is_handed_in(blobs, tmp_path):
-    given = {"architecture": linear_networks, "likelihood": OwnLikelihood("shared")}
-    vae = OwnVAE(**given, **FAST).fit(blobs)
+def test_custom_classes_and_networks_are_passed_to_load(blobs, tmp_path):
+    given = {"architecture": linear_networks, "likelihood": CustomLikelihood("shared")}
+    vae = CustomVAE(**given, **FAST).fit(blobs)
     for name in given:
         rest = {key: value for key, value in given.items() if key != name}
         with pytest.raises(ValueError, match=rf"skvae\.load\(path, {name}=\.\.\.\)"):
-            through_file(vae, tmp_path, estimator_class=OwnVAE, **rest)
-    with pytest.raises(ValueError, match="estimator_class=OwnVAE"):
+            through_file(vae, tmp_path, estimator_class=CustomVAE, **rest)
+    with pytest.raises(ValueError, match="estimator_class=CustomVAE"):
         through_file(vae, tmp_path, **given)
-    back = through_file(vae, tmp_path, estimator_class=OwnVAE, **given)
-    assert type(back) is OwnVAE
-    np.testing.assert_array_equal(back.transform(blobs), vae.transform(blobs))
+    loaded = through_file(vae, tmp_path, estimator_class=CustomVAE, **given)
+    assert type(loaded) is CustomVAE
+    np.testing.assert_array_equal(loaded.transform(blobs), vae.transform(blobs))
 
 
 def test_other_tools_read_the_file(blobs, tmp_path):
@@ -162,7 +166,7 @@ def test_other_tools_read_the_file(blobs, tmp_path):
     assert document["state"]["dict"]["latent_dim"] == 2
 
 
-def test_what_cannot_be_written_is_named_and_leaves_the_old_file(blobs, tmp_path):
+def test_the_error_for_an_unsupported_value_names_the_value_and_keeps_the_old_file(blobs, tmp_path):
     path = tmp_path / "vae.safetensors"
     vae = VAETransformer(**FAST).fit(blobs)
     vae.save(path)
@@ -176,7 +180,7 @@ def test_what_cannot_be_written_is_named_and_leaves_the_old_file(blobs, tmp_path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failing_disk_leaves_the_old_file(blobs, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_old_file(blobs, tmp_path, monkeypatch):
     path = tmp_path / "vae.safetensors"
     VAETransformer(2).save(path)
     before = path.read_bytes()
@@ -188,7 +192,7 @@ def test_a_failing_disk_leaves_the_old_file(blobs, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_several_may_write_one_file_at_once(blobs, tmp_path):
+def test_several_threads_may_save_to_the_same_file(blobs, tmp_path):
     path = tmp_path / "vae.safetensors"
     vae = VAETransformer(**FAST).fit(blobs)
     vae.save(path)
@@ -202,18 +206,18 @@ def test_several_may_write_one_file_at_once(blobs, tmp_path):
 # ---- Other files ---------------------------------------------------------------------
 
 
-def test_a_parameter_that_an_earlier_version_lacked_has_its_default(blobs, tmp_path):
+def test_a_parameter_absent_from_an_older_file_has_the_default(blobs, tmp_path):
     vae = VAETransformer(**FAST).fit(blobs)
     vae.save(tmp_path / "vae")
     document, arrays = read_file(tmp_path / "vae")
     del document["state"]["dict"]["on_interrupt"]
     write_file(tmp_path / "old", document, arrays)
-    back = skvae.load(tmp_path / "old")
-    assert back.get_params() == vae.get_params()
-    assert np.array_equal(back.fit(blobs).transform(blobs), vae.transform(blobs))
+    loaded = skvae.load(tmp_path / "old")
+    assert loaded.get_params() == vae.get_params()
+    assert np.array_equal(loaded.fit(blobs).transform(blobs), vae.transform(blobs))
 
 
-def test_files_of_others_are_told_from_damaged_ones(tmp_path):
+def test_errors_distinguish_foreign_files_from_damaged_files(tmp_path):
     from safetensors.numpy import save_file
 
     path = tmp_path / "x"
@@ -256,15 +260,15 @@ def files(tmp_path_factory):
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """Return a file's content with one accident."""
+    """Return the content of a file with one kind of damage."""
     at = rng.randrange(len(content))
     other = rng.randrange(len(content))
     kind = rng.randrange(6)
-    if kind == 0:  # a bit
+    if kind == 0:  # a flipped bit
         return content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
-    if kind == 1:  # cut off
+    if kind == 1:  # truncated
         return content[:at]
-    if kind == 2:  # lost in the middle
+    if kind == 2:  # a gap
         start, stop = sorted((at, other))
         return content[:start] + content[stop + 1 :]
     if kind == 3:  # a block of zeros, as after a crash
@@ -275,7 +279,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return content[:at] + rng.randbytes(1 + rng.randrange(64)) + content[at:]
 
 
-def test_no_accident_to_a_file_goes_unnoticed(files, tmp_path):
+def test_every_damaged_file_is_refused(files, tmp_path):
     rng = random.Random(0)
     path = tmp_path / "mutated"
     n_refused = 0
@@ -301,7 +305,7 @@ def small_file(tmp_path):
     return path
 
 
-def test_no_changed_bit_goes_unnoticed(small_file):
+def test_every_flipped_bit_is_detected(small_file):
     content = small_file.read_bytes()
     for at in range(len(content)):
         for bit in range(8):
@@ -312,7 +316,7 @@ def test_no_changed_bit_goes_unnoticed(small_file):
                 read_file(small_file)
 
 
-def test_another_spelling_of_the_same_number_is_noticed(small_file):
+def test_a_number_spelled_differently_is_detected(small_file):
     content = small_file.read_bytes()
     assert float("0.30000000000000003") == 0.30000000000000004
     small_file.write_bytes(content.replace(b"0.30000000000000004", b"0.30000000000000003"))
@@ -320,7 +324,7 @@ def test_another_spelling_of_the_same_number_is_noticed(small_file):
         read_file(small_file)
 
 
-def test_the_digest_is_that_of_the_file_with_zeros_in_its_place(small_file):
+def test_the_digest_is_computed_with_zeros_in_place_of_the_digest(small_file):
     content = small_file.read_bytes()
     with safe_open(small_file, framework="numpy") as file:
         digest = json.loads(file.metadata()["skvae"])["sha256"]
@@ -340,7 +344,7 @@ HOSTILE = [
 
 
 def places(document, path=()):
-    """Return where each value of a document is."""
+    """Return the path of each value in a document."""
     found = [path]
     if isinstance(document, dict | list):
         items = document.items() if isinstance(document, dict) else enumerate(document)
@@ -350,8 +354,8 @@ def places(document, path=()):
 
 
 @pytest.mark.slow
-def test_no_document_does_worse_than_an_error(files, tmp_path):
-    # Files that are whole, but say what no file of ours does.
+def test_a_hostile_document_causes_at_most_an_error(files, tmp_path):
+    # The digest is right, but the content is not what skvae writes.
     rng = random.Random(0)
     path = tmp_path / "hostile"
     outcomes = {"loaded": 0, "refused": 0}
@@ -388,7 +392,7 @@ def test_no_document_does_worse_than_an_error(files, tmp_path):
     [(10**6, 10**6), (10**5, 10**5, 10**5), (4,) * 10_000, (10**12,), (4000,) * 3],
     ids=["two", "three", "many", "one", "within the limit each"],
 )
-def test_a_file_that_asks_for_a_huge_model_is_refused_at_once(files, tmp_path, sizes):
+def test_a_file_that_requests_a_huge_model_is_refused_early(files, tmp_path, sizes):
     document, arrays = read_file(files[0])
     config = document["state"]["dict"]["module_"]["dict"]["config"]["dict"]
     config["hidden_layer_sizes"] = {"tuple": list(sizes)}
@@ -398,21 +402,21 @@ def test_a_file_that_asks_for_a_huge_model_is_refused_at_once(files, tmp_path, s
 
 
 @pytest.mark.parametrize("part", [0, 1, 2, 3, 4])
-def test_a_random_state_that_is_none_is_refused(tmp_path, part):
-    # Some versions of NumPy would crash.
+def test_an_invalid_random_state_is_refused(tmp_path, part):
+    # Some versions of NumPy crash on an invalid state.
     VAETransformer(random_state=np.random.RandomState(0)).save(tmp_path / "vae")
     document, arrays = read_file(tmp_path / "vae")
     parts = document["state"]["dict"]["random_state"]["random_state"]["tuple"]
     for wrong in (None, [], "x", 10**6, {"tuple": []}):
         parts[part] = wrong
         write_file(tmp_path / "hostile", document, arrays)
-        if part > 2 and wrong == 10**6:  # of numbers, any will do
+        if part > 2 and wrong == 10**6:  # any number is valid here
             continue
         with pytest.raises(ValueError, match="Cannot load an estimator"):
             skvae.load(tmp_path / "hostile")
 
 
-def test_weights_that_do_not_fit_are_refused(files, tmp_path):
+def test_weights_of_a_wrong_shape_are_refused(files, tmp_path):
     document, arrays = read_file(files[0])
     arrays["module_.weights.shift"] = np.zeros(7)
     write_file(tmp_path / "hostile", document, arrays)

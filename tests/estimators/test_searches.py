@@ -1,4 +1,4 @@
-"""Searches over parameters: other processes and machines find what a loop finds."""
+"""Hyperparameter searches in processes and on clusters equal searches in a loop."""
 
 import joblib
 import numpy as np
@@ -21,7 +21,7 @@ SEARCH = GridSearchCV(VAE, {"latent_dim": [1, 4]}, cv=3, error_score="raise")
 
 
 def scores(search):
-    """Return the scores of each split, and of all."""
+    """Return the test scores of each split and their means."""
     return {name: s for name, s in search.cv_results_.items() if "test" in name}
 
 
@@ -39,7 +39,7 @@ def in_a_loop():
 
 @pytest.fixture
 def cluster():
-    """Two workers of Dask, in threads of this process, that talk as machines do."""
+    """Two workers of Dask in threads of this process that communicate over TCP."""
     workers = {"n_workers": 2, "threads_per_worker": 1, "processes": False}
     with (
         LocalCluster(**workers, protocol="tcp://", dashboard_address=":0") as cluster,
@@ -48,15 +48,15 @@ def cluster():
         yield
 
 
-def test_search_finds_enough_dimensions(in_a_loop):
+def test_search_selects_enough_latent_dimensions(in_a_loop):
     assert in_a_loop.best_params_ == {"latent_dim": 4}
 
 
-def test_processes_of_joblib_find_the_same_bit_for_bit(in_a_loop):
+def test_processes_of_joblib_equal_a_loop_bit_for_bit(in_a_loop):
     assert_same_outcome(clone(SEARCH).set_params(n_jobs=2).fit(X), in_a_loop)
 
 
-def test_workers_of_dask_find_the_same_bit_for_bit(in_a_loop, cluster):
+def test_workers_of_dask_equal_a_loop_bit_for_bit(in_a_loop, cluster):
     with joblib.parallel_config(backend="dask", scatter=[X]):
         assert_same_outcome(clone(SEARCH).fit(X), in_a_loop)
 
@@ -72,8 +72,8 @@ def test_pipelines_and_random_searches_run_on_dask(cluster):
     np.testing.assert_array_equal(search.predict(X), expected.predict(X))
 
 
-@pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_workers_of_ray_find_the_same_bit_for_bit(in_a_loop):
+@pytest.mark.filterwarnings("ignore")  # warnings of Ray
+def test_workers_of_ray_equal_a_loop_bit_for_bit(in_a_loop):
     ray = pytest.importorskip("ray", reason="needs ray, which is too large to install for one test")
     from ray.util.joblib import register_ray
 
@@ -82,27 +82,27 @@ def test_workers_of_ray_find_the_same_bit_for_bit(in_a_loop):
         assert_same_outcome(clone(SEARCH).set_params(n_jobs=2).fit(X), in_a_loop)
 
 
-class Shipped(np.ndarray):
-    """An array that counts how often Dask packs it."""
+class CountedArray(np.ndarray):
+    """Array that counts how often Dask serializes it."""
 
-    times = 0
+    n_serialized = 0
 
 
-@dask_serialize.register(Shipped)
-def pack(array, context=None):
-    Shipped.times += 1
+@dask_serialize.register(CountedArray)
+def serialize(array, context=None):
+    CountedArray.n_serialized += 1
     return serialize_numpy_ndarray(np.asarray(array))
 
 
-@dask_deserialize.register(Shipped)
-def unpack(header, frames):
+@dask_deserialize.register(CountedArray)
+def deserialize(header, frames):
     return deserialize_numpy_ndarray(header, frames)
 
 
-def test_dask_ships_the_data_to_each_worker_once_at_most(cluster):
-    rows = np.tile(X, (10, 1)).view(Shipped)
+def test_dask_sends_the_data_to_each_worker_at_most_once(cluster):
+    rows = np.tile(X, (10, 1)).view(CountedArray)
     search = clone(SEARCH).set_params(estimator__max_iter=1, cv=5, refit=False)
-    Shipped.times = 0
+    CountedArray.n_serialized = 0
     with joblib.parallel_config(backend="dask", scatter=[rows]):
         search.fit(rows)
-    assert 1 <= Shipped.times <= 2  # for ten fits
+    assert 1 <= CountedArray.n_serialized <= 2  # for ten fits

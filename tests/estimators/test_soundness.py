@@ -1,4 +1,4 @@
-"""Arithmetic at its limits: gradients far out, and learning rates far too high."""
+"""Numerical stability: extreme values and extreme learning rates."""
 
 import re
 
@@ -19,13 +19,13 @@ SOLVERS = ["adam", "adamw", "rmsprop"]
 X = np.random.RandomState(0).poisson(3, size=(40, 4)).astype(np.float64)
 
 
-# ---- Bounds do not kill gradients ----------------------------------------------------
+# ---- Gradients -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("x", [0.0, 1.0, -50.0, 1e3, -1e5, 1e6])
 @pytest.mark.parametrize("limit", [7.0, 10.0, 20.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_slope_of_a_soft_bound_falls_with_the_square_of_the_distance_and_never_to_0(
+def test_the_slope_of_a_soft_clamp_decays_with_the_squared_distance_and_stays_positive(
     x, limit, dtype
 ):
     value = torch.tensor(x, dtype=dtype, requires_grad=True)
@@ -35,7 +35,7 @@ def test_slope_of_a_soft_bound_falls_with_the_square_of_the_distance_and_never_t
 
 
 @pytest.mark.parametrize("value", [-1e7, -1e3, 1e3, 1e7])
-def test_log_variance_that_ran_away_is_drawn_back(value):
+def test_an_extreme_log_variance_has_a_gradient_towards_0(value):
     module = VAETransformer(1, max_iter=1, **FAST).fit(X).module_
     layer = module.encoder[-1]
     torch.nn.init.constant_(layer.bias[1:].data, value)
@@ -43,7 +43,7 @@ def test_log_variance_that_ran_away_is_drawn_back(value):
     divergence = 0.5 * (log_var.expm1() - log_var).sum()
     (slopes,) = torch.autograd.grad(divergence, layer.bias)
     assert slopes[1].isfinite()
-    assert torch.sign(slopes[1]) == torch.sign(log_var)  # a step down it goes towards 0
+    assert torch.sign(slopes[1]) == torch.sign(log_var)  # gradient descent moves towards 0
 
 
 # ---- Extreme learning rates ----------------------------------------------------------

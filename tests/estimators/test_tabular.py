@@ -22,7 +22,7 @@ N = 300
 # ---- Tables in, tables out -----------------------------------------------------------
 
 
-def test_codes_are_a_row_of_finite_numbers_each(mixed_vae, mixed):
+def test_codes_are_finite(mixed_vae, mixed):
     Z = mixed_vae.transform(mixed)
     assert Z.shape == (N, 3)
     assert Z.dtype == np.float64
@@ -33,7 +33,7 @@ def test_codes_are_a_row_of_finite_numbers_each(mixed_vae, mixed):
 
 
 @pytest.mark.parametrize("params", [{}, {"autoregressive": False}, {"prior_std": 3.0}])
-def test_what_comes_back_is_like_what_went_in(mixed, params):
+def test_decoded_and_sampled_rows_resemble_the_training_rows(mixed, params):
     vae = TabularVAE(**FAST, **params).fit(mixed)
     for table in (vae.inverse_transform(vae.transform(mixed)), vae.sample(N, random_state=0)):
         assert_like(table, mixed)
@@ -41,7 +41,7 @@ def test_what_comes_back_is_like_what_went_in(mixed, params):
     assert_like(vae.reconstruct(mixed), mixed)
 
 
-def test_reconstructed_rows_keep_the_index(mixed_vae, mixed):
+def test_reconstructions_keep_the_index(mixed_vae, mixed):
     rows = mixed.iloc[5:15].set_axis([f"row {k}" for k in range(10)])
     table = mixed_vae.reconstruct(rows)
     assert table.index.equals(rows.index)
@@ -49,15 +49,13 @@ def test_reconstructed_rows_keep_the_index(mixed_vae, mixed):
     pd.testing.assert_frame_equal(table, expected.set_axis(rows.index))
 
 
-def test_a_frame_with_any_index_is_read_by_position(mixed):
+def test_the_index_of_a_frame_does_not_matter(mixed):
     moved = mixed.set_axis(np.arange(N) % 7)
     vae = TabularVAE(**FAST)
     assert np.array_equal(vae.fit_transform(moved), clone(vae).fit_transform(mixed))
 
 
-def test_training_makes_reconstructions_better_than_the_most_frequent_value(
-    dependent_vae, dependent
-):
+def test_reconstructions_are_better_than_constant_predictions(dependent_vae, dependent):
     table = dependent_vae.reconstruct(dependent)
     assert (table["a"] == dependent["a"]).mean() > 0.8
     assert (table["b"] == dependent["b"]).mean() > 0.9
@@ -65,7 +63,7 @@ def test_training_makes_reconstructions_better_than_the_most_frequent_value(
     assert error < 0.75 * (dependent["c"] - dependent["c"].median()).abs().mean()
 
 
-def test_attributes_tell_of_the_frame(mixed_vae, mixed):
+def test_attributes_describe_the_training_frame(mixed_vae, mixed):
     assert mixed_vae.n_features_in_ == mixed.shape[1]
     assert mixed_vae.feature_names_in_.tolist() == list(mixed.columns)
     assert mixed_vae.get_feature_names_out().tolist() == [f"tabularvae{k}" for k in range(3)]
@@ -89,7 +87,7 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("X", ARRAYS.values(), ids=ARRAYS)
-def test_arrays_in_give_arrays_out(X):
+def test_arrays_give_arrays_of_the_same_dtype(X):
     vae = TabularVAE(**FAST).fit(X)
     Z = vae.transform(X)
     for table in (vae.reconstruct(X), vae.inverse_transform(Z), vae.sample(60, random_state=0)):
@@ -99,12 +97,12 @@ def test_arrays_in_give_arrays_out(X):
         assert not pd.isna(table[:, ~pd.isna(X).any(axis=0)]).any()
 
 
-def test_lists_are_arrays():
+def test_lists_give_arrays():
     table = TabularVAE(**FAST).fit([[1, 2], [3, 4]] * 20).sample(50, random_state=0)
     assert set(np.unique(table)) == {1, 2, 3, 4}
 
 
-def test_an_array_is_the_frame_of_its_columns():
+def test_an_array_gives_the_model_of_a_frame():
     X = ARRAYS["with missing"]
     vae, of_frame = (TabularVAE(**FAST).fit(table) for table in (X, pd.DataFrame(X)))
     assert np.array_equal(vae.transform(X), of_frame.transform(pd.DataFrame(X)))
@@ -113,7 +111,7 @@ def test_an_array_is_the_frame_of_its_columns():
 
 
 @pytest.mark.parametrize("autoregressive", [False, True])
-def test_one_row_and_one_column_are_enough(autoregressive, mixed):
+def test_one_row_or_one_column_is_enough(autoregressive, mixed):
     vae = TabularVAE(**FAST, autoregressive=autoregressive)
     row = mixed[mixed.notna().all(axis=1)].iloc[:1]
     table = clone(vae).fit(row).sample(20, random_state=0)
@@ -121,14 +119,14 @@ def test_one_row_and_one_column_are_enough(autoregressive, mixed):
     assert_like(clone(vae).fit(mixed[["grade"]]).sample(20, random_state=0), mixed[["grade"]])
 
 
-def test_columns_without_any_number_stay_so(mixed):
+def test_empty_columns_stay_empty(mixed):
     X = mixed[["word", "wide"]].assign(nothing=np.nan)
     vae = TabularVAE(**FAST).fit(X)
     assert vae.sample(20, random_state=0)["nothing"].isna().all()
     assert np.isfinite(vae.score(X))
 
 
-def test_kinds_of_columns_may_be_told(mixed):
+def test_column_types_can_be_set(mixed):
     X = mixed[["count", "word"]]
     kinds = {"count": "categorical", "word": "ordinal"}
     vae = TabularVAE(**FAST, column_types=kinds).fit(X)
@@ -144,7 +142,7 @@ def test_kinds_of_columns_may_be_told(mixed):
 # ---- Random states -------------------------------------------------------------------
 
 
-def test_the_same_random_state_gives_the_same_bits(mixed_vae, mixed):
+def test_the_same_random_state_gives_the_same_model_bit_for_bit(mixed_vae, mixed):
     again = TabularVAE(**FAST).fit(mixed)
     assert np.array_equal(again.transform(mixed), mixed_vae.transform(mixed))
     assert np.array_equal(again.score_samples(mixed), mixed_vae.score_samples(mixed))
@@ -154,7 +152,7 @@ def test_the_same_random_state_gives_the_same_bits(mixed_vae, mixed):
     )
 
 
-def test_global_random_states_are_neither_used_nor_changed(mixed):
+def test_global_random_states_are_unchanged(mixed):
     with unchanged_random_states():
         vae = TabularVAE(**{**FAST, "random_state": None}).fit(mixed)
         vae.sample(5)
@@ -179,7 +177,7 @@ def test_global_random_states_are_neither_used_nor_changed(mixed):
     ],
 )
 @pytest.mark.parametrize("method", ["transform", "reconstruct", "score_samples", "partial_fit"])
-def test_an_unsuitable_table_is_an_error(mixed_vae, mixed, method, spoil, message):
+def test_an_invalid_table_is_an_error(mixed_vae, mixed, method, spoil, message):
     with pytest.raises(ValueError, match=message):
         getattr(mixed_vae, method)(spoil(mixed))
 
@@ -198,14 +196,14 @@ def test_an_unsuitable_table_is_an_error(mixed_vae, mixed, method, spoil, messag
         (np.empty((2, 0)), ValueError, "0 feature"),
     ],
 )
-def test_an_unsuitable_training_table_is_an_error(X, error, message):
+def test_an_invalid_training_table_is_an_error(X, error, message):
     vae = TabularVAE(**FAST)
     with pytest.raises(error, match=message):
         vae.fit(X)
     assert not hasattr(vae, "n_features_in_")
 
 
-def test_a_fit_that_fails_leaves_the_model_as_it_was(mixed):
+def test_a_failed_fit_keeps_the_fitted_model(mixed):
     vae = TabularVAE(**FAST).fit(mixed)
     before = vae.sample(10, random_state=0), vae.score(mixed)
     with pytest.raises(ValueError, match="Column 'b'"):
@@ -226,29 +224,29 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(mixed):
         ({"latent_dim": 0}, "'latent_dim' parameter"),
     ],
 )
-def test_unsuitable_parameters_are_errors(mixed, params, message):
+def test_invalid_parameters_are_errors(mixed, params, message):
     with pytest.raises(ValueError, match=message):
         TabularVAE(**{**FAST, **params}).fit(mixed)
 
 
 @pytest.mark.parametrize("method", ["transform", "score", "reconstruct", "inverse_transform"])
-def test_an_unfitted_model_says_so(method, mixed):
+def test_methods_of_an_unfitted_model_are_errors(method, mixed):
     with pytest.raises(NotFittedError):
         getattr(TabularVAE(), method)(mixed)
 
 
 @pytest.mark.parametrize("conditions", [None, {"a": 1}])
-def test_an_unfitted_model_draws_nothing(conditions):
+def test_sampling_from_an_unfitted_model_is_an_error(conditions):
     with pytest.raises(NotFittedError):
         TabularVAE().sample(conditions=conditions)
 
 
-def test_codes_of_another_dimension_are_an_error(mixed_vae):
+def test_codes_with_a_wrong_number_of_columns_are_an_error(mixed_vae):
     with pytest.raises(ValueError, match="latent_dim=3"):
         mixed_vae.inverse_transform(np.zeros((2, 5)))
 
 
-def test_without_pandas_the_extra_is_named(monkeypatch):
+def test_an_error_names_pandas_and_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"needs pandas, .* with the extra 'data'"):
         TabularVAE(**FAST).fit(np.zeros((5, 2)))
@@ -257,7 +255,7 @@ def test_without_pandas_the_extra_is_named(monkeypatch):
 # ---- Clones, pipelines and searches --------------------------------------------------
 
 
-def test_a_clone_has_the_parameters_and_nothing_of_the_fit(mixed_vae, mixed):
+def test_a_clone_has_the_parameters_but_is_not_fitted(mixed_vae, mixed):
     kinds = {"count": "ordinal"}
     other = clone(mixed_vae).set_params(column_types=kinds, autoregressive=False)
     assert other.get_params() == {
@@ -270,7 +268,7 @@ def test_a_clone_has_the_parameters_and_nothing_of_the_fit(mixed_vae, mixed):
     assert np.array_equal(clone(mixed_vae).fit_transform(mixed), mixed_vae.transform(mixed))
 
 
-def test_codes_may_be_a_frame(mixed):
+def test_codes_can_be_a_frame(mixed):
     rows = mixed.set_axis([f"row {k}" for k in range(N)])
     vae = TabularVAE(**FAST).set_output(transform="pandas")
     Z = vae.fit_transform(rows)
@@ -279,14 +277,14 @@ def test_codes_may_be_a_frame(mixed):
     assert_like(vae.inverse_transform(Z), mixed)
 
 
-def test_it_is_a_step_of_a_pipeline(dependent):
+def test_tabular_vae_works_in_a_pipeline(dependent):
     X, y = dependent[["b", "c"]], dependent["a"] == "q"
     model = make_pipeline(TabularVAE(**{**FAST, "max_iter": 10}), LogisticRegression())
     assert model.fit(X, y).score(X, y) > 0.95
 
 
-def test_a_grid_search_over_the_dimension_of_codes_needs_no_scorer(dependent):
-    # Without the columns before them, columns depend on each other through codes alone.
+def test_a_grid_search_over_latent_dim_needs_no_scorer(dependent):
+    # Without autoregression, columns depend on each other only through the code.
     vae = TabularVAE(**{**FAST, "max_iter": 10}, autoregressive=False)
     grid = {"latent_dim": [1, 4]}
     search = GridSearchCV(vae, grid, cv=2, error_score="raise").fit(dependent[:1000])
@@ -298,7 +296,7 @@ def test_a_grid_search_over_the_dimension_of_codes_needs_no_scorer(dependent):
 # ---- Training ------------------------------------------------------------------------
 
 
-def test_early_stopping_keeps_the_best_epoch(mixed):
+def test_early_stopping_ends_training(mixed):
     params = {**FAST, "max_iter": 30, "n_iter_no_change": 2, "learning_rate_init": 0.1}
     vae = TabularVAE(**params, early_stopping=True).fit(mixed)
     losses = vae.history_["validation_loss"]
@@ -307,10 +305,10 @@ def test_early_stopping_keeps_the_best_epoch(mixed):
     assert_like(vae.sample(20, random_state=0), mixed)
 
 
-def test_partial_fit_goes_on_with_the_cells_of_the_first_call(mixed):
+def test_partial_fit_keeps_the_bins_of_the_first_call(mixed):
     vae = TabularVAE(**FAST).partial_fit(mixed)
     likelihood, score = vae.module_.likelihood, vae.score(mixed)
-    # The second has values that the first had not.
+    # The second call has new values.
     vae.partial_fit(change(mixed, word="plum", wide=1e6, count=99))
     for _ in range(5):
         vae.partial_fit(mixed)
@@ -320,7 +318,7 @@ def test_partial_fit_goes_on_with_the_cells_of_the_first_call(mixed):
     assert_like(vae.sample(50, random_state=0), mixed)
 
 
-def test_a_warm_start_goes_on_from_the_weights(mixed):
+def test_warm_start_continues_from_the_weights(mixed):
     vae = TabularVAE(**FAST, warm_start=True).fit(mixed)
     likelihood, score = vae.module_.likelihood, vae.score(mixed)
     vae.fit(mixed[: N // 2])
@@ -341,7 +339,7 @@ def test_a_second_fit_may_have_other_columns(mixed):
     assert TabularVAE(**FAST).fit(mixed).fit(ARRAYS["int8"]).sample().dtype == np.int8
 
 
-def test_encoder_and_decoder_learn_the_same_with_and_without_autoregression(mixed):
+def test_autoregression_does_not_change_what_encoder_and_decoder_learn(mixed):
     with_context, without = (
         TabularVAE(**FAST, autoregressive=autoregressive).fit(mixed).module_
         for autoregressive in (True, False)

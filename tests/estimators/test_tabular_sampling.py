@@ -17,48 +17,52 @@ N = 300
 # ---- Distributions -------------------------------------------------------------------
 
 
-def test_synthetic_rows_are_missing_where_training_rows_were(mixed_vae, mixed):
+def test_synthetic_columns_have_the_fraction_of_missing_values_of_the_training_data(
+    mixed_vae, mixed
+):
     table = mixed_vae.sample(1000, random_state=0)
     assert_allclose(table.isna().mean(), mixed.isna().mean(), atol=0.1)
 
 
-def test_synthetic_columns_are_distributed_as_in_training(mixed_vae, mixed):
+def test_synthetic_columns_have_the_distribution_of_the_training_data(mixed_vae, mixed):
     table = mixed_vae.sample(1000, random_state=0)
     for name in ("wide", "price", "inflated", "small"):
         assert stats.ks_2samp(table[name], mixed[name]).statistic < 0.12
     for name in ("word", "fruit", "grade", "truth", "some truth"):
-        shares = [frame[name].value_counts(normalize=True).sort_index() for frame in (table, mixed)]
-        assert_allclose(shares[0].astype(float), shares[1].astype(float), atol=0.1)
+        fractions = [
+            frame[name].value_counts(normalize=True).sort_index() for frame in (table, mixed)
+        ]
+        assert_allclose(fractions[0].astype(float), fractions[1].astype(float), atol=0.1)
 
 
-def test_numbers_that_are_drawn_need_not_be_among_those_of_training(mixed_vae, mixed):
+def test_synthetic_numbers_are_new_values(mixed_vae, mixed):
     table = mixed_vae.sample(N, random_state=0)
     assert table["wide"].isin(mixed["wide"]).mean() < 0.01
     assert table["wide"].nunique() == N
     assert 0.2 < table["inflated"].eq(0).mean() < 0.6
 
 
-def test_a_column_that_follows_from_another_does_so_in_synthetic_rows(dependent_vae, dependent):
+def test_synthetic_rows_keep_a_deterministic_dependence(dependent_vae, dependent):
     table = dependent_vae.sample(4000, random_state=0)
     assert (table["a"].map(B_OF_A) == table["b"]).mean() > 0.95
     for name in ("a", "b"):
-        shares = [f[name].value_counts(normalize=True).sort_index() for f in (table, dependent)]
-        assert_allclose(shares[0], shares[1], atol=0.05)
+        fractions = [f[name].value_counts(normalize=True).sort_index() for f in (table, dependent)]
+        assert_allclose(fractions[0], fractions[1], atol=0.05)
 
 
-def test_a_mixture_given_another_column_is_learned(dependent_vae, dependent):
+def test_synthetic_rows_keep_conditional_mixtures(dependent_vae, dependent):
     table = dependent_vae.sample(4000, random_state=0)
     assert abs(table["c"].eq(0).mean() - dependent["c"].eq(0).mean()) < 0.05
     for a, rate in ZERO_RATES.items():
         c = table["c"][table["a"] == a]
         assert abs(c.eq(0).mean() - rate) < 0.15
-        # What is not zero lies about the centre, on both sides for one of them.
+        # Values other than zero lie around the centre, and for one category on both sides.
         away = (c[c != 0].abs() - CENTRES[a]).abs()
         assert (away < 2).mean() > 0.75
         assert ((c < 0).mean() > 0.1) == (a == "r")
 
 
-def test_autoregression_makes_synthetic_rows_agree_in_themselves(dependent):
+def test_autoregression_improves_the_dependence_between_columns(dependent):
     params = {**FAST, "latent_dim": 1, "max_iter": 8}
     agreement, scores = [], []
     for autoregressive in (False, True):
@@ -74,7 +78,7 @@ def test_autoregression_makes_synthetic_rows_agree_in_themselves(dependent):
 
 
 @pytest.mark.parametrize("conditions", [None, {"word": "pear", "some day": None}])
-def test_synthetic_rows_follow_from_the_random_state(mixed_vae, conditions):
+def test_random_state_determines_synthetic_rows(mixed_vae, conditions):
     one, same, other, fresh, fresher = (
         mixed_vae.sample(40, conditions=conditions, random_state=state)
         for state in (0, 0, 1, None, None)
@@ -99,7 +103,7 @@ CONDITIONS = {
     "several": {"word": ["fig", "pear"]},
     "an integer": {"count": 3},
     "integers": {"count": [1, 3]},
-    "truth": {"truth": True},
+    "boolean": {"truth": True},
     "zero": {"inflated": 0},
     "an interval": {"wide": pd.Interval(10, 20)},
     "a narrow one": {"wide": pd.Interval(20, 20.5)},
@@ -152,7 +156,7 @@ def test_every_value_that_satisfies_a_condition_is_drawn(mixed_vae):
 
 
 @pytest.mark.parametrize("conditions", [None, {}])
-def test_no_conditions_are_no_conditions(mixed_vae, conditions):
+def test_empty_conditions_equal_no_conditions(mixed_vae, conditions):
     table = mixed_vae.sample(20, conditions=conditions, random_state=0)
     pd.testing.assert_frame_equal(table, mixed_vae.sample(20, random_state=0))
 
@@ -162,23 +166,23 @@ def test_no_conditions_are_no_conditions(mixed_vae, conditions):
     [{"a": "q"}, {"b": "y"}, {"a": "r", "b": "x"}, {"c": pd.Interval(2, 5)}, {"c": 0, "b": "x"}],
     ids=str,
 )
-def test_conditions_leave_the_other_columns_as_rejection_would(dependent_vae, conditions):
+def test_conditional_sampling_equals_rejection_sampling(dependent_vae, conditions):
     drawn = dependent_vae.sample(3000, conditions=conditions, random_state=0)
     free = dependent_vae.sample(30_000, random_state=1)
     for name, condition in conditions.items():
         free = free[satisfied(free[name], condition)]
     assert len(free) > 1000
-    # Five standard errors of a share.
+    # Five standard errors of a fraction.
     tolerance = 5 * np.sqrt(0.25 / 3000 + 0.25 / len(free))
     for name in ("a", "b"):
-        shares = [frame[name].value_counts(normalize=True) for frame in (drawn, free)]
-        gap = shares[0].sub(shares[1], fill_value=0).abs()
+        fractions = [frame[name].value_counts(normalize=True) for frame in (drawn, free)]
+        gap = fractions[0].sub(fractions[1], fill_value=0).abs()
         assert gap.max() < tolerance
     assert abs(drawn["c"].eq(0).mean() - free["c"].eq(0).mean()) < tolerance
     assert stats.ks_2samp(drawn["c"], free["c"]).pvalue > 1e-3
 
 
-def test_conditions_of_arrays_go_by_the_number_of_the_column():
+def test_conditions_of_arrays_name_columns_by_number():
     X = np.array([[1, "a", 2.5], [2, "b", None], [3, None, 0.5]] * 20, dtype=object)
     vae = TabularVAE(**FAST).fit(X)
     table = vae.sample(20, conditions={0: 2, 1: "a", 2: None}, random_state=0)
@@ -201,23 +205,23 @@ def test_conditions_of_arrays_go_by_the_number_of_the_column():
         ({"word": "pear", "day": "1999-12-31"}, "No value that column 'day'"),
     ],
 )
-def test_conditions_that_can_not_be_met_are_errors(mixed_vae, conditions, message):
+def test_impossible_conditions_are_errors(mixed_vae, conditions, message):
     with pytest.raises(ValueError, match=message):
         mixed_vae.sample(5, conditions=conditions, random_state=0)
 
 
-def test_rare_rows_are_drawn_in_few_rounds(mixed_vae, monkeypatch):
+def test_rare_rows_need_few_rounds(mixed_vae, monkeypatch):
     monkeypatch.setattr(_tabular, "_MAX_ROUNDS", 3)
-    # Of the rows drawn, one in a million satisfies them all.
+    # One row in a million satisfies all conditions.
     conditions = {"count": 8, "small": [1, 2], "grade": "w", "word": "fig", "some count": 1}
     table = mixed_vae.sample(300, conditions=conditions, random_state=0)
     assert len(table) == 300
 
 
-def test_rows_that_are_too_rare_are_an_error(mixed_vae, monkeypatch):
+def test_too_few_matching_rows_are_an_error(mixed_vae, monkeypatch):
     monkeypatch.setattr(_tabular, "_MAX_ROUNDS", 1)
     monkeypatch.setattr(_tabular, "_MIN_DRAWS", 1)
-    # Of as many rows as are wanted, one round keeps not all.
+    # One round draws 500 rows and keeps some of them.
     with pytest.raises(ValueError, match=r"Only \d+ of the 500 rows satisfy {'word': 'fig'}"):
         mixed_vae.sample(500, conditions={"word": "fig"}, random_state=0)
 

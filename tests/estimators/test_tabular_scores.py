@@ -26,7 +26,7 @@ def test_densities_of_categories_sum_to_1(autoregressive, dependent):
     vae = TabularVAE(**params).fit(dependent[["a", "b"]])
     pairs = [(a, b) for a in ("p", "q", "r", "new") for b in ("x", "y", "new")]
     density = np.exp(vae.score_samples(pd.DataFrame(pairs, columns=["a", "b"])))
-    # The bound is below the density but for the error of 500 draws.
+    # The bound is below the density, up to the error of 500 draws.
     assert 0.9 < density.sum() < 1.02
     one = TabularVAE(**params).fit(dependent[["a"]])
     density = np.exp(one.score_samples(pd.DataFrame({"a": ["p", "q", "r", "new"]})))
@@ -36,11 +36,11 @@ def test_densities_of_categories_sum_to_1(autoregressive, dependent):
 
 
 @pytest.mark.parametrize("step", [1, 0.5])
-def test_densities_of_rounded_numbers_are_with_respect_to_their_unit(step):
+def test_densities_of_rounded_numbers_are_per_unit_of_rounding(step):
     values = step * np.random.RandomState(0).poisson(5, 1000)
     vae = TabularVAE(**FAST, n_importance_samples=50).fit(pd.DataFrame({"n": values}))
     points = pd.DataFrame({"n": np.arange(-2, 40) * step})
-    # Numbers in tenths stand for a tenth of a unit each.
+    # Multiples of 0.5 are rounded to tenths.
     unit = 1 if step == 1 else 0.1
     density = np.exp(vae.score_samples(points))
     assert 0.9 < density.sum() * unit < 1.02
@@ -77,7 +77,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("values", UNUSUAL.values(), ids=UNUSUAL)
-def test_values_never_seen_have_a_finite_and_lower_score(mixed_vae, mixed, values):
+def test_unseen_values_have_a_finite_and_lower_score(mixed_vae, mixed, values):
     scores = mixed_vae.score_samples(change(mixed, **values))
     assert np.isfinite(scores).all()
     usual = mixed_vae.score_samples(mixed)
@@ -85,12 +85,12 @@ def test_values_never_seen_have_a_finite_and_lower_score(mixed_vae, mixed, value
     assert np.isfinite(mixed_vae.transform(change(mixed, **values))).all()
 
 
-def test_the_farther_a_number_is_the_lower_its_score(mixed_vae, mixed):
+def test_the_score_decreases_with_the_distance_of_a_number(mixed_vae, mixed):
     scores = [mixed_vae.score(change(mixed, wide=10.0**k)) for k in (4, 6, 9, 20, 100)]
     assert (np.diff(scores) < 0).all()
 
 
-def test_a_rows_score_depends_on_that_row_alone(mixed_vae, mixed):
+def test_the_score_of_a_row_depends_on_that_row_alone(mixed_vae, mixed):
     scores = mixed_vae.score_samples(mixed)
     assert scores.shape == (N,)
     assert mixed_vae.score(mixed) == pytest.approx(scores.mean())
@@ -105,7 +105,7 @@ def test_training_raises_the_score(dependent, dependent_vae):
     assert dependent_vae.score(dependent) > little.score(dependent) + 0.2
 
 
-def test_rows_against_what_was_learned_score_lower(dependent, dependent_vae):
+def test_rows_that_contradict_the_dependence_score_lower(dependent, dependent_vae):
     wrong = dependent.assign(b=dependent["b"].map({"x": "y", "y": "x"}))
     assert dependent_vae.score(wrong) < dependent_vae.score(dependent) - 1.5
 
@@ -113,7 +113,7 @@ def test_rows_against_what_was_learned_score_lower(dependent, dependent_vae):
 # ---- Missing values ------------------------------------------------------------------
 
 
-def test_values_may_be_missing_at_transform_alone(mixed_vae, mixed):
+def test_columns_complete_in_fit_may_have_missing_values_in_transform(mixed_vae, mixed):
     hidden = np.random.RandomState(0).uniform(size=mixed.shape) < 0.3
     X = mixed.mask(hidden)
     assert np.isfinite(mixed_vae.transform(X)).all()
@@ -121,18 +121,18 @@ def test_values_may_be_missing_at_transform_alone(mixed_vae, mixed):
     assert_like(mixed_vae.reconstruct(X), mixed)
 
 
-def test_nothing_is_scored_where_nothing_is_observed(dependent, dependent_vae):
+def test_the_score_covers_observed_entries_only(dependent, dependent_vae):
     unobserved = dependent[:3].assign(a=None, b=None, c=np.nan)
     scores = dependent_vae.score_samples(unobserved)
     assert np.ptp(scores) == 0
-    # Rows without an entry have no code of their own: this is its divergence from the prior.
+    # The score is minus the divergence between prior and posterior of a row without entries.
     assert -1.5 < scores[0] < 0.1
     partly = dependent_vae.score_samples(dependent.assign(c=np.nan))
     expected = np.log(dependent["a"].map(dependent["a"].value_counts(normalize=True)))
     assert abs(partly.mean() - expected.mean()) < 0.5
 
 
-def test_missing_values_of_training_are_values_like_others(dependent):
+def test_missing_values_in_training_are_modelled_as_a_category(dependent):
     X = dependent.assign(c=dependent["c"].mask(dependent["a"] == "q"))
     vae = TabularVAE(**{**FAST, "max_iter": 10, "hidden_layer_sizes": (32,)}).fit(X)
     table = vae.sample(2000, random_state=0)
