@@ -1,4 +1,4 @@
-"""What tests share: data sets and where to find the real ones."""
+"""Fixtures that several test modules share."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits, load_wine
 
 pytest.register_assert_rewrite("helpers")
 
-# How many inputs the tests of properties try: always the same few, unless one asks for "long".
+# Number of inputs for tests of properties. The profile "ci" repeats the same inputs.
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("ci", max_examples=50, derandomize=True, database=None, **_COMMON)
 settings.register_profile("long", max_examples=2000, **_COMMON)
@@ -22,7 +22,7 @@ settings.load_profile("ci")
 
 @pytest.fixture
 def interruptible():
-    """Let SIGINT raise KeyboardInterrupt, as it does but for processes in the background."""
+    """Let SIGINT raise KeyboardInterrupt, as in a process in the foreground."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)

@@ -1,4 +1,4 @@
-"""The examples run from start to end, here with a small part of their work."""
+"""All examples, with few rows and one epoch."""
 
 import os
 import runpy
@@ -22,21 +22,21 @@ def few_rows(fetch, n_rows=400):
     return fetch_few
 
 
-def few_rounds(method, rounds):
-    def with_few(self, X, y=None):
-        asked = self.max_iter
+def with_few_iterations(method, n_iterations):
+    def run_with_few(self, X, y=None):
+        requested = self.max_iter
         try:
-            return method(self.set_params(max_iter=rounds), X, y)
+            return method(self.set_params(max_iter=n_iterations), X, y)
         finally:
-            self.set_params(max_iter=asked)
+            self.set_params(max_iter=requested)
 
-    return with_few
+    return run_with_few
 
 
 def work(script, folder, arguments):
-    """Run a script in this process, with few rows, as few rounds a fit as there can be, no screen.
+    """Run a script in this process with few rows, few iterations and without a screen.
 
-    What it prints goes to files in `folder`, the current one for it.
+    The output of the script goes to files in `folder`, the working directory of the script.
     """
     os.chdir(folder)
     for stream in ("stdout", "stderr"):
@@ -56,9 +56,9 @@ def work(script, folder, arguments):
     pyplot.show = lambda: None
     for name in ("fetch_mnist", "fetch_fashion_mnist", "fetch_susy", "fetch_adult"):
         setattr(datasets, name, few_rows(getattr(datasets, name)))
-    BaseVAE.fit = few_rounds(BaseVAE.fit, 1)
-    TSNE.fit_transform = few_rounds(TSNE.fit_transform, 250)
-    IterativeImputer.fit_transform = few_rounds(IterativeImputer.fit_transform, 1)
+    BaseVAE.fit = with_few_iterations(BaseVAE.fit, 1)
+    TSNE.fit_transform = with_few_iterations(TSNE.fit_transform, 250)
+    IterativeImputer.fit_transform = with_few_iterations(IterativeImputer.fit_transform, 1)
 
     sys.argv = [str(EXAMPLES / script), *arguments]
     runpy.run_path(sys.argv[0], run_name="__main__")
@@ -67,7 +67,7 @@ def work(script, folder, arguments):
 
 @pytest.fixture
 def run_quickly(fresh_processes, tmp_path):
-    """Return what runs a script and returns what it printed."""
+    """Return a function that runs a script and returns its output."""
 
     def run(script, *arguments):
         process = fresh_processes.Process(target=work, args=(script, tmp_path, arguments))
@@ -79,13 +79,13 @@ def run_quickly(fresh_processes, tmp_path):
     return run
 
 
-def test_there_are_examples():
+def test_the_gallery_has_nine_scripts():
     assert len(SCRIPTS) == 9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_examples_run(script, run_quickly, data_folder):
+def test_gallery_scripts_run_and_draw_figures(script, run_quickly, data_folder):
     out = run_quickly(script)
     assert int(out.split()[-2]) >= 1
 
@@ -97,7 +97,7 @@ def test_examples_run(script, run_quickly, data_folder):
         *(pytest.param(d, marks=pytest.mark.slow) for d in ("mnist", "fashion-mnist", "susy")),
     ],
 )
-def test_the_main_job_writes_a_figure_and_a_table(data, run_quickly, tmp_path, request):
+def test_compare_embeddings_writes_a_figure_and_a_table(data, run_quickly, tmp_path, request):
     if data != "digits":
         request.getfixturevalue("data_folder")
     out = run_quickly("compare_embeddings.py", "--data", data, "--rows", "300")

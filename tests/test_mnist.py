@@ -1,4 +1,4 @@
-"""Training for real, on MNIST."""
+"""Training on MNIST."""
 
 import pytest
 
@@ -25,16 +25,16 @@ def fit(X, **params):
     return VAETransformer(2, likelihood="bernoulli", random_state=0, **params).fit(X)
 
 
-def test_the_first_tutorials_network_beats_it_in_three_epochs(mnist):
+def test_a_dense_network_reaches_the_bound_of_a_tutorial_in_three_epochs(mnist):
     train, test = mnist
     vae = fit(train, hidden_layer_sizes=(256,), batch_size=100, max_iter=3)
-    assert negative_bound(vae, test) < 157  # the tutorial's reached 165.8
+    assert negative_bound(vae, test) < 157  # the tutorial reached 165.8
     assert -vae.score(test[:1000]) < negative_bound(vae, test[:1000])
-    # What the docs say of one number: the history's loss is of the same kind.
+    # The loss in the history is the same quantity.
     assert vae.history_["loss"][-1] == pytest.approx(negative_bound(vae, train), abs=1)
 
 
-def test_a_convolutional_network_beats_that_in_one_epoch(mnist):
+def test_a_convolutional_network_reaches_the_bound_in_one_epoch(mnist):
     train, test = mnist
     vae = fit(
         train,
@@ -47,7 +47,7 @@ def test_a_convolutional_network_beats_that_in_one_epoch(mnist):
     assert negative_bound(vae, test) < 161
 
 
-def test_fourier_features_learn_a_map_in_two_dimensions_faster(mnist):
+def test_fourier_features_speed_up_training_with_two_latent_dimensions(mnist):
     train, test = mnist
     params = {"hidden_layer_sizes": (256, 128), "max_iter": 3}
     plain, fourier = (
@@ -57,7 +57,7 @@ def test_fourier_features_learn_a_map_in_two_dimensions_faster(mnist):
     assert fourier < plain - 1
 
 
-def test_bfloat16_does_not_cost_quality(mnist):
+def test_bfloat16_gives_the_bound_of_float32(mnist):
     train, test = mnist
     params = {"hidden_layer_sizes": (256,), "batch_size": 100, "max_iter": 2}
     bounds = [

@@ -1,4 +1,4 @@
-"""What the estimator promises beyond scikit-learn's checks."""
+"""Behaviour of VAETransformer beyond the checks of scikit-learn."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.torch_only
 # ---- Determinism ---------------------------------------------------------------------
 
 
-def test_the_same_random_state_gives_the_same_bits(blobs):
+def test_the_same_random_state_gives_the_same_model_bit_for_bit(blobs):
     params = {**FAST, "early_stopping": True, "batch_size": 16}
     assert_same_fit(VAETransformer(**params).fit(blobs), VAETransformer(**params).fit(blobs))
 
@@ -28,7 +28,7 @@ def test_another_random_state_gives_another_model(blobs):
     assert not same_weights(vae.module_, other.module_)
 
 
-def test_global_random_states_and_thread_counts_are_left_as_found(blobs):
+def test_global_random_states_and_the_number_of_threads_are_unchanged(blobs):
     n_threads = torch.get_num_threads()
     with unchanged_random_states():
         vae = VAETransformer(**FAST, early_stopping=True).fit(blobs)
@@ -39,7 +39,7 @@ def test_global_random_states_and_thread_counts_are_left_as_found(blobs):
     assert torch.get_num_threads() == n_threads
 
 
-def test_samples_follow_their_random_state(blobs):
+def test_random_state_determines_samples(blobs):
     vae = VAETransformer(**FAST).fit(blobs)
     np.testing.assert_array_equal(vae.sample(5, random_state=3), vae.sample(5, random_state=3))
     assert not np.array_equal(vae.sample(5, random_state=3), vae.sample(5, random_state=4))
@@ -48,7 +48,7 @@ def test_samples_follow_their_random_state(blobs):
 # ---- Training ------------------------------------------------------------------------
 
 
-def test_history_is_a_table_of_one_row_per_epoch(blobs):
+def test_history_has_one_value_per_epoch_and_metric(blobs):
     vae = VAETransformer(**FAST, early_stopping=True).fit(blobs)
     table = pd.DataFrame(vae.history_)
     losses = ["loss", "reconstruction_loss", "kl_loss"]
@@ -60,17 +60,17 @@ def test_history_is_a_table_of_one_row_per_epoch(blobs):
     assert vae.loss_curve_ == list(table["loss"])
 
 
-def test_history_is_measured_at_beta_1_whatever_beta(blobs):
+def test_history_is_computed_at_beta_1(blobs):
     first = {
         beta: VAETransformer(**FAST, beta=beta, batch_size=90, learning_rate="constant")
         .fit(blobs)
         .history_["loss"][0]
         for beta in (0.5, 1.0, 4.0)
     }
-    assert len(set(first.values())) == 1  # before the first step, all are the same model
+    assert len(set(first.values())) == 1  # all models are equal before the first step
 
 
-def test_a_larger_beta_pays_less_divergence(blobs):
+def test_a_larger_beta_lowers_the_kl_divergence(blobs):
     params = {**FAST, "max_iter": 60, "batch_size": 16}
     kl = [
         VAETransformer(**params, beta=beta).fit(blobs).history_["kl_loss"][-1]
@@ -91,12 +91,12 @@ def test_early_stopping_keeps_the_weights_of_the_best_epoch(blobs):
     losses = vae.history_["validation_loss"]
     assert vae.n_iter_ < 300
     best = int(np.argmin(losses))
-    # Training for just as many epochs as the best took ends with the same weights.
+    # Training that ends at the best epoch gives the same weights.
     again = clone(vae).set_params(max_iter=best + 1).fit(blobs)
     assert same_weights(vae.module_, again.module_)
 
 
-def test_a_plateau_at_a_constant_rate_ends_training(blobs):
+def test_a_plateau_at_a_constant_learning_rate_ends_training(blobs):
     vae = VAETransformer(
         **{**FAST, "max_iter": 500},
         learning_rate="constant",
@@ -106,7 +106,7 @@ def test_a_plateau_at_a_constant_rate_ends_training(blobs):
     assert 10 <= vae.n_iter_ < 500
 
 
-def test_partial_fit_matches_fit_epoch_for_epoch(blobs):
+def test_partial_fit_equals_one_epoch_of_fit(blobs):
     params = {**FAST, "learning_rate": "constant", "batch_size": 16, "tol": 0}
     whole = VAETransformer(**params).fit(blobs)
     step_by_step = VAETransformer(**params)
@@ -116,21 +116,21 @@ def test_partial_fit_matches_fit_epoch_for_epoch(blobs):
     assert step_by_step.n_iter_ == whole.n_iter_
 
 
-def test_partial_fit_goes_on_from_fit(blobs):
+def test_partial_fit_continues_from_fit(blobs):
     params = {**FAST, "learning_rate": "constant", "batch_size": 16}
     longer = VAETransformer(**{**params, "max_iter": 4}).fit(blobs)
     vae = VAETransformer(**params).fit(blobs).partial_fit(blobs)
     assert_same_fit(vae, longer)
 
 
-def test_partial_fit_after_early_stopping_keeps_a_table(blobs):
+def test_partial_fit_after_early_stopping_fills_validation_metrics_with_nan(blobs):
     vae = VAETransformer(**FAST, early_stopping=True).fit(blobs).partial_fit(blobs)
     table = pd.DataFrame(vae.history_)
     assert len(table) == vae.n_iter_ == 4
     assert table["validation_loss"].isna().tolist() == [False] * 3 + [True]
 
 
-def test_warm_start_goes_on_from_the_fitted_weights(blobs):
+def test_warm_start_continues_from_the_fitted_weights(blobs):
     vae = VAETransformer(**{**FAST, "max_iter": 100}, warm_start=True).fit(blobs)
     before = [weight.detach().clone() for weight in vae.module_.parameters()]
     vae.set_params(max_iter=1, learning_rate_init=1e-6).fit(blobs)
@@ -151,23 +151,23 @@ def test_warm_start_of_another_model_is_an_error(blobs):
         vae.set_params(latent_dim=3).fit(blobs)
 
 
-def test_training_starts_at_the_columns_marginals():
+def test_training_starts_from_the_marginals_of_the_columns():
     X = load_digits().data / 16
     vae = VAETransformer(likelihood="bernoulli", max_iter=1, learning_rate_init=1e-12).fit(X)
-    # The cross-entropy of columns that were independent.
+    # The entropy of independent columns.
     marginal = X.mean(axis=0)[X.any(axis=0)]
     entropy = -np.nansum(marginal * np.log(marginal) + (1 - marginal) * np.log(1 - marginal))
     assert vae.history_["loss"][0] == pytest.approx(entropy, rel=0.01)
 
 
 @pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
-def test_every_solver_learns(solver, blobs):
+def test_every_solver_lowers_the_loss(solver, blobs):
     vae = VAETransformer(**{**FAST, "max_iter": 100, "solver": solver, "batch_size": 16})
     vae.fit(blobs)
     assert vae.history_["loss"][-1] < vae.history_["loss"][0] - 2
 
 
-def test_posterior_collapse_shows_in_the_active_units():
+def test_active_units_show_posterior_collapse():
     rng = np.random.RandomState(0)
     factors = rng.normal(size=(300, 2))
     X = factors @ rng.normal(size=(2, 6)) + 0.3 * rng.normal(size=(300, 6))
@@ -176,10 +176,10 @@ def test_posterior_collapse_shows_in_the_active_units():
     assert VAETransformer(**params, beta=1000).fit(X).history_["active_units"][-1] == 0
 
 
-# ---- Answers -------------------------------------------------------------------------
+# ---- Inference -----------------------------------------------------------------------
 
 
-def test_transform_is_the_mean_that_encode_gives(blobs):
+def test_transform_returns_the_mean_of_encode(blobs):
     vae = VAETransformer(**FAST).fit(blobs)
     mean, std = vae.encode(blobs)
     np.testing.assert_array_equal(vae.transform(blobs), mean)
@@ -187,7 +187,7 @@ def test_transform_is_the_mean_that_encode_gives(blobs):
     assert (std > 0).all()
 
 
-def test_reconstruct_is_transform_and_back(blobs):
+def test_reconstruct_is_inverse_transform_of_transform(blobs):
     vae = VAETransformer(**FAST).fit(blobs)
     there_and_back = vae.inverse_transform(vae.transform(blobs))
     np.testing.assert_allclose(vae.reconstruct(blobs), there_and_back, rtol=1e-9)
@@ -200,7 +200,7 @@ def test_score_is_the_mean_of_score_samples_and_does_not_depend_on_beta(blobs):
     assert vae.set_params(beta=7, kl_warmup=0.5, batch_size=3).score(blobs) == score
 
 
-def test_prior_std_scales_the_codes_and_nothing_else(blobs):
+def test_prior_std_only_scales_the_codes(blobs):
     params = {**FAST, "max_iter": 30}
     unit, wide = (VAETransformer(**params, prior_std=s).fit(blobs) for s in (1.0, 8.0))
     Z = unit.transform(blobs)
@@ -226,7 +226,7 @@ def test_samples_have_the_moments_of_the_data(blobs):
 
 
 @pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "bernoulli"])
-def test_samples_are_of_the_datas_kind(likelihood):
+def test_samples_of_discrete_likelihoods_are_integers(likelihood):
     X = (
         np.random.RandomState(0)
         .poisson(0.5, size=(50, 3))
@@ -248,7 +248,7 @@ def test_codes_separate_clusters(blobs):
     assert adjusted_rand_score(truth, found) > 0.9
 
 
-def test_gaussian_noise_options_order_by_what_they_can_express():
+def test_more_flexible_gaussian_noise_gives_a_higher_score():
     rng = np.random.RandomState(0)
     X = rng.normal(size=(300, 4)) * [1, 1, 10, 10]
     params = {**FAST, "max_iter": 100, "latent_dim": 1}
@@ -274,11 +274,11 @@ def test_gaussian_noise_options_order_by_what_they_can_express():
         (4_500_000, 2000),
     ],
 )
-def test_automatic_batches_grow_with_the_data_within_limits(n_rows, batch_size):
+def test_automatic_batch_size_grows_with_the_data_within_limits(n_rows, batch_size):
     assert _auto_batch_size(n_rows) == batch_size
 
 
-def test_automatic_batch_size_is_that_of_the_training_rows():
+def test_automatic_batch_size_depends_on_the_number_of_training_rows():
     X = np.random.RandomState(0).normal(size=(4_500, 2))
     params = {**FAST, "early_stopping": True, "max_iter": 2}  # leaves 4,050 rows to train on
     auto, explicit, other = (
@@ -291,16 +291,16 @@ def test_automatic_batch_size_is_that_of_the_training_rows():
 @pytest.mark.parametrize(
     ("n_steps", "rate"), [(1, 0.006), (2_000, 0.006), (32_000, 0.003), (162_000, 0.002)]
 )
-def test_automatic_rates_are_lower_for_long_training(n_steps, rate):
+def test_automatic_learning_rate_is_lower_for_long_training(n_steps, rate):
     assert _auto_learning_rate(n_steps) == pytest.approx(rate)
 
 
-def test_automatic_rate_is_that_of_the_planned_steps(blobs):
-    n_steps = 23 * len(blobs)  # of one row each
+def test_automatic_learning_rate_depends_on_the_number_of_steps(blobs):
+    n_steps = 23 * len(blobs)  # one row per step
     params = {**FAST, "early_stopping": False, "max_iter": 23, "batch_size": 1}
     auto, explicit = (
         VAETransformer(**{**params, "learning_rate_init": rate}).fit(blobs)
         for rate in ("auto", _auto_learning_rate(n_steps))
     )
-    assert n_steps > 2_000  # where the rate depends on it
+    assert n_steps > 2_000  # the rate is constant up to 2,000 steps
     assert_same_fit(auto, explicit)

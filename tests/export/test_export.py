@@ -1,4 +1,4 @@
-"""Exported files against the estimators they come from, in onnxruntime."""
+"""Exported ONNX files in onnxruntime, compared with the estimators."""
 
 import copy
 import json
@@ -32,13 +32,13 @@ FAST = {
     "random_state": 0,
 }
 BATCHES = (1, 2, 7, 1000)
-# Sums in another order, in float32, and twice the rounding of the input.
+# In float32, sums in another order and rounding of the input differ.
 FLOAT32 = {"rtol": 1e-5, "atol": 1e-5}
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
 
 
-def own(n_features, latent_dim, n_outputs):
-    """Networks whose training mode would give other answers."""
+def custom_networks(n_features, latent_dim, n_outputs):
+    """Build networks whose results differ in training mode."""
     encoder = nn.Sequential(
         nn.Linear(n_features, 6), nn.BatchNorm1d(6), nn.Mish(), nn.Linear(6, 2 * latent_dim)
     )
@@ -48,8 +48,8 @@ def own(n_features, latent_dim, n_outputs):
     return encoder, decoder
 
 
-def lively(n_features, latent_dim, n_outputs):
-    """Networks with each activation that onnxruntime lacks in float64."""
+def networks_of_many_activations(n_features, latent_dim, n_outputs):
+    """Build networks with each activation that onnxruntime lacks in float64."""
     activations = nn.GELU(), nn.ELU(0.7), nn.LeakyReLU(0.3), nn.Softplus(2.0)
     encoder = nn.Sequential(nn.Linear(n_features, 2 * latent_dim), *activations)
     return encoder, nn.Linear(latent_dim, n_outputs)
@@ -57,8 +57,8 @@ def lively(n_features, latent_dim, n_outputs):
 
 MODELS = {
     "mlp": {"activation": "gelu", "prior_std": 3.0},
-    "own": {"architecture": own},
-    "lively": {"architecture": lively},
+    "custom": {"architecture": custom_networks},
+    "activations": {"architecture": networks_of_many_activations},
     "linear": {"hidden_layer_sizes": (), "likelihood": "student_t"},
     "shared": {"likelihood": Gaussian(noise="shared", floor=0.1)},
     "fixed": {"likelihood": StudentT(noise=0.5)},
@@ -98,7 +98,7 @@ def fitted(rows):
 
 @pytest.fixture(scope="module")
 def exported(fitted, tmp_path_factory):
-    """Return what exports a model, by name or as an estimator, and then runs the file."""
+    """Return a function that exports a model and returns a function that runs the file."""
 
     @cache
     def export(model, **params):
@@ -121,13 +121,13 @@ def exported(fitted, tmp_path_factory):
 
 
 def assert_parity(run, X, expected, tolerance):
-    """Compare answers for batches of several sizes with what the estimator says."""
+    """Compare results for batches of several sizes with results of the estimator."""
     for n in BATCHES:
         answers = run(X[:n])
         for name, values in expected.items():
             assert answers[name].dtype == X.dtype == values.dtype
             assert answers[name].shape == values[:n].shape
-            # In units of each column.
+            # Tolerances are relative to the largest value of each column.
             scale = np.abs(values).max(axis=0)
             assert_allclose(answers[name] / scale, values[:n] / scale, **tolerance)
 
@@ -139,11 +139,11 @@ def assert_parity(run, X, expected, tolerance):
     ("name", "dtype"),
     [
         ("mlp", "float32"),
-        ("own", "float32"),
-        ("lively", "float64"),
+        ("custom", "float32"),
+        ("activations", "float64"),
     ],
 )
-def test_encoder_gives_the_posterior(name, dtype, rows, fitted, exported):
+def test_the_encoder_returns_the_posterior(name, dtype, rows, fitted, exported):
     X = rows[name].astype(dtype)
     run = exported(name, part="encoder", dtype=dtype)
     expected = dict(zip(("mean", "std"), fitted[name].encode(X), strict=True))
@@ -163,7 +163,7 @@ def test_encoder_gives_the_posterior(name, dtype, rows, fitted, exported):
         ("negative_binomial", "float64"),
     ],
 )
-def test_decoder_gives_the_mean(name, dtype, fitted, exported):
+def test_the_decoder_returns_the_mean(name, dtype, fitted, exported):
     Z = np.random.RandomState(1).normal(scale=3, size=(1000, 2)).astype(dtype)
     run = exported(name, part="decoder", dtype=dtype)
     expected = {"X_mean": fitted[name].inverse_transform(Z)}
@@ -180,14 +180,14 @@ def test_decoder_gives_the_mean(name, dtype, fitted, exported):
         ("shared", "float64"),
     ],
 )
-def test_score_gives_the_bound(name, dtype, rows, fitted, exported):
+def test_the_score_part_returns_the_bound(name, dtype, rows, fitted, exported):
     X = rows[name].astype(dtype)
     run = exported(name, part="score", dtype=dtype)
     expected = {"score": fitted[name].score_samples(X)}
     assert_parity(run, X, expected, FLOAT32 if dtype == "float32" else FLOAT64)
 
 
-def test_float64_convolutions_are_right_where_a_runtime_has_them(rows, fitted, tmp_path):
+def test_float64_convolutions_are_right_in_the_reference_runtime(rows, fitted, tmp_path):
     X = rows["conv"][:3]
     to_onnx(fitted["conv"], tmp_path / "conv.onnx", dtype="float64")
     mean, std = ReferenceEvaluator(str(tmp_path / "conv.onnx")).run(None, {"X": X})
@@ -207,7 +207,7 @@ def test_log_noise_is_in_the_units_of_x(name, rows, fitted, exported):
     noise = np.exp(answers["log_noise"])
     assert noise.shape == ((5, 4) if name == "row" else (4,))
     if name == "fixed":
-        assert_allclose(noise, 0.5, rtol=1e-6)  # a parameter in float32
+        assert_allclose(noise, 0.5, rtol=1e-6)  # the parameter is stored in float32
         reference = stats.t(df=4, loc=answers["X_mean"], scale=noise)
     else:
         reference = stats.norm(loc=answers["X_mean"], scale=noise)
@@ -226,12 +226,12 @@ def test_log_noise_is_in_the_units_of_x(name, rows, fitted, exported):
         ("negative_binomial", "float64", "log_mean", np.exp),
     ],
 )
-def test_parameters_are_what_their_names_say(name, dtype, parameter, mean, exported):
+def test_parameters_of_the_likelihood_match_the_mean(name, dtype, parameter, mean, exported):
     answers = exported(name, part="decoder", dtype=dtype)(np.eye(2, dtype=dtype))
     assert_allclose(mean(answers[parameter]), answers["X_mean"], rtol=1e-5)
 
 
-def test_dispersion_is_that_of_the_negative_binomial(fitted, exported):
+def test_log_dispersion_matches_the_negative_binomial_of_scipy(fitted, exported):
     Z = np.eye(2)
     answers = exported("negative_binomial", part="decoder", dtype="float64")(Z)
     mean, theta = answers["X_mean"], np.exp(answers["log_dispersion"])
@@ -247,7 +247,7 @@ def test_dispersion_is_that_of_the_negative_binomial(fitted, exported):
 # ---- Detectors and imputers ----------------------------------------------------------
 
 
-def test_detector_gives_scores_and_decisions(rows, exported):
+def test_the_score_part_of_a_detector_returns_scores_and_decisions(rows, exported):
     X = rows["mlp"].astype("float32")
     detector = VAEOutlierDetector(**FAST).fit(X[:100])
     run = exported(detector, part="score")
@@ -263,10 +263,10 @@ def test_detector_gives_scores_and_decisions(rows, exported):
 
 
 @pytest.mark.parametrize("mark", [np.nan, -7.5])
-def test_encoder_of_an_imputer_reads_missing_entries(mark, rows, exported):
+def test_the_encoder_of_an_imputer_accepts_missing_entries(mark, rows, exported):
     X = rows["mlp"].astype("float32")
     X = np.where(np.random.RandomState(0).uniform(size=X.shape) < 0.3, np.float32(mark), X)
-    X[:, 1] = mark  # a column without entries, of which the model knows nothing
+    X[:, 1] = mark  # a column without observed entries
     imputer = VAEImputer(**FAST, missing_values=mark).fit(X[:100])
     run = exported(imputer, part="encoder")
     expected = dict(zip(("mean", "std"), imputer.encode(X), strict=True))
@@ -276,7 +276,7 @@ def test_encoder_of_an_imputer_reads_missing_entries(mark, rows, exported):
 # ---- The file ------------------------------------------------------------------------
 
 
-def test_metadata_say_where_a_file_comes_from(rows, tmp_path):
+def test_metadata_describe_the_estimator(rows, tmp_path):
     names = ["b", "a", "ä", "d"]
     vae = VAETransformer(**FAST).fit(pd.DataFrame(rows["mlp"][:50], columns=names))
     to_onnx(vae, str(tmp_path / "encoder.onnx"))
@@ -292,14 +292,14 @@ def test_metadata_say_where_a_file_comes_from(rows, tmp_path):
 
 
 @pytest.mark.parametrize(("part", "other"), [("encoder", b"decoder"), ("decoder", b"encoder")])
-def test_a_file_holds_one_part_and_no_paths(part, other, exported):
+def test_a_file_contains_one_part_and_no_paths(part, other, exported):
     content = exported("mlp", part=part, dtype="float32").content
     assert part.encode() in content
     assert other not in content
     assert b".py" not in content
 
 
-def test_a_failing_disk_leaves_the_old_file(fitted, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_old_file(fitted, tmp_path, monkeypatch):
     path = tmp_path / "encoder.onnx"
     path.write_bytes(b"old")
     monkeypatch.setattr("os.fsync", full_disk)
@@ -309,9 +309,9 @@ def test_a_failing_disk_leaves_the_old_file(fitted, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_export_leaves_everything_as_it_was(rows, tmp_path, capfd):
-    vae = VAETransformer(**FAST, architecture=own).fit(rows["own"][:50])
-    vae.module_.decoder.train()  # whoever did that
+def test_export_changes_no_state(rows, tmp_path, capfd):
+    vae = VAETransformer(**FAST, architecture=custom_networks).fit(rows["custom"][:50])
+    vae.module_.decoder.train()
     weights = copy.deepcopy(vae.module_.state_dict())
     level = logging.getLogger("torch.onnx").level
     with unchanged_random_states():
@@ -325,7 +325,7 @@ def test_export_leaves_everything_as_it_was(rows, tmp_path, capfd):
 
 
 @pytest.mark.slow
-def test_the_first_export_of_a_process_is_silent(tmp_path):
+def test_the_first_export_of_a_process_prints_nothing(tmp_path):
     program = """
 import sys
 import numpy as np
@@ -342,7 +342,7 @@ skvae.export.to_onnx(vae, sys.argv[1])
 # ---- Errors --------------------------------------------------------------------------
 
 
-def test_bad_parameters_are_errors_that_name_them(fitted, tmp_path):
+def test_the_error_for_an_invalid_parameter_names_the_parameter(fitted, tmp_path):
     with pytest.raises(ValueError, match=r"part must be one of 'encoder', .*; got 'codes'"):
         to_onnx(fitted["mlp"], tmp_path / "x", part="codes")
     with pytest.raises(ValueError, match="dtype must be one of 'float32', 'float64'; got 'half'"):
@@ -354,7 +354,7 @@ def test_bad_parameters_are_errors_that_name_them(fitted, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_estimators_of_mixed_frames_are_refused(part, tmp_path):
+def test_estimators_of_mixed_frames_are_an_error(part, tmp_path):
     frame = pd.DataFrame({"a": [1.5, 2.5, 3.5] * 9, "b": ["u", "v", "w"] * 9})
     fast = {**FAST, "max_iter": 1}
     for estimator in (TabularVAE(**fast), VAEImputer(**fast, likelihood="mixed")):
@@ -363,18 +363,18 @@ def test_estimators_of_mixed_frames_are_refused(part, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-class Asking(nn.Linear):
-    """Whose graph depends on the data."""
+class DataDependent(nn.Linear):
+    """Layer whose graph depends on the data."""
 
     def forward(self, x):
         return super().forward(x if x.sum() > 0 else -x)
 
 
-def test_a_network_that_cannot_be_traced_is_an_error_without_noise(rows, tmp_path, capfd):
-    def asking(n_features, latent_dim, n_outputs):
-        return Asking(n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
+def test_a_network_that_cannot_be_traced_is_an_error_without_other_output(rows, tmp_path, capfd):
+    def data_dependent(n_features, latent_dim, n_outputs):
+        return DataDependent(n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
 
-    vae = VAETransformer(2, architecture=asking, max_iter=1).fit(rows["mlp"][:50])
+    vae = VAETransformer(2, architecture=data_dependent, max_iter=1).fit(rows["mlp"][:50])
     with pytest.raises(
         ValueError, match="encoder of this VAETransformer cannot be exported to ONNX"
     ):
@@ -383,13 +383,13 @@ def test_a_network_that_cannot_be_traced_is_an_error_without_noise(rows, tmp_pat
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
-def test_a_missing_package_is_named_with_the_extra(package, fitted, tmp_path, monkeypatch):
+def test_an_error_names_the_missing_package_and_its_extra(package, fitted, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"needs {package}, .* with the extra 'onnx'"):
         to_onnx(fitted["mlp"], tmp_path / "x")
 
 
-def test_an_old_package_is_named(fitted, tmp_path, monkeypatch):
+def test_an_error_names_the_outdated_package(fitted, tmp_path, monkeypatch):
     def failing(*args, **kwargs):
         raise RuntimeError("step 2 failed") from ImportError("No module named 'onnxscript.new'")
 

@@ -1,4 +1,4 @@
-"""The comparison of embeddings."""
+"""Comparison of embeddings."""
 
 import sys
 
@@ -36,7 +36,7 @@ def vae():
     )
 
 
-def test_every_number_is_what_its_definition_says(data, vae):
+def test_every_metric_equals_its_definition(data, vae):
     X, y = data
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     embedders = {"PCA": PCA(2), "VAE": vae}
@@ -64,13 +64,13 @@ def test_every_number_is_what_its_definition_says(data, vae):
     assert table["bound"]["VAE"] == vae.score(X_test)
 
 
-def test_embedders_are_left_unfitted(data, vae):
+def test_embedders_stay_unfitted(data, vae):
     pca = PCA(2)
     compare_embeddings({"PCA": pca, "VAE": vae}, *data, metrics=["knn_accuracy"])
     assert not hasattr(pca, "components_")
 
 
-def test_a_method_without_transform_sees_all_rows(data):
+def test_a_method_without_transform_is_fitted_to_all_rows(data):
     X, y = data
     table, codes, y_test = compare_embeddings(
         {"t-SNE": TSNE(random_state=0), "PCA": PCA(2)},
@@ -87,11 +87,11 @@ def test_a_method_without_transform_sees_all_rows(data):
     assert table["knn_accuracy"]["t-SNE"] > 0.9
     assert table["trustworthiness"]["t-SNE"] > 0.9
     assert codes["t-SNE"].shape == codes["PCA"].shape == (60, 2)
-    # Held out in proportion to the classes.
+    # The split is stratified.
     assert np.all(np.abs(np.bincount(y_test) / 60 - np.bincount(y) / 300) < 1 / 60)
 
 
-def test_the_split_is_that_of_random_state(data):
+def test_random_state_determines_the_split(data):
     first, second, other = (
         compare_embeddings({"PCA": PCA(2)}, *data, random_state=seed, return_codes=True)
         for seed in (0, 0, 1)
@@ -101,7 +101,7 @@ def test_the_split_is_that_of_random_state(data):
     assert not np.array_equal(first[1]["PCA"], other[1]["PCA"])
 
 
-def test_without_classes_what_needs_them_is_missing(data):
+def test_metrics_of_classes_are_nan_without_classes(data):
     X, _ = data
     for held_out in ({}, {"X_test": X[:50]}):
         table, _, y_test = compare_embeddings(
@@ -112,7 +112,7 @@ def test_without_classes_what_needs_them_is_missing(data):
         assert table[["trustworthiness", "reconstruction_error"]].notna().all(axis=None)
 
 
-def test_few_rows_are_compared_pair_by_pair(data):
+def test_max_rows_limits_pairwise_metrics(data):
     X, y = data
     table = compare_embeddings({"PCA": PCA(2)}, X, y, X_test=X, y_test=y, max_rows=40)
     whole = compare_embeddings({"PCA": PCA(2)}, X, y, X_test=X, y_test=y)
@@ -120,12 +120,12 @@ def test_few_rows_are_compared_pair_by_pair(data):
     assert table["knn_accuracy"]["PCA"] == whole["knn_accuracy"]["PCA"]
 
 
-def test_metrics_may_be_chosen(data):
+def test_metrics_can_be_selected(data):
     table = compare_embeddings({"PCA": PCA(2)}, *data, metrics=["silhouette"])
     assert list(table.columns) == ["silhouette", *ALWAYS]
 
 
-def test_frames_and_pipelines_pass_through(data, vae):
+def test_frames_and_pipelines_are_accepted(data, vae):
     X, y = data
     frame = pd.DataFrame(X).add_prefix("pixel_")
     frame = frame.loc[:, frame.std() > 0]
@@ -143,7 +143,7 @@ def test_frames_and_pipelines_pass_through(data, vae):
     assert table["reconstruction_error"].notna().sum() == 2
 
 
-def test_umap_is_like_any_other(data):
+def test_umap_is_accepted(data):
     umap = pytest.importorskip("umap", reason="needs umap-learn")
     table = compare_embeddings({"UMAP": umap.UMAP(n_epochs=20)}, *data, metrics=["knn_accuracy"])
     assert table["out_of_sample"]["UMAP"]
@@ -162,12 +162,12 @@ def test_umap_is_like_any_other(data):
         ({"X_test": csr_array(np.eye(64))}, TypeError, "requires dense data"),
     ],
 )
-def test_bad_arguments_are_named(data, kwargs, error, message):
+def test_the_error_for_an_invalid_argument_names_the_argument(data, kwargs, error, message):
     with pytest.raises(error, match=message):
         compare_embeddings({"PCA": PCA(2)}, *data, **kwargs)
 
 
-def test_what_cannot_embed_is_named(data):
+def test_the_error_for_an_invalid_embedder_names_the_embedder(data):
     with pytest.raises(TypeError, match="must have transform or fit_transform; 'line' is"):
         compare_embeddings({"line": LinearRegression()}, *data)
 

@@ -1,4 +1,4 @@
-"""What synthetic tables are compared by."""
+"""Metrics of synthetic tables."""
 
 import numpy as np
 import pandas as pd
@@ -35,14 +35,14 @@ def table():
 # ---- Columns -------------------------------------------------------------------------
 
 
-def test_a_table_is_at_no_distance_from_itself_in_any_order_of_rows_and_columns(table):
+def test_the_distance_of_a_table_to_itself_is_0_in_any_order(table):
     shuffled = table.sample(frac=1, random_state=0)[table.columns[::-1]]
     distances = column_distances(table, shuffled)
     assert list(distances.index) == list(table.columns)
     assert_allclose(distances, 0, atol=1e-12)
 
 
-def test_numbers_are_as_far_apart_as_kolmogorov_and_smirnov_say():
+def test_the_distance_of_numbers_is_the_kolmogorov_smirnov_statistic():
     a, b = np.random.RandomState(0).normal(size=(2, 200))
     b = b * 2 + 0.3
     expected = stats.ks_2samp(a, b).statistic
@@ -81,19 +81,19 @@ def test_associations_are_symmetric_and_between_0_and_1(table):
     assert matrix.loc["flag"].drop("flag").max() < 0.15
 
 
-def test_two_columns_of_numbers_have_the_size_of_spearmans_correlation(table):
+def test_the_association_of_numbers_is_the_absolute_spearman_correlation(table):
     known = table.dropna()
     expected = abs(stats.spearmanr(known["size"], -known["when"].astype("int64")).statistic)
     assert_allclose(associations(known).loc["size", "when"], expected)
 
 
-def test_two_columns_of_categories_have_cramers_v(table):
+def test_the_association_of_categories_is_cramers_v(table):
     counts = pd.crosstab(table["kind"].astype(object).fillna("missing"), table["label"])
     expected = stats.contingency.association(counts.to_numpy(), method="cramer")
     assert_allclose(associations(table).loc["kind", "label"], expected)
 
 
-def test_a_number_and_a_category_have_the_correlation_ratio_of_the_ranks(table):
+def test_the_association_of_a_number_and_a_category_is_the_correlation_ratio_of_ranks(table):
     known = table[table["size"].notna()]
     ranks = known["size"].rank()
     between = ranks.groupby(known["label"]).transform("mean").var(ddof=0)
@@ -101,7 +101,7 @@ def test_a_number_and_a_category_have_the_correlation_ratio_of_the_ranks(table):
     assert_allclose(associations(table).loc["size", "label"], expected)
 
 
-def test_what_decides_another_column_goes_with_it_fully():
+def test_the_association_of_a_column_with_a_function_of_the_column_is_1():
     pairs = pd.DataFrame({"a": list("xxyyz"), "b": [1, 1, 2, 2, 3], "c": list("ppqqr"), "d": 0})
     matrix = associations(pairs)
     assert_allclose(matrix.loc[["a", "b", "c"], ["a", "b", "c"]], 1)
@@ -111,7 +111,7 @@ def test_what_decides_another_column_goes_with_it_fully():
 # ---- Comparing -----------------------------------------------------------------------
 
 
-def test_comparison_tells_real_rows_new_rows_shuffled_ones_and_copies_apart(table):
+def test_comparison_distinguishes_copies_new_rows_and_shuffled_rows(table):
     test = mixed_table(seed=1)
     rng = np.random.RandomState(0)
     shuffled = table.apply(lambda column: column.sample(frac=1, random_state=rng).to_numpy())
@@ -130,7 +130,7 @@ def test_comparison_tells_real_rows_new_rows_shuffled_ones_and_copies_apart(tabl
     assert new["mean"] > max(copies["mean"], shuffled["mean"])
 
 
-def test_comparison_predicts_numbers_by_regression_and_repeats_itself(table):
+def test_a_numeric_target_is_predicted_by_regression_with_a_fixed_seed(table):
     test = mixed_table(seed=1)
     tables = {"new": mixed_table(seed=2)}
     first, second = (
@@ -140,19 +140,19 @@ def test_comparison_predicts_numbers_by_regression_and_repeats_itself(table):
     assert first.loc["new", "linear"] > 0.8
 
 
-def test_a_table_with_one_class_alone_predicts_that(table):
+def test_a_table_with_a_single_class_predicts_that_class(table):
     single = table[table["label"] == "low"]
     comparison = compare_tables({"single": single}, table, table, target="label", random_state=0)
     assert_allclose(comparison.loc["single", ["linear", "forest", "boosting"]].nunique(), 1)
 
 
-def test_comparison_takes_any_names_of_columns(table):
+def test_column_names_may_be_integers(table):
     renamed = table.set_axis(range(table.shape[1]), axis=1)
     comparison = compare_tables({"real": renamed}, renamed, renamed, target=4, random_state=0)
     assert comparison.loc["real", "column_distance"] == 0
 
 
-def test_tables_with_other_columns_and_unknown_targets_are_refused(table):
+def test_other_columns_and_an_unknown_target_are_errors(table):
     with pytest.raises(ValueError, match=r"columns of train, .* table 'odd' has"):
         compare_tables({"odd": table.drop(columns="size")}, table, table, target="label")
     with pytest.raises(ValueError, match=r"target must be a column of train, .* got 'income'"):

@@ -1,4 +1,4 @@
-"""Devices, precision and seeds."""
+"""Devices, precision, threads and random generators."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,14 +26,14 @@ LARGE, SMALL = nn.Linear(400, 300), nn.Linear(4, 3)
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Return a function that pretends what devices there are."""
+    """Return a function that sets the available devices."""
 
-    def pretend(*, n_cuda=0, mps=False):
+    def set_devices(*, n_cuda=0, mps=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: n_cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: n_cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
-    return pretend
+    return set_devices
 
 
 # ---- Devices -------------------------------------------------------------------------
@@ -47,26 +47,26 @@ def machine(monkeypatch):
         ({"n_cuda": 2}, ["cuda", "cuda:0", "cuda:1", "cpu"]),
     ],
 )
-def test_auto_is_the_first_of_the_devices_there_are(machine, there, expected):
+def test_auto_is_the_first_available_device(machine, there, expected):
     machine(**there)
     assert available_devices() == expected
     assert resolve_device("auto") == torch.device(expected[0])
 
 
-def test_driver_that_counts_devices_it_cannot_use_has_none(machine, monkeypatch):
+def test_devices_without_a_working_driver_are_unavailable(machine, monkeypatch):
     machine(n_cuda=1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert available_devices() == ["cpu"]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0", CPU, torch.device("cpu", 0)], ids=repr)
-def test_cpu_is_always_there(machine, device):
+def test_the_cpu_is_always_available(machine, device):
     machine()
     assert resolve_device(device).type == "cpu"
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda", 1)], ids=repr)
-def test_device_is_resolved_by_name_or_object(machine, device):
+def test_a_device_is_resolved_by_name_or_object(machine, device):
     machine(n_cuda=2)
     assert resolve_device(device) == torch.device(device)
 
@@ -74,14 +74,14 @@ def test_device_is_resolved_by_name_or_object(machine, device):
 @pytest.mark.parametrize(
     "device", ["cuda", "cuda:0", "mps", "gpu", "", "CPU", torch.device("cuda:7"), "meta"], ids=repr
 )
-def test_device_that_is_not_there_is_an_error_that_lists_those_that_are(machine, device):
+def test_the_error_for_an_unavailable_device_lists_available_devices(machine, device):
     machine()
     message = rf"device='{device}' is not available .* available are \['auto', 'cpu'\]"
     with pytest.raises(ValueError, match=message):
         resolve_device(device)
 
 
-def test_error_lists_each_of_several_devices(machine):
+def test_the_error_lists_each_of_several_devices(machine):
     machine(n_cuda=2)
     with pytest.raises(ValueError, match=r"\['auto', 'cuda', 'cuda:0', 'cuda:1', 'cpu'\]"):
         resolve_device("cuda:2")
@@ -92,7 +92,7 @@ def test_error_lists_each_of_several_devices(machine):
 
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("module", [SMALL, LARGE], ids=["small", "large"])
-def test_precision_asked_for_is_taken_at_its_word(monkeypatch, fast, module):
+def test_an_explicit_precision_is_used(monkeypatch, fast, module):
     monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: fast)
     assert training_dtype("float32", CPU, module) == torch.float32
     assert training_dtype("bfloat16", CPU, module) == torch.bfloat16
@@ -107,19 +107,19 @@ def test_precision_asked_for_is_taken_at_its_word(monkeypatch, fast, module):
         (False, SMALL, torch.float32),
     ],
 )
-def test_auto_is_bfloat16_only_where_hardware_and_size_gain_from_it(
+def test_auto_is_bfloat16_only_for_fast_hardware_and_large_layers(
     monkeypatch, fast, module, expected
 ):
     monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: fast)
     assert training_dtype("auto", CPU, module) == expected
 
 
-def test_convolutions_gain_from_bfloat16_at_any_size(monkeypatch):
+def test_auto_is_bfloat16_for_convolutions_of_any_size(monkeypatch):
     monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: True)
     assert training_dtype("auto", CPU, nn.Conv2d(1, 2, 3)) == torch.bfloat16
 
 
-def test_module_without_weights_trains_in_float32(monkeypatch):
+def test_auto_is_float32_for_a_module_without_weights(monkeypatch):
     monkeypatch.setattr(_device, "has_fast_bfloat16", lambda device: True)
     assert training_dtype("auto", CPU, nn.Identity()) == torch.float32
 
@@ -134,12 +134,12 @@ def test_module_without_weights_trains_in_float32(monkeypatch):
         ({"avx512_bf16": False, "amx_bf16": False}, False),
     ],
 )
-def test_cpu_is_fast_in_bfloat16_if_it_says_so(monkeypatch, features, expected):
+def test_a_cpu_with_bfloat16_instructions_is_fast(monkeypatch, features, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
     assert has_fast_bfloat16(CPU) is expected
 
 
-def test_cpu_is_not_fast_in_bfloat16_if_torch_cannot_tell(monkeypatch):
+def test_a_cpu_of_unknown_capabilities_is_not_fast(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert has_fast_bfloat16(CPU) is False
 
@@ -147,12 +147,12 @@ def test_cpu_is_not_fast_in_bfloat16_if_torch_cannot_tell(monkeypatch):
 @pytest.mark.parametrize(
     ("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)]
 )
-def test_cuda_is_fast_in_bfloat16_from_compute_capability_8(monkeypatch, capability, expected):
+def test_cuda_is_fast_from_compute_capability_8(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert has_fast_bfloat16(torch.device("cuda")) is expected
 
 
-def test_metal_is_not_taken_to_be_fast_in_bfloat16():
+def test_metal_is_not_fast():
     assert has_fast_bfloat16(torch.device("mps")) is False
 
 
@@ -170,19 +170,19 @@ def test_metal_is_not_taken_to_be_fast_in_bfloat16():
     ],
     ids=["small", "few rows", "large", "convolution", "no weights"],
 )
-def test_small_steps_keep_to_one_thread(two_threads, module, n_rows, expected):
+def test_small_steps_use_one_thread(two_threads, module, n_rows, expected):
     with limit_threads(module, n_rows):
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == 2
 
 
-def test_number_of_threads_comes_back_after_an_error(two_threads):
+def test_the_number_of_threads_is_restored_after_an_error(two_threads):
     with pytest.raises(ZeroDivisionError), limit_threads(SMALL, 1):
         _ = 1 / 0
     assert torch.get_num_threads() == 2
 
 
-def test_other_threads_of_the_program_keep_theirs(two_threads):
+def test_other_threads_of_the_program_keep_their_number_of_threads(two_threads):
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 2
         with limit_threads(SMALL, 1):
@@ -194,13 +194,13 @@ def test_other_threads_of_the_program_keep_theirs(two_threads):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_networks_multiply_in_the_dtype_of_the_context(dtype):
+def test_networks_compute_in_the_dtype_of_the_context(dtype):
     with autocast(CPU, dtype):
         assert SMALL(torch.zeros(2, 4)).dtype == dtype
     assert SMALL(torch.zeros(2, 4)).dtype == torch.float32
 
 
-def test_float32_context_holds_inside_an_outer_autocast():
+def test_a_float32_context_overrides_an_outer_autocast():
     with torch.autocast("cpu", torch.bfloat16), autocast(CPU, torch.float32):
         assert SMALL(torch.zeros(2, 4)).dtype == torch.float32
 
@@ -220,7 +220,7 @@ def global_flags():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_context_leaves_no_state_behind_even_after_an_error(dtype):
+def test_the_context_restores_global_flags_even_after_an_error(dtype):
     before = global_flags()
     with autocast(CPU, dtype):
         pass
@@ -230,19 +230,19 @@ def test_context_leaves_no_state_behind_even_after_an_error(dtype):
     assert global_flags() == before
 
 
-def test_context_changes_nothing_before_it_is_entered():
+def test_the_context_changes_no_flag_before_it_is_entered():
     before = global_flags()
     context = autocast(CPU, torch.bfloat16)
     made = global_flags()
     with context:
-        pass  # whatever it may have changed is put back, for the tests to come
+        pass  # restores the flags for later tests
     assert made == before
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_cuda_context_is_deterministic_inside_and_leaves_no_state_behind(dtype):
+def test_the_cuda_context_is_deterministic_and_restores_global_flags(dtype):
     before = global_flags(), torch.is_autocast_enabled("cuda")
     with autocast(torch.device("cuda"), dtype):
         assert torch.backends.cudnn.deterministic
@@ -255,7 +255,7 @@ def test_cuda_context_is_deterministic_inside_and_leaves_no_state_behind(dtype):
 # ---- Seeds ---------------------------------------------------------------------------
 
 
-def test_seeded_generators_repeat_and_leave_the_global_states_alone():
+def test_seeded_generators_are_reproducible():
     with unchanged_random_states():
         draws = [torch.rand(5, generator=seeded_generator(seed)) for seed in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1])
@@ -264,7 +264,7 @@ def test_seeded_generators_repeat_and_leave_the_global_states_alone():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_seeded_generator_lives_on_the_device_asked_for():
+def test_a_seeded_generator_is_on_the_requested_device():
     generator = seeded_generator(0, "cuda")
     before = torch.cuda.get_rng_state()
     assert torch.rand(3, generator=generator, device="cuda").device.type == "cuda"
