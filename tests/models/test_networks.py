@@ -1,4 +1,4 @@
-"""Encoders and decoders: shapes, start weights, and what a user's callable may do."""
+"""Encoders and decoders: shapes, initial weights and custom architectures."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -53,7 +53,7 @@ def build(
 
 
 def batch_norm_pair(n_features, latent_dim, n_outputs, *, width=4):
-    """Stand in for a user's callable with an option, and layers of other kinds."""
+    """Build custom networks with a parameter and with batch normalisation."""
     encoder = nn.Sequential(
         nn.Linear(n_features, width), nn.BatchNorm1d(width), nn.Linear(width, 2 * latent_dim)
     )
@@ -61,7 +61,7 @@ def batch_norm_pair(n_features, latent_dim, n_outputs, *, width=4):
 
 
 def assert_maps(encoder, decoder, n_features, n_outputs):
-    """Check the shapes of both networks, for several rows and for one."""
+    """Check the output shapes of both networks, for one row and for several rows."""
     for n in (1, 4):
         x, z = torch.zeros(n, n_features), torch.zeros(n, LATENT_DIM)
         assert encoder(x).shape == (n, 2 * LATENT_DIM)
@@ -144,7 +144,7 @@ def test_activation_is_the_function_of_its_name(name, at_minus_1):
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "fourier_mlp", "conv"])
-def test_the_decoder_leaves_its_last_bias_to_the_module(architecture):
+def test_the_last_layer_of_the_decoder_has_no_bias(architecture):
     _, decoder = build(**CONV | {"architecture": architecture})
     last = [layer for layer in decoder if hasattr(layer, "weight")][-1]
     assert last.bias is None
@@ -152,7 +152,7 @@ def test_the_decoder_leaves_its_last_bias_to_the_module(architecture):
 
 @pytest.mark.parametrize("sizes", [(0,), (5, 0), (-1,), (2.5,)])
 @pytest.mark.parametrize("architecture", ["mlp", "fourier_mlp", "conv"])
-def test_width_that_is_no_positive_integer_is_an_error(architecture, sizes):
+def test_a_width_other_than_a_positive_integer_is_an_error(architecture, sizes):
     with pytest.raises(ValueError, match="hidden_layer_sizes must be positive integers") as error:
         build(**CONV | {"architecture": architecture, "hidden_layer_sizes": sizes})
     assert str(sizes) in str(error.value)
@@ -168,7 +168,7 @@ def test_fourier_mlp_maps_rows_to_codes_and_codes_to_parameters(sizes, n_params)
     assert_maps(*networks, 6, 6 * n_params)
 
 
-def test_fourier_mlp_has_the_encoder_of_mlp_and_widths_of_its_decoder():
+def test_fourier_mlp_has_the_encoder_and_the_widths_of_mlp():
     (plain, plain_decoder), (encoder, decoder) = (
         build(name, hidden_layer_sizes=(7, 4)) for name in ("mlp", "fourier_mlp")
     )
@@ -178,7 +178,7 @@ def test_fourier_mlp_has_the_encoder_of_mlp_and_widths_of_its_decoder():
     assert str(rest) == str(list(plain_decoder[1:]))
 
 
-def test_fourier_features_are_the_code_and_waves_along_random_directions():
+def test_fourier_features_are_the_code_and_its_sines_and_cosines():
     features = build("fourier_mlp")[1][0].double()
     z = torch.randn(5, LATENT_DIM, dtype=torch.float64)
     code, *waves = features(z).split([LATENT_DIM, 64, 64], dim=1)
@@ -191,7 +191,7 @@ def test_fourier_features_are_the_code_and_waves_along_random_directions():
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 16])
-def test_phases_of_codes_from_the_prior_vary_alike_in_any_dimension(latent_dim):
+def test_the_variance_of_phases_does_not_depend_on_the_latent_dimension(latent_dim):
     features, draw = FourierFeatures(latent_dim, 2000), seeded()
     features.draw(draw)
     phases = torch.randn(2000, latent_dim, generator=draw) @ features.frequencies
@@ -206,7 +206,7 @@ def test_fourier_features_keep_their_precision_under_autocast():
     assert torch.equal(low, features(z))
 
 
-def test_frequencies_are_not_trained():
+def test_frequencies_are_not_parameters():
     _, decoder = build("fourier_mlp")
     assert not any("frequencies" in name for name, _ in decoder.named_parameters())
 
@@ -221,7 +221,7 @@ def test_frequencies_are_not_trained():
 )
 @pytest.mark.parametrize("sizes", [(2, 4), (2, 3, 4), (2, 3, 4, 5, 4)], ids=str)
 @pytest.mark.parametrize("n_params", [1, 2])
-def test_conv_takes_images_of_any_size_and_depth(image_shape, sizes, n_params):
+def test_conv_accepts_images_of_any_size_and_number_of_channels(image_shape, sizes, n_params):
     n_features = int(torch.Size(image_shape).numel())
     networks = build(
         "conv",
@@ -233,19 +233,19 @@ def test_conv_takes_images_of_any_size_and_depth(image_shape, sizes, n_params):
     assert_maps(*networks, n_features, n_features * n_params)
 
 
-def test_conv_has_sizes_of_its_own_by_default():
+def test_conv_has_automatic_sizes():
     networks = build("conv", n_features=64, image_shape=(8, 8), hidden_layer_sizes="auto")
     assert_maps(*networks, 64, 64)
 
 
-def test_conv_sees_an_image_as_it_lies_in_the_row():
+def test_conv_reshapes_rows_to_images():
     encoder, _ = build(**CONV)
     stage = encoder[0](torch.arange(35.0)[None])
     assert torch.equal(stage, torch.arange(35.0).reshape(1, 1, 5, 7))
 
 
-def test_conv_outputs_lie_near_the_place_they_come_from():
-    # A lone impulse before the last layer, which doubles the image, reaches a 3x3
+def test_conv_outputs_are_local():
+    # A single impulse before the last layer, which doubles the image, changes a 3x3
     # neighbourhood in every channel and in each block of parameters.
     _, decoder = build(
         "conv", n_features=2 * 9 * 9, image_shape=(2, 9, 9), hidden_layer_sizes=(3, 4), n_params=2
@@ -272,7 +272,7 @@ def test_conv_without_image_shape_is_an_error():
 
 
 @pytest.mark.parametrize("image_shape", [(5, 8), (2, 5, 7)])
-def test_image_shape_that_does_not_fit_the_data_is_an_error(image_shape):
+def test_an_image_shape_of_another_size_is_an_error(image_shape):
     with pytest.raises(ValueError, match=r"image_shape=.* but X has 35 features"):
         build(**CONV | {"image_shape": image_shape})
 
@@ -280,34 +280,34 @@ def test_image_shape_that_does_not_fit_the_data_is_an_error(image_shape):
 @pytest.mark.parametrize(
     "image_shape", [(), (35,), (7, 1, 5, 7), (-5, -7), (-1, -5, 7), (5.0, 7.0)], ids=str
 )
-def test_image_shape_that_is_no_image_is_an_error_that_says_so(image_shape):
+def test_an_invalid_image_shape_is_an_error(image_shape):
     with pytest.raises(ValueError, match="image_shape"):
         build(**CONV | {"image_shape": image_shape})
 
 
-def test_rows_of_images_lie_as_convolutions_leave_them_in_memory():
+def test_flattening_images_makes_no_copy():
     images = torch.rand(4, 3, 5, 7).to(memory_format=torch.channels_last)
     rows = _ImagesToRows()(images)
     assert rows.data_ptr() == images.data_ptr()  # no copy
     assert torch.equal(_RowsToImages((3, 5, 7))(rows), images)
 
 
-# ---- Start weights -------------------------------------------------------------------
+# ---- Initial weights -----------------------------------------------------------------
 
 
 @every_architecture
-def test_start_weights_depend_on_the_seed_alone(options):
+def test_initial_weights_depend_on_the_seed_alone(options):
     first = build(**options, seed=1)
     torch.rand(7)  # moves the global state
     assert equal(first, build(**options, seed=1))
     pairs = zip(weights(first), weights(build(**options, seed=2)), strict=True)
-    drawn = [(a, b) for a, b in pairs if a.any()]  # some biases start at zero
+    drawn = [(a, b) for a, b in pairs if a.any()]  # some biases are zero
     assert drawn
     assert not any(torch.equal(a, b) for a, b in drawn)
 
 
 @every_architecture
-def test_global_state_of_torch_stays_as_it_was(options):
+def test_global_random_states_are_unchanged(options):
     with unchanged_random_states():
         build(**options)
 
@@ -315,7 +315,7 @@ def test_global_state_of_torch_stays_as_it_was(options):
 @pytest.mark.parametrize(
     "options", [{"hidden_layer_sizes": (400,), "n_features": 300}, CONV], ids=["mlp", "conv"]
 )
-def test_start_weights_fill_the_range_of_one_over_the_root_of_fan_in(options):
+def test_initial_weights_are_uniform_up_to_one_over_the_root_of_fan_in(options):
     for network in build(**options):
         for layer in network.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -326,7 +326,7 @@ def test_start_weights_fill_the_range_of_one_over_the_root_of_fan_in(options):
 
 
 def slow_pair(n_features, latent_dim, n_outputs):
-    """Let other threads run between the seeding and the draws."""
+    """Build networks while other threads run between seeding and drawing."""
     encoder = nn.Linear(n_features, 2 * latent_dim)
     sleep(0.002)
     return encoder, nn.Linear(latent_dim, n_outputs)
@@ -337,7 +337,7 @@ def slow_pair(n_features, latent_dim, n_outputs):
     [{"architecture": "mlp"}, {"architecture": "fourier_mlp"}, CONV, {"architecture": slow_pair}],
     ids=["mlp", "fourier_mlp", "conv", "callable"],
 )
-def test_threads_that_build_at_once_get_the_weights_of_their_own_seeds(options):
+def test_threads_that_build_in_parallel_get_the_weights_of_their_seeds(options):
     expected = [build(**options, seed=seed) for seed in range(4)]
     barrier = Barrier(4)
 
@@ -351,10 +351,10 @@ def test_threads_that_build_at_once_get_the_weights_of_their_own_seeds(options):
         assert all(equal(networks, one) for networks in of_seed)
 
 
-# ---- A user's callable ---------------------------------------------------------------
+# ---- Custom architectures ------------------------------------------------------------
 
 
-def test_callable_is_told_the_sizes_and_its_networks_are_used():
+def test_a_custom_architecture_receives_the_sizes():
     seen = []
 
     def architecture(n_features, latent_dim, n_outputs):
@@ -366,23 +366,23 @@ def test_callable_is_told_the_sizes_and_its_networks_are_used():
     assert_maps(*networks, 6, 12)
 
 
-def test_check_of_the_users_networks_leaves_their_state_as_it_was():
+def test_the_check_of_custom_networks_does_not_change_their_state():
     encoder, decoder = build(batch_norm_pair)
     assert encoder.training
     assert decoder.training
     assert encoder[1].num_batches_tracked == 0
 
 
-def test_partial_of_a_callable_is_the_callable_with_an_option_set():
+def test_a_partial_of_an_architecture_sets_a_parameter():
     narrow = partial(batch_norm_pair, width=4)
     networks = build(narrow, seed=3)
     assert equal(networks, build(batch_norm_pair, seed=3))
-    # Batch normalisation starts as the identity.
+    # The initial batch normalisation is the identity.
     assert_allclose(networks[0][1].weight.detach(), 1)
     assert_allclose(networks[0][1].running_var, 1)
 
 
-def test_partial_of_a_callable_is_checked_like_any_other():
+def test_networks_of_a_partial_are_checked():
     with pytest.raises(TypeError, match="must return a tuple"):
         build(partial(lambda n_features, latent_dim, n_outputs: None))
 
@@ -392,7 +392,7 @@ def test_partial_of_a_callable_is_checked_like_any_other():
     [None, nn.Linear(6, 6), [nn.Linear(6, 6), nn.Linear(3, 6)], (nn.Linear(6, 6),), (abs, abs)],
     ids=["None", "one module", "list", "one-tuple", "functions"],
 )
-def test_callable_that_returns_no_pair_of_modules_is_a_type_error(returned):
+def test_an_architecture_that_returns_no_pair_of_modules_is_a_type_error(returned):
     with pytest.raises(TypeError, match=r"must return a tuple \(encoder, decoder\)") as error:
         build(lambda n_features, latent_dim, n_outputs: returned)
     assert repr(returned) in str(error.value)
@@ -406,9 +406,7 @@ def test_callable_that_returns_no_pair_of_modules_is_a_type_error(returned):
         (nn.Flatten(0), nn.Linear(3, 6), r"encoder .*, not to \(n, 6\)"),
     ],
 )
-def test_network_with_outputs_of_another_shape_is_an_error_that_names_both(
-    encoder, decoder, message
-):
+def test_the_error_for_outputs_of_a_wrong_shape_names_both_shapes(encoder, decoder, message):
     with pytest.raises(ValueError, match=message):
         build(lambda n_features, latent_dim, n_outputs: (encoder, decoder))
 
@@ -433,12 +431,12 @@ class _Pair(nn.Module):
     ],
     ids=["inputs", "dtype", "crash", "tuple"],
 )
-def test_network_that_fails_on_a_batch_is_an_error_that_says_how(encoder, message):
+def test_the_error_for_a_failing_network_has_the_reason(encoder, message):
     with pytest.raises(ValueError, match=message):
         build(lambda n_features, latent_dim, n_outputs: (encoder, nn.Linear(3, 6)))
 
 
-def test_callable_that_crashes_leaves_the_global_state_and_the_next_build_as_they_were():
+def test_an_architecture_that_raises_does_not_affect_random_states_or_later_networks():
     def crash(n_features, latent_dim, n_outputs):
         torch.rand(3)
         raise RuntimeError("out of cheese")

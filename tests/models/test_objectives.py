@@ -1,4 +1,4 @@
-"""Terms of the bound against torch.distributions, and against exact evidence."""
+"""Terms of the bound against torch.distributions and exact evidence."""
 
 import math
 
@@ -61,16 +61,16 @@ def joint_and_posterior(
 
 
 @pytest.mark.parametrize("size", [1e-3, 0.5, 1.0, 8.0])
-def test_kl_divergence_is_that_of_torch(size):
+def test_kl_divergence_equals_that_of_torch(size):
     mean, log_var = size * normal(6, 3), size * normal(6, 3, seed=1)
     expected = D.kl_divergence(D.Normal(mean, (log_var / 2).exp()), PRIOR).sum(-1)
     actual = kl_divergence(Posterior(mean, log_var))
     assert actual.shape == (6,)
-    # Near the prior torch's form cancels, hence the absolute tolerance.
+    # The formula of torch cancels near the prior, hence the absolute tolerance.
     assert_allclose(actual, expected, rtol=1e-12, atol=1e-15)
 
 
-def test_kl_divergence_near_the_prior_keeps_its_digits():
+def test_kl_divergence_near_the_prior_is_accurate():
     mean, log_var = torch.full((1, 1), 1e-4), torch.full((1, 1), 1e-3)  # in single precision
     exact = 0.5 * (1e-8 + math.expm1(1e-3) - 1e-3)
     assert_allclose(kl_divergence(Posterior(mean, log_var)), [exact], rtol=1e-3)
@@ -81,14 +81,14 @@ def test_kl_divergence_of_the_prior_from_itself_is_0():
     assert kl_divergence(Posterior(zero, zero)).tolist() == [0] * 4
 
 
-def test_elbo_is_the_log_likelihood_less_the_kl_divergence():
+def test_elbo_is_the_log_likelihood_minus_the_kl_divergence():
     log_likelihood, kl = normal(4), normal(4, seed=1)
     terms = ElboTerms(log_likelihood, kl, Posterior(kl, kl))
     assert torch.equal(terms.elbo, log_likelihood - kl)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
-def test_elbo_terms_are_those_of_the_code_drawn(likelihood):
+def test_elbo_terms_are_evaluated_at_the_drawn_code(likelihood):
     module, x, eps = build(likelihood), rows(likelihood), normal(6, LATENT_DIM)
     terms = elbo_terms(module, x, eps)
     q = module.encode(x)
@@ -103,7 +103,7 @@ def test_elbo_terms_are_those_of_the_code_drawn(likelihood):
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
-def test_bound_of_one_draw_is_the_log_ratio_of_joint_and_posterior(likelihood):
+def test_the_bound_of_one_draw_is_the_log_ratio_of_joint_and_posterior(likelihood):
     module, x = build(likelihood), rows(likelihood)
     eps = normal(1, LATENT_DIM)
     log_joint, log_posterior = joint_and_posterior(module, x, module.encode(x).rsample(eps))
@@ -111,7 +111,7 @@ def test_bound_of_one_draw_is_the_log_ratio_of_joint_and_posterior(likelihood):
     assert_allclose(importance_weighted_bound(module, x, eps), expected, rtol=1e-12)
 
 
-def test_bound_of_many_draws_is_the_log_of_their_mean_weight():
+def test_the_bound_of_many_draws_is_the_log_of_the_mean_weight():
     module, x, eps = build(), rows("gaussian"), normal(9, LATENT_DIM)
     log_joint, log_posterior = joint_and_posterior(
         module, x, module.encode(x).rsample(eps[:, None])
@@ -121,10 +121,10 @@ def test_bound_of_many_draws_is_the_log_of_their_mean_weight():
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
-def test_bound_rises_on_average_with_the_number_of_draws(likelihood):
+def test_the_mean_bound_increases_with_the_number_of_draws(likelihood):
     module, x, eps = build(likelihood), rows(likelihood), normal(64, LATENT_DIM)
-    # Averaged over disjoint groups of the same draws the rise is certain, by Jensen's
-    # inequality; on such groups the bound says that of a mean of logarithms.
+    # The mean over disjoint groups of the same draws increases strictly with the size of
+    # the groups, by Jensen's inequality.
     bounds = torch.stack(
         [
             torch.stack(
@@ -136,7 +136,7 @@ def test_bound_rises_on_average_with_the_number_of_draws(likelihood):
     assert (bounds.diff(dim=0) > 0).all()
 
 
-def test_bound_of_one_draw_is_on_average_the_elbo():
+def test_the_mean_bound_of_one_draw_is_the_elbo():
     module, x = build(), rows("gaussian", 1)
     eps = normal(4000, LATENT_DIM)
     many = x.expand(4000, -1)
@@ -146,7 +146,7 @@ def test_bound_of_one_draw_is_on_average_the_elbo():
     assert difference.mean().abs() < 4 * difference.std() / math.sqrt(4000)
 
 
-def test_score_of_a_row_does_not_depend_on_the_other_rows():
+def test_the_bound_of_a_row_does_not_depend_on_other_rows():
     module, x, eps = build(), rows("gaussian"), normal(8, LATENT_DIM)
     together = importance_weighted_bound(module, x, eps)
     alone = torch.cat([importance_weighted_bound(module, row[None], eps) for row in x])
@@ -160,7 +160,7 @@ def solved_linear_vae(noise: float | str) -> tuple[VAE, multivariate_normal]:
     """Return a linear VAE whose encoder is the exact posterior, and p(x) in units of X.
 
     Bishop, "Pattern Recognition and Machine Learning", equations 12.35 and 12.42: with
-    orthogonal loadings W, the posterior covariance is diagonal, as the encoder's must be.
+    orthogonal loadings W, the posterior covariance is diagonal, like that of the encoder.
     """
     module = build(Gaussian(noise), hidden_layer_sizes=())
     W, _ = torch.linalg.qr(normal(N_FEATURES, LATENT_DIM, seed=5))
@@ -188,9 +188,7 @@ def solved_linear_vae(noise: float | str) -> tuple[VAE, multivariate_normal]:
 
 @pytest.mark.parametrize("noise", ["feature", "shared", 1.2])
 @pytest.mark.parametrize("n_draws", [1, 7])
-def test_bound_of_a_linear_model_with_its_exact_posterior_is_the_evidence_for_any_draw(
-    noise, n_draws
-):
+def test_the_bound_with_the_exact_posterior_is_the_evidence_for_any_draw(noise, n_draws):
     module, evidence = solved_linear_vae(noise)
     X = 3 * normal(20, N_FEATURES, seed=8)
     eps = 3 * normal(n_draws, LATENT_DIM, seed=9)
@@ -198,17 +196,17 @@ def test_bound_of_a_linear_model_with_its_exact_posterior_is_the_evidence_for_an
     assert_allclose(actual, evidence.logpdf(X.numpy()), rtol=1e-12)
 
 
-def test_elbo_of_a_linear_model_with_its_exact_posterior_is_on_average_the_evidence():
+def test_the_mean_elbo_with_the_exact_posterior_is_the_evidence():
     module, evidence = solved_linear_vae("shared")
     X = normal(1, N_FEATURES, seed=8)
     x = module.standardize(X).expand(4, -1)
-    # These four draws have the mean and the covariance of a standard normal, and the
-    # log-likelihood is quadratic in them: their average is the expectation.
+    # The four draws have the mean and the covariance of a standard normal distribution, and
+    # the log-likelihood is quadratic: the mean over the draws is the expectation.
     eps = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
     assert_allclose(elbo_terms(module, x, eps).elbo.mean(), evidence.logpdf(X[0]), rtol=1e-12)
 
 
-def test_any_other_posterior_has_a_lower_elbo_than_the_exact_one():
+def test_any_other_posterior_has_a_lower_elbo_than_the_exact_posterior():
     module, evidence = solved_linear_vae("shared")
     X = normal(1, N_FEATURES, seed=8)
     x = module.standardize(X).expand(4, -1)
@@ -231,7 +229,7 @@ def test_contributions_add_up_to_the_bound(likelihood):
     assert_allclose(contributions.sum(-1), importance_weighted_bound(module, x, eps), rtol=1e-12)
 
 
-def test_contribution_of_a_feature_is_its_expected_log_likelihood():
+def test_the_contribution_of_a_feature_is_the_expected_log_likelihood():
     module, x = build(), rows("gaussian")
     module.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
     eps = normal(20_000, LATENT_DIM, seed=2)
@@ -245,8 +243,8 @@ def test_contribution_of_a_feature_is_its_expected_log_likelihood():
     assert_allclose(contributions_to_bound(module, x, eps)[:, :-1], expected, rtol=1e-9)
 
 
-def test_contribution_of_the_code_is_minus_its_divergence_from_the_prior():
-    # With a decoder that ignores the code the posterior that weights make is the prior.
+def test_the_contribution_of_the_code_is_minus_the_kl_divergence():
+    # The decoder ignores the code, so the weighted draws are draws from the prior.
     module, x = build(), rows("gaussian")
     module.decoder[-1].weight.zero_()
     contributions = contributions_to_bound(module, x, normal(50_000, LATENT_DIM, seed=2))
@@ -256,7 +254,7 @@ def test_contribution_of_the_code_is_minus_its_divergence_from_the_prior():
 # ---- Several draws for each row ------------------------------------------------------
 
 
-def test_terms_of_several_draws_are_the_bound_and_means_of_the_plain_one():
+def test_importance_weighted_terms_are_the_bound_and_mean_terms_of_the_elbo():
     module, x, eps = build(), rows("gaussian"), normal(5, 6, LATENT_DIM, seed=2)
     bound, terms = importance_weighted_terms(module, x, eps)
     for row in range(len(x)):
@@ -268,7 +266,7 @@ def test_terms_of_several_draws_are_the_bound_and_means_of_the_plain_one():
     assert_allclose(terms.kl_divergence, plain[0].kl_divergence, rtol=1e-12)
 
 
-def test_weights_of_draws_make_the_exact_posterior_of_a_linear_model():
+def test_weighted_draws_have_the_exact_posterior_mean_of_a_linear_model():
     module, x = build(hidden_layer_sizes=()), rows("gaussian")
     z, weights = importance_weighted_draws(module, x, normal(200_000, 1, LATENT_DIM, seed=2))
     assert_allclose(weights.sum(0), torch.ones(len(x)), rtol=1e-12)
@@ -282,7 +280,7 @@ def test_weights_of_draws_make_the_exact_posterior_of_a_linear_model():
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
-def test_missing_entries_count_in_no_likelihood(likelihood):
+def test_missing_entries_do_not_count_in_the_likelihood(likelihood):
     module, x = build(likelihood, missing=True), rows(likelihood)
     module.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
     holes = x.clone()
@@ -296,7 +294,7 @@ def test_missing_entries_count_in_no_likelihood(likelihood):
     assert (module.log_likelihood(holes, z)[:, 0] == 0).all()
 
 
-def test_the_encoder_sees_missing_entries_at_their_columns_means():
+def test_the_encoder_receives_placeholders_for_missing_entries():
     module, x = build(missing=True), rows("gaussian")
     module.placeholder.copy_(torch.arange(N_FEATURES))
     holes, filled = x.clone(), x.clone()

@@ -1,4 +1,4 @@
-"""The module: units, shapes, start values and state."""
+"""The module: units, shapes, initial values and state."""
 
 import copy
 import math
@@ -33,7 +33,7 @@ def build(likelihood: str | Likelihood = "gaussian", *, seed: int = 0, **options
 
 
 def rows(likelihood: str | Likelihood, n: int = 5) -> torch.Tensor:
-    """Return rows that any likelihood but the counts' or the Gaussian's can explain too."""
+    """Return counts for count likelihoods, and rows in the unit interval for the others."""
     counts = likelihood in ("poisson", "negative_binomial")
     return normal(n, N_FEATURES).abs().round() if counts else torch.sigmoid(normal(n, N_FEATURES))
 
@@ -41,7 +41,7 @@ def rows(likelihood: str | Likelihood, n: int = 5) -> torch.Tensor:
 # ---- Units ---------------------------------------------------------------------------
 
 
-def test_unstandardize_undoes_standardize_to_double_precision():
+def test_unstandardize_inverts_standardize_in_double_precision():
     module = build().double()
     shift, scale = f64(1e8, 0, -1e-6, 3), f64(1, 1e-6, 1e-9, 1e8)
     module.initialize(9, shift, scale.square())
@@ -61,21 +61,21 @@ def test_standardized_columns_have_mean_0_and_standard_deviation_1(noise):
 
 
 @pytest.mark.parametrize("noise", ["shared", 0.3])
-def test_one_common_noise_brings_one_common_scale(noise):
+def test_shared_noise_gives_a_shared_scale(noise):
     module = build(Gaussian(noise))
     module.initialize(50, f64(1, 2, 3, 4), f64(1, 0, 4, 7))
     assert_allclose(module.scale, [3**0.5] * 4, rtol=1e-15)
     assert_allclose(module.shift, [1, 2, 3, 4], rtol=0)
 
 
-def test_constant_columns_keep_the_scale_1():
+def test_constant_columns_have_scale_1():
     module = build()
     module.initialize(50, f64(1, 2, 3, 4), f64(4, 0, 0, 9))
     assert module.scale.tolist() == [2, 1, 1, 3]
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "poisson"])
-def test_other_likelihoods_keep_the_units_of_the_data(likelihood):
+def test_other_likelihoods_do_not_standardize(likelihood):
     module = build(likelihood)
     module.initialize(50, f64(0.1, 0.2, 0.3, 0.4), f64(4, 1, 1, 9))
     X = rows(likelihood)
@@ -83,7 +83,7 @@ def test_other_likelihoods_keep_the_units_of_the_data(likelihood):
     assert torch.equal(module.unstandardize(X), X)
 
 
-def test_large_offset_costs_no_precision_though_the_weights_are_single():
+def test_a_large_offset_costs_no_precision():
     module = build()
     module.initialize(9, f64(1e8, 1e8, 1e8, 1e8), f64(1, 1, 1, 1))
     x = normal(20, N_FEATURES)
@@ -93,7 +93,7 @@ def test_large_offset_costs_no_precision_though_the_weights_are_single():
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.float32])
-def test_rows_of_any_dtype_are_standardised_alike(dtype):
+def test_standardize_accepts_any_dtype(dtype):
     module = build()
     module.initialize(9, f64(0.5, 0.5, 0.5, 0.5), f64(4, 4, 4, 4))
     X = torch.tensor([[0, 1, 0, 1]])
@@ -141,7 +141,7 @@ def test_log_likelihood_is_the_normal_density_in_the_units_of_the_data(noise):
 
 
 @every_likelihood
-def test_shapes_of_log_likelihood_mean_and_sample_follow_the_codes(likelihood):
+def test_log_likelihood_mean_and_sample_have_the_leading_shape_of_the_codes(likelihood):
     module, X = build(likelihood), rows(likelihood)
     x = module.standardize(X)
     for draws in ((), (7,), (2, 7)):
@@ -152,14 +152,14 @@ def test_shapes_of_log_likelihood_mean_and_sample_follow_the_codes(likelihood):
 
 
 @every_likelihood
-def test_log_likelihood_of_many_draws_is_that_of_each_draw(likelihood):
+def test_the_log_likelihood_of_many_draws_equals_that_of_each_draw(likelihood):
     module, x = build(likelihood).double(), rows(likelihood)
     z = normal(7, 5, LATENT_DIM)
     expected = torch.stack([module.log_likelihood(x, draw) for draw in z])
     assert_allclose(module.log_likelihood(x, z), expected, rtol=1e-12)
 
 
-def test_decoder_outputs_are_one_block_of_features_per_parameter():
+def test_decoder_outputs_are_one_block_per_parameter():
     module = build(Gaussian("row"))
     z = normal(5, LATENT_DIM).float()
     mean, log_std = (module.decoder(z) + module.bias.reshape(-1)).split(N_FEATURES, dim=1)
@@ -168,7 +168,7 @@ def test_decoder_outputs_are_one_block_of_features_per_parameter():
     torch.testing.assert_close(params["log_noise"], log_std)
 
 
-# ---- Start values --------------------------------------------------------------------
+# ---- Initial values ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_decoder_outputs_are_one_block_of_features_per_parameter():
     ],
     ids=str,
 )
-def test_model_starts_at_the_mean_of_each_column_where_the_decoder_says_nothing(likelihood, mean):
+def test_the_initial_mean_without_decoder_weights_is_the_column_mean(likelihood, mean):
     module = build(likelihood).double()
     module.initialize(10**9, f64(*mean), f64(*mean).abs() + 1)
     torch.nn.init.zeros_(module.decoder[-1].weight)
@@ -203,17 +203,17 @@ def test_model_starts_at_the_mean_of_each_column_where_the_decoder_says_nothing(
     ],
     ids=repr,
 )
-def test_parameters_beside_the_decoder_have_the_shape_of_their_share(likelihood, shape, learned):
+def test_global_parameters_have_the_shape_of_their_scope(likelihood, shape, learned):
     module = VAE(build(likelihood).config, seeded())
-    (free,) = module.global_params.values()
-    assert free.shape == shape
-    assert free.requires_grad is learned
+    (params,) = module.global_params.values()
+    assert params.shape == shape
+    assert params.requires_grad is learned
 
 
 @pytest.mark.parametrize(
     "likelihood", [Gaussian("row"), NegativeBinomial("row"), Bernoulli(), Poisson()], ids=repr
 )
-def test_parameters_of_each_row_come_from_the_decoder_alone(likelihood):
+def test_parameters_of_each_row_come_from_the_decoder(likelihood):
     module = build(likelihood)
     assert not module.global_params
     assert module.bias.shape == (len(likelihood.parameters), N_FEATURES)
@@ -222,14 +222,14 @@ def test_parameters_of_each_row_come_from_the_decoder_alone(likelihood):
 # ---- Posterior and prior -------------------------------------------------------------
 
 
-def test_posterior_draws_are_its_mean_plus_so_many_standard_deviations():
+def test_posterior_draws_are_mean_plus_noise_times_standard_deviation():
     posterior = Posterior(f64(1, 2)[None], f64(4, 9).log()[None])
     assert_allclose(posterior.std, [[2, 3]], rtol=1e-15)
     assert_allclose(posterior.rsample(f64(1, -1)), [[3, -1]], rtol=1e-15)
 
 
 @pytest.mark.parametrize("out", [-1e30, 1e30])
-def test_posterior_variance_stays_finite_and_positive_however_far_the_encoder_runs_away(out):
+def test_the_posterior_variance_is_finite_and_positive_for_extreme_encoder_outputs(out):
     module = build(hidden_layer_sizes=())
     torch.nn.init.constant_(module.encoder[0].bias, out)
     std = module.encode(torch.zeros(1, N_FEATURES)).std
@@ -238,7 +238,7 @@ def test_posterior_variance_stays_finite_and_positive_however_far_the_encoder_ru
 
 
 @pytest.mark.parametrize("prior_std", [0.1, 30.0])
-def test_prior_std_changes_nothing_inside(prior_std):
+def test_prior_std_does_not_change_the_module(prior_std):
     unit, module = build(), build(prior_std=prior_std)
     x, z = normal(5, N_FEATURES).float(), normal(5, LATENT_DIM).float()
     assert torch.equal(module.encode(x).mean, unit.encode(x).mean)
@@ -269,7 +269,7 @@ def test_draws_come_from_the_given_generator_alone():
 
 
 @every_likelihood
-def test_state_dict_carries_all_that_equal_configurations_may_differ_in(likelihood):
+def test_state_dict_restores_all_weights_and_units(likelihood):
     source, target = build(likelihood, seed=0), build(likelihood, seed=1)
     source.initialize(9, f64(0.1, 0.2, 0.3, 0.4), f64(1, 2, 3, 4))
     x, z = source.standardize(rows(likelihood)), normal(5, LATENT_DIM).float()
@@ -280,7 +280,7 @@ def test_state_dict_carries_all_that_equal_configurations_may_differ_in(likeliho
     assert torch.equal(target.mean(z), source.mean(z))
 
 
-def test_units_are_double_precision_whatever_the_weights_are():
+def test_units_are_in_double_precision():
     module = build()
     assert module.dtype == torch.float32
     assert module.shift.dtype == module.scale.dtype == torch.float64

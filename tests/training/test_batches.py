@@ -1,4 +1,4 @@
-"""Rows of arrays of every kind, as tensors."""
+"""Batches of rows from arrays, memory maps and sparse matrices."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 def table(dtype=np.float64) -> np.ndarray:
-    """Return 10 rows by 3 columns, all different unless the dtype has too few values."""
+    """Return 10 rows of 3 columns with distinct values, where the dtype has enough."""
     return (np.arange(30).reshape(10, 3) % 128).astype(dtype)
 
 
@@ -30,11 +30,11 @@ def read_only(X):
     return X
 
 
-def in_order(rows, batch_size):
+def sequential_batches(rows, batch_size):
     return [batch.x for batch in rows.batches(batch_size)]
 
 
-def shuffled(rows, batch_size, generator=None):
+def shuffled_batches(rows, batch_size, generator=None):
     return [batch.x for batch in rows.shuffled(batch_size, generator or seeded())]
 
 
@@ -68,7 +68,7 @@ LAYOUTS = {
         (">i4", torch.float64),
     ],
 )
-def test_rows_keep_a_dtype_that_torch_has_and_are_double_otherwise(dtype, expected):
+def test_rows_have_a_dtype_of_torch_or_are_in_double_precision(dtype, expected):
     X = table(dtype)
     batch = Rows(X, CPU).take(slice(2, 5))
     assert batch.dtype == expected
@@ -77,52 +77,52 @@ def test_rows_keep_a_dtype_that_torch_has_and_are_double_otherwise(dtype, expect
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", ">f4"])
-def test_rows_come_from_arrays_of_any_layout(layout, dtype):
+def test_rows_are_read_from_arrays_of_any_layout(layout, dtype):
     X = LAYOUTS[layout](table(dtype))
     rows = Rows(X, CPU)
     assert rows.take(np.array([7, 0, 7])).tolist() == X[[7, 0, 7]].tolist()
-    assert torch.cat(in_order(rows, 4)).tolist() == X.tolist()
+    assert torch.cat(sequential_batches(rows, 4)).tolist() == X.tolist()
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
-def test_rows_come_from_memory_maps(tmp_path, mode):
+def test_rows_are_read_from_memory_maps(tmp_path, mode):
     X = memory_map(tmp_path, mode)
     rows = Rows(X, CPU)
     assert rows.X is X
     assert rows.take(slice(3, 6)).tolist() == table()[3:6].tolist()
-    assert torch.cat(shuffled(rows, 4)).sum() == table().sum()
+    assert torch.cat(shuffled_batches(rows, 4)).sum() == table().sum()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_batch_may_be_written_to_without_changing_the_data(dtype):
+def test_writing_to_a_batch_does_not_change_the_data(dtype):
     X = table(dtype)
-    for batch in in_order(Rows(X, CPU), 4):
+    for batch in sequential_batches(Rows(X, CPU), 4):
         batch.zero_()
     np.testing.assert_array_equal(X, table(dtype))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
-def test_batches_are_all_rows_in_order(batch_size):
-    batches = in_order(Rows(table(), CPU), batch_size)
+def test_batches_contain_all_rows_sequential_batches(batch_size):
+    batches = sequential_batches(Rows(table(), CPU), batch_size)
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert 1 <= len(batches[-1]) <= batch_size
     np.testing.assert_array_equal(torch.cat(batches), table())
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
-def test_shuffled_batches_cover_each_row_once(batch_size):
-    batches = shuffled(Rows(table(), CPU), batch_size)
+def test_shuffled_batches_contain_each_row_once(batch_size):
+    batches = shuffled_batches(Rows(table(), CPU), batch_size)
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     together = torch.cat(batches).numpy()
     assert (together != table()).any()
     np.testing.assert_array_equal(together[np.argsort(together[:, 0])], table())
 
 
-def test_order_follows_from_the_generator_alone():
+def test_the_generator_alone_determines_the_shuffling():
     rows = Rows(table(), CPU)
 
     def order(generator):
-        return torch.cat(shuffled(rows, 4, generator))[:, 0].tolist()
+        return torch.cat(shuffled_batches(rows, 4, generator))[:, 0].tolist()
 
     with unchanged_random_states():
         generator = seeded()
@@ -137,26 +137,26 @@ def windows(n_rows, row_bytes, batch_size=7, seed=0):
 
 @pytest.fixture
 def small_windows(monkeypatch):
-    """Windows of 200 rows of 10 bytes, in blocks of 20."""
+    """Let windows hold 200 rows of 10 bytes in blocks of 20."""
     monkeypatch.setattr("skvae.training._batches._WINDOW_BYTES", 2000)
     monkeypatch.setattr("skvae.training._batches._BLOCK_BYTES", 200)
 
 
 @pytest.mark.parametrize("n_rows", [1, 200, 201, 219, 1999])
 @pytest.mark.parametrize("row_bytes", [1, 10, 150, 300, 5000])
-def test_windows_hold_each_row_once_and_whole_batches(small_windows, n_rows, row_bytes):
+def test_windows_contain_each_row_once_in_whole_batches(small_windows, n_rows, row_bytes):
     parts = windows(n_rows, row_bytes)
     assert sorted(torch.cat(parts).tolist()) == list(range(n_rows))
     assert all(len(part) > 0 for part in parts)
     assert all(len(part) % 7 == 0 for part in parts[:-1])
 
 
-def test_one_window_is_in_perfectly_random_order():
+def test_one_window_is_a_uniform_permutation():
     (order,) = windows(1000, 100, batch_size=10)
     assert torch.equal(order, torch.randperm(1000, generator=seeded()))
 
 
-def test_window_holds_blocks_of_neighbours_from_all_over_in_random_order(small_windows):
+def test_a_window_contains_random_blocks_in_random_order(small_windows):
     first = windows(20_000, 10)[0]
     blocks = first // 20
     assert len(set(blocks.tolist())) == 10
@@ -171,7 +171,7 @@ def test_window_holds_blocks_of_neighbours_from_all_over_in_random_order(small_w
 @pytest.mark.parametrize("share", [None, range(100, 350)], ids=["all", "a share"])
 @pytest.mark.parametrize("is_mapped", [False, True])
 @pytest.mark.parametrize("n_skipped", [0, 1, 28, 29, 70, 71])
-def test_skipped_batches_leave_the_others_as_they_were(
+def test_skipping_batches_does_not_change_the_other_batches(
     small_windows, n_skipped, is_mapped, share, tmp_path
 ):
     X = np.arange(5000, dtype=np.float64).reshape(500, 10)  # 25 rows fill a window
@@ -185,8 +185,8 @@ def test_skipped_batches_leave_the_others_as_they_were(
         assert batch.n_rows == expected.n_rows
 
 
-def test_each_row_is_about_as_likely_in_each_place(small_windows):
-    # The mean place of each of 600 rows over 400 epochs, in three windows.
+def test_each_row_has_a_uniform_position(small_windows):
+    # Mean position of each of 600 rows over 400 epochs, with three windows.
     places = torch.zeros(600)
     for seed in range(400):
         places[torch.cat(windows(600, 10, seed=seed))] += torch.arange(600.0)
@@ -194,7 +194,7 @@ def test_each_row_is_about_as_likely_in_each_place(small_windows):
     assert (places / 400 - 299.5).abs().max() < 5 * standard_error
 
 
-def test_memory_map_gives_the_batches_of_the_array_and_reads_each_row_once(
+def test_a_memory_map_gives_the_batches_of_an_array_and_is_read_once(
     small_windows, monkeypatch, tmp_path
 ):
     array = np.arange(2997).reshape(999, 3).astype(np.float32)
@@ -203,19 +203,19 @@ def test_memory_map_gives_the_batches_of_the_array_and_reads_each_row_once(
     read = []
     plain_read = Rows._read
 
-    def noting(self, positions):
+    def recording(self, positions):
         read.append(np.asarray(positions))
         return plain_read(self, positions)
 
     for some in (None, index):
-        expected = shuffled(Rows(array, CPU, some), 7)
-        # scikit-learn hands on a view of the map that is no memmap itself.
+        expected = shuffled_batches(Rows(array, CPU, some), 7)
+        # scikit-learn passes a view of the map that is not a memmap.
         X = np.asarray(np.load(tmp_path / "X.npy", mmap_mode="r"))
         rows = Rows(X, CPU, some)
         assert rows._resident is None
         with monkeypatch.context() as patch:
-            patch.setattr(Rows, "_read", noting)
-            actual = shuffled(rows, 7)
+            patch.setattr(Rows, "_read", recording)
+            actual = shuffled_batches(rows, 7)
         assert len(actual) == len(expected)
         for batch, reference in zip(actual, expected, strict=True):
             assert torch.equal(batch, reference)
@@ -227,15 +227,15 @@ def test_memory_map_gives_the_batches_of_the_array_and_reads_each_row_once(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "bool"])
 @pytest.mark.parametrize("index", [None, np.array([8, 1, 1, 5])])
-def test_sparse_rows_give_the_batches_of_dense_ones(dtype, index):
+def test_sparse_rows_give_the_batches_of_dense_rows(dtype, index):
     dense = np.where(table() % 3 == 0, table(), 0).astype(dtype)
     for kind in (sparse.csr_matrix, sparse.csr_array):
         rows, reference = Rows(kind(dense), CPU, index), Rows(dense, CPU, index)
         assert len(rows) == len(reference)
         for actual, expected in [
             (rows.take(slice(1, 3)), reference.take(slice(1, 3))),
-            (torch.cat(in_order(rows, 3)), torch.cat(in_order(reference, 3))),
-            *zip(shuffled(rows, 3), shuffled(reference, 3), strict=True),
+            (torch.cat(sequential_batches(rows, 3)), torch.cat(sequential_batches(reference, 3))),
+            *zip(shuffled_batches(rows, 3), shuffled_batches(reference, 3), strict=True),
             *zip(column_moments(rows), column_moments(reference), strict=True),
         ]:
             assert actual.dtype == expected.dtype
@@ -244,14 +244,14 @@ def test_sparse_rows_give_the_batches_of_dense_ones(dtype, index):
 
 @pytest.mark.parametrize("index", [None, np.array([8, 1, 1, 5])])
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16"])
-def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, index, dtype):
+def test_rows_moved_to_the_device_give_the_same_batches(monkeypatch, index, dtype):
     def batches():
         rows = Rows(table(dtype), CPU, index)
         generator = seeded()
-        return [b for _ in range(2) for b in shuffled(rows, 3, generator)]
+        return [b for _ in range(2) for b in shuffled_batches(rows, 3, generator)]
 
     expected = batches()
-    # The CPU stands in for a device with memory of its own.
+    # The CPU stands in for a device with separate memory.
     monkeypatch.setattr("skvae.training._batches.free_memory", lambda device: 10**6)
     monkeypatch.setattr("skvae.training._batches._ROWS_PER_TRANSFER", 3)
     for actual, batch in zip(batches(), expected, strict=True):
@@ -260,40 +260,38 @@ def test_rows_in_a_memory_of_the_device_come_in_the_same_batches(monkeypatch, in
 
 
 @pytest.mark.parametrize(("free", "moved"), [(479, False), (480, True)])
-def test_rows_move_as_a_whole_if_they_fill_half_of_the_free_memory_at_most(
-    monkeypatch, free, moved
-):
+def test_rows_move_to_the_device_if_they_fill_at_most_half_of_free_memory(monkeypatch, free, moved):
     monkeypatch.setattr("skvae.training._batches.free_memory", lambda device: free)
-    X = table()  # of 240 bytes
+    X = table()  # 240 bytes
     rows = Rows(X, CPU)
-    first = shuffled(rows, 10)
+    first = shuffled_batches(rows, 10)
     X[:] = 0
-    second = shuffled(rows, 10)
+    second = shuffled_batches(rows, 10)
     assert torch.equal(first[0], second[0]) is moved
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_rows_on_a_gpu_come_in_the_batches_of_the_cpu():
-    on = {name: shuffled(Rows(table(), torch.device(name)), 3) for name in ("cpu", "cuda")}
+def test_rows_on_a_gpu_give_the_batches_of_the_cpu():
+    on = {name: shuffled_batches(Rows(table(), torch.device(name)), 3) for name in ("cpu", "cuda")}
     for there, here in zip(on["cuda"], on["cpu"], strict=True):
         assert there.is_cuda
         assert torch.equal(there.cpu(), here)
 
 
 @pytest.mark.parametrize("index", [[8, 1, 1, 5], [0], list(range(9, -1, -1))])
-def test_index_makes_a_view_of_those_rows(index):
+def test_an_index_selects_rows_without_a_copy(index):
     X = table()
     rows = Rows(X, CPU, np.array(index))
     assert len(rows) == len(index)
     assert rows.X is X
-    assert torch.cat(in_order(rows, 3)).tolist() == X[index].tolist()
+    assert torch.cat(sequential_batches(rows, 3)).tolist() == X[index].tolist()
     assert rows.take(slice(0, 1)).tolist() == X[index[:1]].tolist()
-    together = torch.cat(shuffled(rows, 3))
+    together = torch.cat(shuffled_batches(rows, 3))
     assert sorted(together[:, 0].tolist()) == sorted(X[index, 0].tolist())
 
 
-def test_all_rows_are_used_without_an_index():
+def test_without_an_index_all_rows_are_used():
     assert len(Rows(table(), CPU)) == 10
 
 
@@ -302,7 +300,7 @@ def test_all_rows_are_used_without_an_index():
 
 @pytest.mark.parametrize("elements", [1, 7, 12, 10**6])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "float16", ">i4"])
-def test_moments_are_those_of_numpy_whatever_the_chunks(monkeypatch, elements, dtype):
+def test_moments_equal_those_of_numpy_for_any_chunk_size(monkeypatch, elements, dtype):
     monkeypatch.setattr("skvae.training._batches._CHUNK_ELEMENTS", elements)
     X = table(dtype)
     mean, var = column_moments(Rows(X, CPU))
@@ -310,7 +308,7 @@ def test_moments_are_those_of_numpy_whatever_the_chunks(monkeypatch, elements, d
     np.testing.assert_allclose(var, X.astype(np.float64).var(axis=0), rtol=1e-14)
 
 
-def test_moments_are_of_the_rows_in_the_index():
+def test_moments_cover_the_rows_of_the_index():
     X, index = table(), np.array([1, 4, 5])
     mean, var = column_moments(Rows(X, CPU, index))
     np.testing.assert_allclose(mean, X[index].mean(axis=0), rtol=1e-15)
@@ -318,7 +316,7 @@ def test_moments_are_of_the_rows_in_the_index():
 
 
 @pytest.mark.parametrize("elements", [1, 20, 10**6])
-def test_moments_pass_over_what_is_missing(monkeypatch, elements):
+def test_moments_ignore_missing_entries(monkeypatch, elements):
     monkeypatch.setattr("skvae.training._batches._CHUNK_ELEMENTS", elements)
     rng = np.random.default_rng(0)
     X = np.where(rng.uniform(size=(40, 3)) < 0.4, np.nan, rng.standard_normal((40, 3)) + 100)
@@ -330,13 +328,13 @@ def test_moments_pass_over_what_is_missing(monkeypatch, elements):
     assert mean[2] == var[2] == 0
 
 
-def test_variance_keeps_its_digits_far_from_zero():
+def test_the_variance_is_accurate_far_from_zero():
     noise = np.random.default_rng(0).standard_normal((5000, 2))
     _, var = column_moments(Rows(noise + 1e8, CPU))
     np.testing.assert_allclose(var, noise.var(axis=0), rtol=1e-7)
 
 
-def test_constant_column_has_variance_0_though_its_mean_is_rounded(monkeypatch):
+def test_a_constant_column_has_variance_0(monkeypatch):
     monkeypatch.setattr("skvae.training._batches._CHUNK_ELEMENTS", 14)
     X = np.full((1000, 2), 0.1)
     X[:, 1] += np.linspace(0, 1e-9, 1000)
@@ -345,7 +343,7 @@ def test_constant_column_has_variance_0_though_its_mean_is_rounded(monkeypatch):
     np.testing.assert_allclose(var[1], X[:, 1].var(), rtol=1e-6)
 
 
-def test_variance_that_overflows_is_an_error_that_names_the_column():
+def test_the_error_for_an_overflowing_variance_names_the_column():
     X = table()
     X[0, 1] = 1e200
     with pytest.raises(ValueError, match="column 1 are too large"):

@@ -1,4 +1,4 @@
-"""Optimisers, against the classes of torch whose steps they take."""
+"""Optimizers against the reference classes of torch."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def loss(parameters):
 
 
 @pytest.mark.parametrize("solver", CLASSES)
-def test_steps_are_those_of_torch_at_any_rate(solver):
+def test_steps_equal_those_of_torch_at_any_learning_rate(solver):
     ours, theirs = parameters(), parameters()
     optimizer, reference = Optimizer(solver, ours), CLASSES[solver](theirs)
     for rate in RATES:
@@ -43,7 +43,7 @@ def test_steps_are_those_of_torch_at_any_rate(solver):
 
 
 @pytest.mark.parametrize("solver", CLASSES)
-def test_parameters_without_a_gradient_stay(solver):
+def test_parameters_without_a_gradient_are_unchanged(solver):
     moved, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = Optimizer(solver, [unused, moved])
     (2 * moved).sum().backward()
@@ -52,7 +52,7 @@ def test_parameters_without_a_gradient_stay(solver):
     assert not torch.equal(moved, torch.ones(2))
 
 
-def test_gradients_are_forgotten():
+def test_zero_grad_removes_gradients():
     (parameter,) = many = [nn.Parameter(torch.ones(2))]
     parameter.sum().backward()
     Optimizer("adam", many).zero_grad()
@@ -60,7 +60,7 @@ def test_gradients_are_forgotten():
 
 
 def test_a_first_fit_imports_neither_the_compiler_nor_symbolic_mathematics():
-    # That took over a second, of which a program's first fit would be blamed.
+    # The import of torch._dynamo would take over a second in the first fit.
     program = """
 import sys
 import numpy as np
