@@ -1,12 +1,9 @@
 """Small models, rows and configurations for tests of training."""
 
-import copy
-
 import numpy as np
 import torch
-from torch import nn
 
-from helpers import build_vae
+from helpers import build_vae, normal
 from skvae.models._vae import VAE
 from skvae.training._batches import Rows
 from skvae.training._config import TrainingConfig
@@ -17,15 +14,11 @@ CPU = torch.device("cpu")
 N_FEATURES, LATENT_DIM = 4, 2
 
 
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
 def rows(n: int = 50, seed: int = 0) -> Rows:
     """Return rows near a plane, as float32."""
     plane = normal(2, N_FEATURES, seed=99)
     X = normal(n, 2, seed=seed) @ plane + 0.1 * normal(n, N_FEATURES, seed=seed + 1)
-    return Rows(X.astype(np.float32), CPU)
+    return Rows(X.numpy().astype(np.float32), CPU)
 
 
 def build(*, seed: int = 0, **options) -> VAE:
@@ -58,12 +51,3 @@ class Observer(LoopCallback):
 
     def on_epoch_end(self, loop):
         return bool(self.function(loop))
-
-
-def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
-    return copy.deepcopy(module.state_dict())
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    """Compare two states bit for bit."""
-    return all(torch.equal(first[name], second[name]) for name in first)

@@ -1,4 +1,4 @@
-"""The progress bar, and scikit-learn's callbacks."""
+"""The progress bar and the callbacks of scikit-learn."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.torch_only
 
 X = np.random.default_rng(0).normal(size=(40, 4))
 
-# Early stopping that does stop: a validation loss never falls by this much.
+# The validation loss never falls by this much, so training stops early.
 STOPPED_EARLY = {"early_stopping": True, "n_iter_no_change": 2, "tol": 1e6, "max_iter": 9}
 
 
@@ -26,7 +26,7 @@ def build(**options) -> VAETransformer:
 # ---- The progress bar ----------------------------------------------------------------
 
 
-def test_bar_shows_the_loss_and_its_terms_on_standard_error(capsys):
+def test_the_bar_shows_the_loss_and_its_terms_on_standard_error(capsys):
     vae = build(verbose=1).fit(X)
     out, err = capsys.readouterr()
     assert out == ""
@@ -41,7 +41,7 @@ def test_bar_shows_the_loss_and_its_terms_on_standard_error(capsys):
     assert "validation" not in err
 
 
-def test_bar_shows_the_validation_loss_and_where_training_stopped(capsys):
+def test_the_bar_shows_the_validation_loss_and_the_last_epoch(capsys):
     vae = build(verbose=1, **STOPPED_EARLY).fit(X)
     err = capsys.readouterr().err
     assert vae.n_iter_ == 3
@@ -50,17 +50,17 @@ def test_bar_shows_the_validation_loss_and_where_training_stopped(capsys):
 
 
 @pytest.mark.parametrize("verbose", [0, False])
-def test_silent_by_default(capsys, verbose):
+def test_training_prints_nothing_by_default(capsys, verbose):
     build(verbose=verbose).fit(X)
     build().fit(X)
     assert capsys.readouterr() == ("", "")
 
 
-def test_bar_changes_nothing_about_the_model():
+def test_the_bar_does_not_change_the_model():
     assert build(verbose=1).fit(X).loss_curve_ == build().fit(X).loss_curve_
 
 
-def test_bar_ends_its_line_when_training_fails(capsys):
+def test_the_bar_ends_its_line_when_training_fails(capsys):
     with pytest.raises(ValueError, match="diverged"):
         build(verbose=1, learning_rate_init=1e30, max_iter=50).fit(X)
     err = capsys.readouterr().err
@@ -72,7 +72,7 @@ def test_bar_ends_its_line_when_training_fails(capsys):
 
 
 class WithoutCallbacks(VAETransformer):
-    """An estimator as with scikit-learn before 1.9, which has no callbacks."""
+    """Estimator as in scikit-learn before 1.9, without callbacks."""
 
     def __getattribute__(self, name):
         if name == "_init_callback_context":
@@ -80,7 +80,7 @@ class WithoutCallbacks(VAETransformer):
         return super().__getattribute__(name)
 
 
-def test_training_is_the_same_where_scikit_learn_has_no_callbacks():
+def test_training_is_the_same_in_scikit_learn_without_callbacks():
     vae = build()
     plain = WithoutCallbacks(**vae.get_params())
     np.testing.assert_array_equal(plain.fit(X).transform(X), vae.fit(X).transform(X))
@@ -88,12 +88,12 @@ def test_training_is_the_same_where_scikit_learn_has_no_callbacks():
 
 @pytest.fixture
 def callback_module():
-    """Return `sklearn.callback`, which scikit-learn has from 1.9 on."""
+    """Return `sklearn.callback`, which requires scikit-learn 1.9."""
     return pytest.importorskip("sklearn.callback")
 
 
 class Recorder:
-    """Writes down each hook with its task, and what `look` makes of the fitted estimator."""
+    """Records each hook with its task, and the result of `look` for the fitted estimator."""
 
     def __init__(self, look=None, stop_after=None):
         self.look = look
@@ -138,7 +138,7 @@ def events_of(n_epochs: int) -> list:
     ],
     ids=["to the end", "one epoch", "early stopping", "plateau"],
 )
-def test_callback_sees_each_epoch_begin_and_end_in_order(options, n_epochs):
+def test_callbacks_receive_the_begin_and_end_of_each_epoch(options, n_epochs):
     recorder = Recorder()
     vae = build(**options).set_callbacks(recorder).fit(X)
     assert vae.n_iter_ == n_epochs
@@ -148,7 +148,7 @@ def test_callback_sees_each_epoch_begin_and_end_in_order(options, n_epochs):
 
 @pytest.mark.usefixtures("callback_module")
 @pytest.mark.parametrize("options", [{}, STOPPED_EARLY], ids=["to the end", "early stopping"])
-def test_callback_changes_nothing_about_the_model(options):
+def test_callbacks_do_not_change_the_model(options):
     watched = build(**options).set_callbacks(Recorder(lambda vae: vae.transform(X))).fit(X)
     alone = build(**options).fit(X)
     assert watched.history_ == alone.history_
@@ -158,7 +158,7 @@ def test_callback_changes_nothing_about_the_model(options):
 @pytest.mark.usefixtures("callback_module")
 @pytest.mark.parametrize("stop_after", [1, 3])
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_callback_that_returns_true_ends_training_with_a_usable_estimator(
+def test_a_callback_that_returns_true_ends_training_with_a_usable_estimator(
     stop_after, early_stopping
 ):
     recorder = Recorder(stop_after=stop_after)
@@ -171,7 +171,7 @@ def test_callback_that_returns_true_ends_training_with_a_usable_estimator(
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_stopping_by_callback_leaves_the_model_of_that_epoch():
+def test_a_callback_that_stops_training_gives_the_model_of_that_epoch():
     constant = {"learning_rate": "constant", "n_iter_no_change": 99}
     stopped = build(max_iter=9, **constant).set_callbacks(Recorder(stop_after=2)).fit(X)
     short = build(max_iter=2, **constant).fit(X)
@@ -179,13 +179,13 @@ def test_stopping_by_callback_leaves_the_model_of_that_epoch():
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_fitted_estimator_of_each_epoch_is_a_snapshot():
+def test_the_fitted_estimator_of_each_epoch_is_a_snapshot():
     recorder = Recorder(lambda vae: (vae, vae.transform(X)))
     final = build(max_iter=3).set_callbacks(recorder).fit(X)
     snapshots = [vae for vae, _ in recorder.looks]
     assert [vae.n_iter_ for vae in snapshots] == [1, 2, 3, 3]
     for vae, Z in recorder.looks:
-        np.testing.assert_array_equal(vae.transform(X), Z)  # later epochs did not change it
+        np.testing.assert_array_equal(vae.transform(X), Z)  # unchanged by later epochs
         assert vae.loss_curve_ == final.loss_curve_[: vae.n_iter_]
         assert vae.module_ is not final.module_
     assert not np.array_equal(recorder.looks[0][1], recorder.looks[1][1])
@@ -193,7 +193,7 @@ def test_fitted_estimator_of_each_epoch_is_a_snapshot():
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_fitted_estimator_can_do_all_that_a_fitted_one_can():
+def test_the_fitted_estimator_of_a_callback_has_all_methods():
     def use(vae):
         return (
             vae.transform(X).shape,
@@ -209,8 +209,8 @@ def test_fitted_estimator_can_do_all_that_a_fitted_one_can():
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_fitted_estimator_at_the_end_of_early_stopping_is_the_one_that_fit_returns():
-    # That is the one of the best epoch, not of the last.
+def test_the_final_estimator_of_a_callback_equals_the_result_of_early_stopping():
+    # Both have the weights of the best epoch, not of the last epoch.
     recorder = Recorder(lambda vae: vae.transform(X))
     options = {"early_stopping": True, "n_iter_no_change": 5, "learning_rate_init": 0.1}
     vae = build(max_iter=200, tol=0.0, **options).set_callbacks(recorder).fit(X)
@@ -219,7 +219,7 @@ def test_fitted_estimator_at_the_end_of_early_stopping_is_the_one_that_fit_retur
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_callback_that_fails_ends_the_fit_and_is_torn_down():
+def test_a_callback_that_fails_ends_the_fit_and_is_torn_down():
     recorder = Recorder(fail)
     with pytest.raises(RuntimeError, match="out of cheese"):
         build().set_callbacks(recorder).fit(X)
@@ -227,7 +227,7 @@ def test_callback_that_fails_ends_the_fit_and_is_torn_down():
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_estimator_whose_first_fit_failed_is_not_fitted():
+def test_an_estimator_whose_first_fit_failed_is_not_fitted():
     vae = build().set_callbacks(Recorder(fail))
     with pytest.raises(RuntimeError, match="out of cheese"):
         vae.fit(X)
@@ -236,7 +236,7 @@ def test_estimator_whose_first_fit_failed_is_not_fitted():
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_callback_is_torn_down_when_training_diverges():
+def test_a_callback_is_torn_down_when_training_diverges():
     recorder = Recorder()
     vae = build(learning_rate_init=1e30, max_iter=50).set_callbacks(recorder)
     with pytest.raises(ValueError, match="diverged"):
@@ -245,7 +245,7 @@ def test_callback_is_torn_down_when_training_diverges():
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_callback_works_at_every_refit():
+def test_a_callback_works_in_every_refit():
     recorder = Recorder(lambda vae: vae.transform(X))
     vae = build(max_iter=2, warm_start=True).set_callbacks(recorder)
     vae.fit(X).fit(X)
@@ -254,7 +254,7 @@ def test_callback_works_at_every_refit():
 
 
 @pytest.mark.usefixtures("callback_module")
-def test_bar_and_callback_go_together(capsys):
+def test_the_bar_works_with_a_callback(capsys):
     recorder = Recorder(stop_after=2)
     build(verbose=1).set_callbacks(recorder).fit(X)
     assert recorder.events == events_of(2)
@@ -262,7 +262,7 @@ def test_bar_and_callback_go_together(capsys):
 
 
 @pytest.mark.parametrize("options", [{}, STOPPED_EARLY], ids=["to the end", "early stopping"])
-def test_progress_bar_of_scikit_learn_runs_to_its_end(callback_module, capsys, options):
+def test_the_progress_bar_of_scikit_learn_reaches_100_percent(callback_module, capsys, options):
     pytest.importorskip("rich")
     vae = build(**options).set_callbacks(callback_module.ProgressBar()).fit(X)
     out = capsys.readouterr().out
@@ -271,7 +271,7 @@ def test_progress_bar_of_scikit_learn_runs_to_its_end(callback_module, capsys, o
     assert vae.transform(X).shape == (40, 1)
 
 
-def test_progress_bar_of_a_search_over_pipelines_reaches_the_model(callback_module, capsys):
+def test_the_progress_bar_of_a_search_over_pipelines_shows_each_fit(callback_module, capsys):
     pytest.importorskip("rich")
     pipeline = make_pipeline(StandardScaler(), build(max_iter=2))
     search = GridSearchCV(pipeline, {"vaetransformer__beta": [0.5, 1.0]}, cv=2)
@@ -280,8 +280,8 @@ def test_progress_bar_of_a_search_over_pipelines_reaches_the_model(callback_modu
     assert search.best_estimator_.transform(X).shape == (40, 1)
 
 
-def test_scoring_monitor_of_scikit_learn_logs_the_score_of_each_epoch(callback_module):
-    y = np.zeros(len(X))  # without one, it computes no score
+def test_the_scoring_monitor_of_scikit_learn_logs_the_score_of_each_epoch(callback_module):
+    y = np.zeros(len(X))  # the monitor computes no score without y
     scoring = {"bound": lambda vae, X, y: vae.score(X)}
     monitor = callback_module.ScoringMonitor(scoring=scoring)
     recorder = Recorder(lambda vae: vae.score(X))

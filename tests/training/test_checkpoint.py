@@ -1,4 +1,4 @@
-"""Training that is written down: killed at any moment, it ends as one that was not."""
+"""Checkpoints and interrupts: training that is killed at any moment gives the same model."""
 
 import os
 import random
@@ -25,12 +25,12 @@ FAST = {**helpers.FAST, "max_iter": 6}
 
 
 class StopHereError(Exception):
-    """Stands in for whatever may end a process."""
+    """Error that stands in for the end of a process."""
 
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """Return a function that lets the next fit fail after so many epochs."""
+    """Return a function that makes the next fit fail after a number of epochs."""
     from skvae.training._trainer import Trainer
 
     plain = Trainer.train_epoch
@@ -47,7 +47,7 @@ def stop_after(monkeypatch):
     return set_limit
 
 
-# ---- Going on ------------------------------------------------------------------------
+# ---- Resuming ------------------------------------------------------------------------
 
 
 VARIANTS = {
@@ -55,7 +55,7 @@ VARIANTS = {
     "early stopping": VAETransformer(early_stopping=True, n_iter_no_change=2, tol=1.0, **FAST),
     "constant rate": VAETransformer(learning_rate="constant", n_iter_no_change=2, tol=9, **FAST),
     "rmsprop": VAETransformer(solver="rmsprop", likelihood="student_t", **FAST),
-    "own networks": VAETransformer(architecture=dropout_networks, **FAST),
+    "custom networks": VAETransformer(architecture=dropout_networks, **FAST),
     "detector": VAEOutlierDetector(**FAST),
     "imputer": VAEImputer(**FAST),
     "table": TabularVAE(3, **FAST),
@@ -64,7 +64,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("n_epochs", [1, 4])
-def test_a_fit_goes_on_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path, stop_after):
+def test_a_fit_resumes_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path, stop_after):
     data = pd.DataFrame(X).round(1) if name == "table" else X
     undisturbed = clone(VARIANTS[name]).fit(data)
     vae = clone(VARIANTS[name]).set_params(checkpoint=tmp_path / "run")
@@ -76,7 +76,7 @@ def test_a_fit_goes_on_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path,
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("n_steps", [2, 7, 10])
-def test_a_fit_goes_on_from_within_an_epoch_bit_for_bit(name, n_steps, tmp_path, monkeypatch):
+def test_a_fit_resumes_within_an_epoch_bit_for_bit(name, n_steps, tmp_path, monkeypatch):
     data = pd.DataFrame(X).round(1) if name == "table" else X
     fit = clone(VARIANTS[name]).set_params(batch_size=64)  # five steps an epoch
     undisturbed = clone(fit).fit(data)
@@ -92,7 +92,7 @@ def test_a_fit_goes_on_from_within_an_epoch_bit_for_bit(name, n_steps, tmp_path,
 
 
 def limit_steps(monkeypatch, n_steps):
-    """Let training stop after so many steps, and return a list of how many are left."""
+    """Make training fail after a number of steps, and return a list of the steps left."""
     from skvae.training._trainer import Trainer
 
     plain, n_left = Trainer.step, [n_steps]
@@ -107,7 +107,7 @@ def limit_steps(monkeypatch, n_steps):
     return n_left
 
 
-def test_ctrl_c_in_an_epoch_that_a_file_began_leaves_the_model_of_the_one_before(
+def test_ctrl_c_in_a_resumed_epoch_gives_the_model_of_the_previous_epoch(
     tmp_path, monkeypatch, stop_after
 ):
     checkpoint = Checkpoint(tmp_path / "run", seconds=0)
@@ -125,16 +125,16 @@ def test_ctrl_c_in_an_epoch_that_a_file_began_leaves_the_model_of_the_one_before
         assert_same_fit(vae, two.fit(X))
     n_left = limit_steps(monkeypatch, 6)
     vae.partial_fit(X)
-    assert n_left == [1]  # a whole epoch has five
+    assert n_left == [1]  # a complete epoch has five steps
 
 
 @pytest.mark.parametrize("seed", [None, np.random.RandomState(3)], ids=["None", "RandomState"])
-def test_a_fit_without_a_seed_goes_on_with_its_own(seed, tmp_path, stop_after):
+def test_a_fit_without_a_seed_resumes_with_the_stored_seed(seed, tmp_path, stop_after):
     params = {**FAST, "random_state": seed, "early_stopping": True}
     stop_after(3)
     with pytest.raises(StopHereError):
         VAETransformer(checkpoint=tmp_path / "run", **params).fit(X)
-    # What a third process would come to that finds the same file.
+    # Two processes that resume from the same file give the same model.
     copied = tmp_path / "copy"
     copied.write_bytes((tmp_path / "run").read_bytes())
     first = VAETransformer(checkpoint=tmp_path / "run", **params).fit(X)
@@ -142,7 +142,7 @@ def test_a_fit_without_a_seed_goes_on_with_its_own(seed, tmp_path, stop_after):
     assert first.n_iter_ == 6
 
 
-def test_a_fit_from_a_memory_map_goes_on_as_one_from_an_array(tmp_path, stop_after):
+def test_a_fit_to_a_memory_map_can_resume_with_an_array(tmp_path, stop_after):
     np.save(tmp_path / "X.npy", X)
     vae = VAETransformer(checkpoint=tmp_path / "run", **FAST)
     stop_after(3)
@@ -151,7 +151,7 @@ def test_a_fit_from_a_memory_map_goes_on_as_one_from_an_array(tmp_path, stop_aft
     assert_same_fit(vae.fit(X), VAETransformer(**FAST).fit(X))
 
 
-def test_warm_starts_have_checkpoints_too(tmp_path, stop_after):
+def test_a_warm_start_resumes_from_its_checkpoint(tmp_path, stop_after):
     undisturbed = VAETransformer(warm_start=True, **FAST).fit(X).fit(X)
     vae = VAETransformer(warm_start=True, **FAST).fit(X)
     vae.save(tmp_path / "start")
@@ -162,14 +162,14 @@ def test_warm_starts_have_checkpoints_too(tmp_path, stop_after):
     np.testing.assert_array_equal(again.transform(X), undisturbed.transform(X))
 
 
-def test_a_fit_that_was_over_is_at_once(tmp_path, monkeypatch):
+def test_a_finished_fit_is_restored_without_training(tmp_path, monkeypatch):
     vae = VAETransformer(checkpoint=tmp_path / "run", early_stopping=True, **FAST)
     first = clone(vae).fit(X)
     monkeypatch.setattr("skvae.training._trainer.Trainer.train_epoch", None)
     assert_same_fit(clone(vae).fit(X), first)
 
 
-def test_the_progress_bar_goes_on_too(tmp_path, stop_after, capsys):
+def test_the_progress_bar_resumes(tmp_path, stop_after, capsys):
     stop_after(4)
     with pytest.raises(StopHereError):
         VAETransformer(checkpoint=tmp_path / "run", **FAST).fit(X)
@@ -180,14 +180,14 @@ def test_the_progress_bar_goes_on_too(tmp_path, stop_after, capsys):
     assert "1/6" not in bar
 
 
-def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
+def test_checkpoints_are_written_at_the_requested_intervals(tmp_path, monkeypatch):
     written = []
 
     def note(path, document, arrays):
         written.append(len(document["state"]["dict"]["loop"]["dict"]["history"]))
 
     monkeypatch.setattr("skvae.training._checkpoint.write_file", note)
-    clock = iter(range(0, 10**6, 10))  # 10 seconds pass between two looks at it
+    clock = iter(range(0, 10**6, 10))  # 10 seconds pass between two calls
     monkeypatch.setattr("skvae.training._checkpoint.time.monotonic", lambda: float(next(clock)))
     for options, expected in [
         ({}, [1, 2, 3, 4, 5, 6]),
@@ -214,10 +214,10 @@ def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_the_checkpoint_of_another_fit_is_refused(change, word, tmp_path):
+def test_the_checkpoint_of_another_fit_is_an_error(change, word, tmp_path):
     vae = VAETransformer(checkpoint=tmp_path / "run", **FAST).fit(X)
     before = (tmp_path / "run").read_bytes()
-    if "random_state" in change:  # weights are the file's own; those of other data are not
+    if "random_state" in change:  # the file holds the weights of the first data
         with pytest.raises(ValueError, match=f"belongs to another fit.*{word}"):
             clone(vae).fit(X + 1)
     else:
@@ -236,7 +236,7 @@ def test_parameters_without_effect_on_training_may_change(tmp_path, stop_after):
 
 
 @pytest.mark.parametrize("content", [b"", b"something else", None], ids=repr)
-def test_a_file_that_is_no_checkpoint_is_kept(content, tmp_path):
+def test_a_file_other_than_a_checkpoint_is_an_error_and_is_kept(content, tmp_path):
     path = tmp_path / "run"
     if content is None:
         VAETransformer(**FAST).fit(X).save(path)
@@ -247,18 +247,24 @@ def test_a_file_that_is_no_checkpoint_is_kept(content, tmp_path):
     assert path.read_bytes() == content
 
 
-def test_a_folder_that_does_not_exist_is_an_error_before_training(tmp_path):
+def test_a_missing_folder_is_an_error_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"folder of checkpoint=.*does not exist"):
         VAETransformer(checkpoint=tmp_path / "none" / "run", **FAST).fit(X)
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"path": 3}, {"epochs": 0}, {"epochs": 1.5}, {"seconds": -1}, {"seconds": "1"}],
+    ("wrong", "error"),
+    [
+        ({"path": 3}, TypeError),
+        ({"epochs": 0}, ValueError),
+        ({"epochs": 1.5}, TypeError),
+        ({"seconds": -1}, ValueError),
+        ({"seconds": "1"}, TypeError),
+    ],
     ids=str,
 )
-def test_a_checkpoint_refuses_what_makes_no_sense(wrong):
-    with pytest.raises((TypeError, ValueError), match=rf"Checkpoint\({next(iter(wrong))}=\.\.\.\)"):
+def test_invalid_arguments_of_a_checkpoint_are_errors(wrong, error):
+    with pytest.raises(error, match=rf"Checkpoint\({next(iter(wrong))}=\.\.\.\)"):
         Checkpoint(**{"path": "run", **wrong})
 
 
@@ -269,10 +275,10 @@ def test_an_estimator_with_a_checkpoint_can_be_saved(tmp_path):
         assert skvae.load(tmp_path / "vae").checkpoint == checkpoint
 
 
-# ---- Trouble while training ----------------------------------------------------------
+# ---- Failures while writing ----------------------------------------------------------
 
 
-def test_a_full_disk_is_a_warning_and_training_goes_on(tmp_path):
+def test_a_full_disk_gives_a_warning_and_training_continues(tmp_path):
     resource = pytest.importorskip("resource", reason="Windows cannot limit the size of files")
     path = tmp_path / "run"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -288,7 +294,7 @@ def test_a_full_disk_is_a_warning_and_training_goes_on(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_vanishes_is_a_warning_and_the_old_file_stays(tmp_path, monkeypatch):
+def test_a_failed_write_gives_a_warning_and_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "run"
     n_calls = 0
 
@@ -304,7 +310,7 @@ def test_a_folder_that_vanishes_is_a_warning_and_the_old_file_stays(tmp_path, mo
         vae = VAETransformer(checkpoint=path, **FAST).fit(X)
     monkeypatch.undo()
     assert_same_fit(vae, VAETransformer(**FAST).fit(X))
-    # That of the second epoch is still good.
+    # The checkpoint of the second epoch is intact.
     assert_same_fit(VAETransformer(checkpoint=path, **FAST).fit(X), vae)
 
 
@@ -313,7 +319,7 @@ needs_kill = pytest.mark.skipif(
 )
 
 
-def write_and_die(folder):
+def die_while_writing(folder):
     write = os.fsync
 
     def die(descriptor):
@@ -325,8 +331,8 @@ def write_and_die(folder):
 
 
 @needs_kill
-def test_what_a_process_killed_while_writing_leaves_is_removed(tmp_path, fresh_processes):
-    process = fresh_processes.Process(target=write_and_die, args=(tmp_path,))
+def test_the_unfinished_file_of_a_killed_process_is_removed(tmp_path, fresh_processes):
+    process = fresh_processes.Process(target=die_while_writing, args=(tmp_path,))
     process.start()
     process.join()
     (left,) = tmp_path.iterdir()
@@ -354,7 +360,7 @@ def train_and_save(folder, seconds):
 @needs_kill
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "n_kills"), [(None, 20), (0.001, 20)])
-def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_one(
+def test_a_process_killed_many_times_gives_the_same_model_bit_for_bit(
     seconds, n_kills, tmp_path, fresh_processes
 ):
     rng = random.Random(0)
@@ -363,9 +369,9 @@ def test_a_process_killed_dozens_of_times_ends_with_the_bits_of_an_undisturbed_o
         process = fresh_processes.Process(target=train_and_save, args=(tmp_path, seconds))
         process.start()
         if n_killed < n_kills:
-            # At once, or some milliseconds after it has written.
-            at_once, seen = rng.random() < 0.2, modified(tmp_path / "run")
-            while not at_once and process.is_alive() and modified(tmp_path / "run") == seen:
+            # Kill immediately, or some milliseconds after a checkpoint.
+            immediately, seen = rng.random() < 0.2, modified(tmp_path / "run")
+            while not immediately and process.is_alive() and modified(tmp_path / "run") == seen:
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.02))
             process.kill()
@@ -385,7 +391,7 @@ def modified(path):
 
 
 @pytest.mark.parametrize(("early_stopping", "word"), [(False, "last"), (True, "best")])
-def test_an_interrupted_fit_keeps_the_epochs_so_far_and_says_so(early_stopping, word, stop_after):
+def test_an_interrupted_fit_keeps_the_finished_epochs(early_stopping, word, stop_after):
     params = {**FAST, "early_stopping": early_stopping, "learning_rate": "constant"}
     stop_after(3, KeyboardInterrupt)
     with pytest.warns(UserWarning, match=f"interrupted after 3 of 6 epochs.*the {word} epoch"):
@@ -396,7 +402,7 @@ def test_an_interrupted_fit_keeps_the_epochs_so_far_and_says_so(early_stopping, 
     assert vae.partial_fit(X).n_iter_ == 4
 
 
-def test_an_interrupt_in_the_middle_of_an_epoch_leaves_the_epoch_before(monkeypatch):
+def test_an_interrupt_within_an_epoch_gives_the_model_of_the_previous_epoch(monkeypatch):
     from skvae.training._optimizer import Optimizer
 
     plain, n_steps = Optimizer.step, 0
@@ -405,7 +411,7 @@ def test_an_interrupt_in_the_middle_of_an_epoch_leaves_the_epoch_before(monkeypa
         nonlocal n_steps
         n_steps += 1
         plain(self, rate)
-        if n_steps == 33:  # two optimisers, five steps an epoch
+        if n_steps == 33:  # two optimizers, five steps per epoch
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Optimizer, "step", step)
@@ -423,7 +429,7 @@ def test_an_interrupted_detector_has_its_offset(stop_after):
     assert set(detector.predict(X)) == {-1, 1}
 
 
-def test_an_interrupt_is_raised_if_asked_for_or_if_no_epoch_is_finished(stop_after):
+def test_an_interrupt_is_raised_on_request_or_before_the_end_of_the_first_epoch(stop_after):
     stop_after(3, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         VAETransformer(on_interrupt="raise", **FAST).fit(X)
@@ -435,7 +441,7 @@ def test_an_interrupt_is_raised_if_asked_for_or_if_no_epoch_is_finished(stop_aft
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_a_real_interrupt_at_any_moment_leaves_a_usable_model():
+def test_a_real_interrupt_at_any_moment_gives_a_usable_model():
     rng = random.Random(0)
     n_kept = 0
     for _ in range(15):

@@ -3,22 +3,18 @@
 import numpy as np
 import pytest
 
-from helpers_training import (
-    make_config,
-)
+from helpers_training import make_config
 
 pytestmark = pytest.mark.torch_only
 
-every_solver = pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
-
 
 @pytest.mark.parametrize(
-    ("progress", "share"),
+    ("progress", "fraction"),
     [(0, 0), (0.025, 0.5), (0.05, 1), (0.2875, (1 + 0.5**0.5) / 2), (0.525, 0.5), (1, 0)],
 )
-def test_cosine_rate_climbs_for_a_twentieth_of_training_and_then_descends_to_0(progress, share):
+def test_cosine_rate_increases_for_5_percent_of_training_and_then_decreases(progress, fraction):
     config = make_config(learning_rate="cosine", learning_rate_init=0.2)
-    assert config.learning_rate_at(progress) == pytest.approx(0.2 * share, abs=1e-15)
+    assert config.learning_rate_at(progress) == pytest.approx(0.2 * fraction, abs=1e-15)
 
 
 def test_cosine_rate_has_one_peak():
@@ -30,12 +26,12 @@ def test_cosine_rate_has_one_peak():
 
 
 @pytest.mark.parametrize("progress", [0, 0.01, 0.5, 1, 7.3])
-def test_constant_rate_is_always_the_initial_one(progress):
+def test_constant_rate_equals_the_initial_rate(progress):
     assert make_config(learning_rate_init=0.2).learning_rate_at(progress) == 0.2
 
 
 @pytest.mark.parametrize(
-    ("kl_warmup", "progress", "share"),
+    ("kl_warmup", "progress", "fraction"),
     [
         (0, 0, 1),
         (0, 0.7, 1),
@@ -46,7 +42,7 @@ def test_constant_rate_is_always_the_initial_one(progress):
         (1, 0.5, 0.5),
     ],
 )
-def test_kl_weight_rises_in_proportion_to_beta_over_the_warm_up(kl_warmup, progress, share):
+def test_kl_weight_increases_linearly_to_beta_during_warm_up(kl_warmup, progress, fraction):
     assert make_config(beta=3.0, kl_warmup=kl_warmup).kl_weight_at(progress) == pytest.approx(
-        3 * share
+        3 * fraction
     )

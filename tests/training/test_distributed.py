@@ -1,4 +1,4 @@
-"""Processes that train one model together, as torchrun starts them."""
+"""Distributed training in two processes."""
 
 import os
 import socket
@@ -49,7 +49,7 @@ def free_port():
 
 
 def fit_and_save(folder, rank, accident=None, **options):
-    """Train on the file, and leave the estimator in another."""
+    """Fit an estimator to the array in a file, and save the estimator."""
     plain = Trainer.train_epoch
 
     def train_epoch(self, rows, **hooks):
@@ -70,7 +70,7 @@ def fit_and_save(folder, rank, accident=None, **options):
 
 
 def work(folder, rank, environment, options):
-    """Be one of the processes that torchrun would start."""
+    """Run one of the processes that torchrun would start."""
     for stream in (sys.stdout, sys.stderr):
         with open(folder / f"{stream.name.strip('<>')}-{rank}", "w") as file:
             os.dup2(file.fileno(), stream.fileno())
@@ -81,7 +81,7 @@ def work(folder, rank, environment, options):
 
 @pytest.fixture
 def start(folder, fresh_processes):
-    """Return what starts two processes on this machine."""
+    """Return a function that starts two processes."""
 
     def start_two(timeout=120, **options):
         team = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
@@ -99,7 +99,7 @@ def start(folder, fresh_processes):
 
 @pytest.fixture
 def run(start):
-    """Return what trains in two processes that must succeed."""
+    """Return a function that trains in two processes and waits for their success."""
 
     def run_two(**options):
         processes = start(**options)
@@ -115,7 +115,7 @@ def load(folder, rank):
 
 
 def assert_alike(vae, reference):
-    """Assert equality up to rounding."""
+    """Check that two estimators are equal up to rounding."""
     assert vae.history_.keys() == reference.history_.keys()
     for name, values in reference.history_.items():
         np.testing.assert_allclose(vae.history_[name], values, rtol=1e-4)
@@ -133,7 +133,7 @@ def assert_alike(vae, reference):
     ],
     ids=["plain", "early stopping", "trimmed", "weighted"],
 )
-def test_two_processes_end_with_one_model_which_is_that_of_one_process(folder, run, options):
+def test_two_processes_give_the_model_of_one_process(folder, run, options):
     run(**options)
     first, second = (folder / f"vae-{rank}" for rank in range(2))
     assert first.read_bytes() == second.read_bytes()
@@ -145,7 +145,7 @@ def test_two_processes_end_with_one_model_which_is_that_of_one_process(folder, r
     assert (vae.n_iter_ < 4) == ("early_stopping" in options)
 
 
-def test_without_a_seed_processes_agree_and_only_the_first_prints(folder, run):
+def test_processes_without_a_seed_agree_and_only_the_main_process_prints(folder, run):
     run(verbose=1)
     assert (folder / "vae-0").read_bytes() == (folder / "vae-1").read_bytes()
     assert "4/4" in (folder / "stderr-0").read_text()
@@ -154,7 +154,7 @@ def test_without_a_seed_processes_agree_and_only_the_first_prints(folder, run):
 
 
 @pytest.mark.parametrize("difference", [{"is_split": True}, {"has_odd_one": True}], ids=str)
-def test_processes_with_different_tasks_say_so(folder, start, difference):
+def test_processes_with_different_arguments_are_an_error(folder, start, difference):
     processes = start(random_state=0, **difference)
     for process in processes:
         process.join(timeout=90)
@@ -165,7 +165,7 @@ def test_processes_with_different_tasks_say_so(folder, start, difference):
 
 
 @pytest.mark.slow
-def test_torchrun_starts_it(folder):
+def test_torchrun_starts_the_processes(folder):
     (folder / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     command += [f"--master-port={free_port()}", str(folder / "script.py"), str(folder)]
@@ -183,11 +183,11 @@ def hang():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accident", [die, hang])
-def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoint(
+def test_a_lost_process_is_an_error_and_training_resumes_from_the_checkpoint(
     folder, start, run, accident
 ):
     options = {"random_state": 0, "checkpoint": folder / "run"}
-    # Long enough for processes that start on a busy machine.
+    # The timeout also covers the start of processes on a busy machine.
     first, second = start(timeout=12, **options, accident=accident)
     first.join(timeout=90)
     second.kill()
@@ -205,7 +205,7 @@ def test_processes_that_lose_one_stop_with_a_message_and_go_on_from_the_checkpoi
     assert (folder / "vae-0").read_bytes() == resumed
 
 
-def test_two_processes_go_on_from_within_an_epoch_of_one(folder, run, monkeypatch):
+def test_two_processes_resume_within_an_epoch_of_one_process(folder, run, monkeypatch):
     options = {"random_state": 0, "checkpoint": Checkpoint(folder / "run", seconds=0)}
     plain, left = Trainer.step, [None] * 12
 
@@ -230,7 +230,7 @@ def test_partitions_are_contiguous_and_cover_all_rows():
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 50])
-def test_parts_of_batches_are_the_batches_together(batch_size):
+def test_the_parts_of_all_processes_make_the_batches_of_one_process(batch_size):
     X = np.arange(42).reshape(21, 2)
     generators = [torch.Generator().manual_seed(0) for _ in range(4)]
     partitions = [None, *(ProcessGroup(rank, 3).partition(21) for rank in range(3))]
@@ -249,7 +249,7 @@ def test_parts_of_batches_are_the_batches_together(batch_size):
             assert torch.equal(together, whole.x)
 
 
-def test_a_process_of_its_own_has_no_process_group(folder):
+def test_a_single_process_has_no_process_group(folder):
     X = np.load(folder / "X.npy")
     VAETransformer(max_iter=1).fit(X)
     assert not dist.is_initialized()

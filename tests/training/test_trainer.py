@@ -1,5 +1,6 @@
 """Steps and epochs: trimming, schedules, reproducibility, metrics and divergence."""
 
+import copy
 import math
 
 import numpy as np
@@ -7,18 +8,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from helpers import dropout_networks, unchanged_random_states
-from helpers_training import (
-    CPU,
-    LATENT_DIM,
-    N_FEATURES,
-    build,
-    fit,
-    make_config,
-    rows,
-    same,
-    state_of,
-)
+from helpers import dropout_networks, same_weights, unchanged_random_states
+from helpers_training import CPU, LATENT_DIM, N_FEATURES, Observer, build, fit, make_config, rows
 from skvae import Gaussian
 from skvae.models._objectives import elbo_terms
 from skvae.training._batches import Rows
@@ -47,12 +38,12 @@ def certain(**options):
 @pytest.mark.parametrize(
     ("trim", "mean"), [(0.0, 22.0), (0.2, 2.5), (0.3, 2.5), (0.35, 2.0), (0.49, 2.0)]
 )
-def test_a_step_leaves_out_its_highest_losses(trim, mean):
+def test_a_step_excludes_the_highest_losses(trim, mean):
     loss = torch.tensor([3.0, 1.0, 100.0, 4.0, 2.0])
     assert loss[_kept_rows(loss, trim)].mean().item() == mean
 
 
-def test_a_step_never_leaves_out_all_rows():
+def test_a_step_keeps_at_least_one_row():
     assert _kept_rows(torch.tensor([7.0]), trim=0.4).tolist() == [0]
 
 
@@ -60,7 +51,7 @@ def test_a_step_never_leaves_out_all_rows():
 
 
 @pytest.mark.parametrize("batch_size", [16, 50])
-def test_schedules_are_read_at_the_middle_of_each_step(monkeypatch, batch_size):
+def test_schedules_are_evaluated_at_the_middle_of_each_step(monkeypatch, batch_size):
     seen = {"learning_rate_at": [], "kl_weight_at": []}
 
     def spy_on(name):
@@ -82,7 +73,7 @@ def test_schedules_are_read_at_the_middle_of_each_step(monkeypatch, batch_size):
 
 
 @every_solver
-def test_weights_move_by_the_scheduled_rate(solver):
+def test_the_size_of_a_step_is_the_scheduled_rate(solver):
     # The first step of these solvers is as long as the rate, or 10 times for RMSprop.
     module = build()
     before = module.bias.detach().clone()
@@ -93,7 +84,7 @@ def test_weights_move_by_the_scheduled_rate(solver):
     assert_allclose(step, expected, rtol=1e-3)
 
 
-def test_adamw_is_adam_with_a_decay_of_weights_by_a_hundredth_of_the_rate():
+def test_adamw_is_adam_with_weight_decay_of_a_hundredth_of_the_rate():
     weights = {}
     for solver in ("adam", "adamw"):
         module = build()
@@ -105,14 +96,14 @@ def test_adamw_is_adam_with_a_decay_of_weights_by_a_hundredth_of_the_rate():
     assert_allclose(weights["adam"] - weights["adamw"], 0.1 * 0.01 * start, rtol=1e-2, atol=1e-6)
 
 
-def test_large_beta_draws_the_posterior_to_the_prior():
+def test_a_large_beta_moves_the_posterior_to_the_prior():
     kl = [fit(build(), make_config(beta=beta, max_iter=15))[-1]["kl_loss"] for beta in (0, 1, 50)]
     assert kl[0] > kl[1] > kl[2]
     assert kl[2] < 0.01
 
 
-def test_kl_term_has_no_weight_at_the_start_of_a_long_warm_up():
-    # The first epoch of a hundred at beta = 1 goes as at beta = 0, to within 1 %.
+def test_the_kl_term_has_almost_no_weight_at_the_start_of_a_long_warm_up():
+    # The first of a hundred epochs at beta = 1 equals that at beta = 0, up to 2 %.
     def kl_after_one_epoch(**options):
         module = build()
         Trainer(module, make_config(max_iter=100, **options), 0).train_epoch(rows())
@@ -132,24 +123,24 @@ def test_training_lowers_the_loss(solver):
     assert epochs[-1]["loss"] < epochs[0]["loss"] - 1
 
 
-# ---- What training may and may not touch ---------------------------------------------
+# ---- Reproducibility and side effects ------------------------------------------------
 
 
 @every_solver
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_same_seed_gives_the_same_weights_bit_for_bit(solver, dtype):
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(solver, dtype):
     def trained(seed):
         module = build()
         epochs = fit(module, make_config(solver=solver, dtype=dtype), seed=seed)
-        return state_of(module), epochs
+        return copy.deepcopy(module), epochs
 
     (first, first_epochs), (second, second_epochs), (other, _) = map(trained, (1, 1, 2))
-    assert same(first, second)
+    assert same_weights(first, second)
     assert first_epochs == second_epochs
-    assert not same(first, other)
+    assert not same_weights(first, other)
 
 
-def test_order_of_rows_follows_from_the_seed_and_differs_from_epoch_to_epoch():
+def test_the_seed_determines_the_shuffling_of_each_epoch():
     def first_batches(seed):
         module, seen = build(), []
         module.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].tolist()))
@@ -164,29 +155,29 @@ def test_order_of_rows_follows_from_the_seed_and_differs_from_epoch_to_epoch():
     assert len({str(batch) for seed in (1, 2) for batch in first_batches(seed)}) == 4
 
 
-def test_global_random_states_stay_as_they_were():
+def test_training_leaves_global_random_states_unchanged():
     with unchanged_random_states():
         trainer = Trainer(build(), make_config(), 0)
         TrainingLoop(trainer, rows(), rows(20, seed=5)).run()
 
 
-def test_network_with_dropout_trains_the_same_from_the_same_seed():
-    states = []
+def test_networks_with_dropout_are_reproducible():
+    modules = []
     for _ in range(2):
         module = build(architecture=dropout_networks)
         fit(module, make_config())
-        states.append(state_of(module))
-        torch.rand(3)  # moves the global state
-    assert same(*states)
+        modules.append(copy.deepcopy(module))
+        torch.rand(3)  # changes the global random state
+    assert same_weights(*modules)
 
 
-def test_network_with_dropout_leaves_the_global_state_of_torch_alone():
+def test_networks_with_dropout_leave_global_random_states_unchanged():
     module = build(architecture=dropout_networks)
     with unchanged_random_states():
         fit(module, make_config())
 
 
-def test_bfloat16_is_for_arithmetic_only():
+def test_weights_stay_in_float32_with_bfloat16_arithmetic():
     module = build()
     (*_, last) = fit(module, make_config(dtype=torch.bfloat16))
     assert {p.dtype for p in module.parameters()} == {torch.float32}
@@ -194,17 +185,17 @@ def test_bfloat16_is_for_arithmetic_only():
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_units_and_given_parameters_are_not_trained():
+def test_units_and_fixed_parameters_are_not_trained():
     module = build(likelihood=Gaussian(0.5))
     module.initialize(50, torch.ones(N_FEATURES).double(), torch.ones(N_FEATURES).double())
-    before = state_of(module)
+    before = copy.deepcopy(module.state_dict())
     fit(module, make_config())
     for name in ("shift", "scale", "global_params.log_noise"):
         assert torch.equal(module.state_dict()[name], before[name])
     assert not torch.equal(module.bias, before["bias"])
 
 
-def test_module_is_in_training_mode_for_each_step_and_in_evaluation_mode_otherwise():
+def test_the_module_is_in_training_mode_only_during_steps():
     module, passes = build(), []
 
     def record(*_):
@@ -220,7 +211,7 @@ def test_module_is_in_training_mode_for_each_step_and_in_evaluation_mode_otherwi
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (7, 200), (33, 16)])
-def test_any_number_of_rows_and_batch_size_will_do(n, batch_size):
+def test_any_number_of_rows_and_batch_size_is_accepted(n, batch_size):
     (*_, last) = fit(build(), make_config(batch_size=batch_size), data=rows(n))
     assert math.isfinite(last["loss"])
 
@@ -229,47 +220,47 @@ def test_any_number_of_rows_and_batch_size_will_do(n, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 50])
-def test_figures_of_an_epoch_are_means_over_rows_whatever_the_batch_size(batch_size):
-    # A rate of 1e-30 leaves the weights as they are.
+def test_metrics_of_an_epoch_are_means_over_rows_for_any_batch_size(batch_size):
+    # A rate of 1e-30 does not change the weights.
     module = certain()
-    record = Trainer(
+    metrics = Trainer(
         module, make_config(batch_size=batch_size, learning_rate_init=1e-30), 0
     ).train_epoch(rows())
     x = torch.from_numpy(rows().X)
     terms = elbo_terms(module, x, torch.zeros(50, LATENT_DIM))
-    assert record["reconstruction_loss"] == pytest.approx(
+    assert metrics["reconstruction_loss"] == pytest.approx(
         -terms.log_likelihood.mean().item(), rel=1e-6
     )
-    assert record["kl_loss"] == pytest.approx(terms.kl_divergence.mean().item(), rel=1e-6)
+    assert metrics["kl_loss"] == pytest.approx(terms.kl_divergence.mean().item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 10.0])
-def test_loss_is_the_sum_of_its_terms_whatever_beta(beta):
+def test_the_loss_is_the_sum_of_its_terms_for_any_beta(beta):
     for metrics in fit(build(), make_config(beta=beta, kl_warmup=0.5)):
         expected = metrics["reconstruction_loss"] + metrics["kl_loss"]
         assert metrics["loss"] == pytest.approx(expected, rel=1e-12)
 
 
-def test_evaluation_is_the_mean_of_the_bounds_terms():
+def test_evaluation_is_the_mean_of_the_terms_of_the_elbo():
     module, data = build(), rows()
-    record = evaluate(module, data, seed=7)
+    metrics = evaluate(module, data, seed=7)
     eps = torch.randn(50, LATENT_DIM, generator=seeded_generator(7))
     terms = elbo_terms(module, module.standardize(torch.from_numpy(data.X)), eps)
-    assert record["loss"] == pytest.approx(-terms.elbo.mean().item(), rel=1e-5)
-    assert record["reconstruction_loss"] == pytest.approx(
+    assert metrics["loss"] == pytest.approx(-terms.elbo.mean().item(), rel=1e-5)
+    assert metrics["reconstruction_loss"] == pytest.approx(
         -terms.log_likelihood.mean().item(), rel=1e-5
     )
-    assert record["kl_loss"] == pytest.approx(terms.kl_divergence.mean().item(), rel=1e-5)
+    assert metrics["kl_loss"] == pytest.approx(terms.kl_divergence.mean().item(), rel=1e-5)
 
 
-def test_evaluation_is_identical_from_call_to_call():
+def test_evaluation_is_the_same_in_each_call():
     trainer = Trainer(build(), make_config(), 0)
     trainer.train_epoch(rows())
     assert trainer.evaluate(rows()) == trainer.evaluate(rows())
 
 
-def test_evaluation_takes_no_part_in_training():
-    states = []
+def test_evaluation_does_not_affect_training():
+    modules = []
     for evaluated in (False, True):
         module = build()
         trainer = Trainer(module, make_config(), 0)
@@ -277,22 +268,22 @@ def test_evaluation_takes_no_part_in_training():
             trainer.train_epoch(rows())
             if evaluated:
                 trainer.evaluate(rows(20, seed=5))
-        states.append(state_of(module))
-    assert same(*states)
+        modules.append(copy.deepcopy(module))
+    assert same_weights(*modules)
 
 
 @pytest.mark.parametrize(
     ("slopes", "expected"),
     [((0, 0), 0), ((0.099, 0), 0), ((0.101, 0), 1), ((0.5, -0.101), 2), ((0, 1), 1)],
 )
-def test_active_units_are_those_whose_mean_varies_by_a_hundredth_of_the_prior(slopes, expected):
+def test_units_are_active_above_a_variance_of_a_hundredth(slopes, expected):
     module = build(hidden_layer_sizes=())
     with torch.no_grad():
         layer = module.encoder[0]
         layer.weight.zero_()
         layer.weight[0, 0], layer.weight[1, 0] = slopes
-        layer.bias[:LATENT_DIM] = 3.0  # a constant code carries nothing, however large
-    X = np.tile([[-1.0], [1.0]], (10, N_FEATURES))  # of variance 1
+        layer.bias[:LATENT_DIM] = 3.0  # a large constant code has no variance
+    X = np.tile([[-1.0], [1.0]], (10, N_FEATURES))  # variance 1
     assert evaluate(module, Rows(X, CPU), 0)["active_units"] == expected
 
 
@@ -300,15 +291,15 @@ def test_active_units_are_those_whose_mean_varies_by_a_hundredth_of_the_prior(sl
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_data_that_is_not_finite_is_a_divergence(value):
+def test_non_finite_data_are_a_divergence(value):
     data = rows()
     data.X[3, 1] = value
     with pytest.raises(DivergenceError):
         Trainer(build(), make_config(), 0).train_epoch(data)
 
 
-def test_loss_that_is_not_finite_is_a_divergence_though_the_weights_are():
-    # The square of this value overflows, its gradient does not.
+def test_a_non_finite_loss_is_a_divergence_even_with_finite_weights():
+    # The square of this value overflows, the gradient does not.
     data, module = rows(), build(likelihood=Gaussian(1.0))
     data.X[3, 1] = 1e20
     with pytest.raises(DivergenceError):
@@ -316,8 +307,8 @@ def test_loss_that_is_not_finite_is_a_divergence_though_the_weights_are():
     assert all(p.isfinite().all() for p in module.parameters())
 
 
-def test_weight_that_is_not_finite_is_a_divergence_though_the_loss_was_finite():
-    # One batch: its loss is that of the start weights, which are fine.
+def test_a_non_finite_weight_is_a_divergence_even_with_a_finite_loss():
+    # One batch, whose loss with the initial weights is finite.
     with pytest.raises(DivergenceError):
         Trainer(build(), make_config(learning_rate_init=math.inf, batch_size=50), 0).train_epoch(
             rows()
@@ -325,23 +316,37 @@ def test_weight_that_is_not_finite_is_a_divergence_though_the_loss_was_finite():
 
 
 @every_solver
-def test_absurd_learning_rate_diverges_and_never_returns_a_figure_that_is_not_finite(solver):
+def test_an_extreme_learning_rate_diverges_in_the_first_epoch(solver):
     trainer = Trainer(build(), make_config(solver=solver, learning_rate_init=1e30, max_iter=20), 0)
     loop = TrainingLoop(trainer, rows())
     with pytest.raises(DivergenceError):
         loop.run()
-    assert all(math.isfinite(metrics["loss"]) for metrics in loop.history)
+    assert loop.history == []
+
+
+def test_the_history_before_a_divergence_is_finite():
+    data = rows()
+
+    def corrupt(loop):
+        if len(loop.history) == 2:
+            data.X[3, 1] = math.nan
+
+    trainer = Trainer(build(), make_config(max_iter=20), 0)
+    loop = TrainingLoop(trainer, data, callbacks=[Observer(corrupt)])
+    with pytest.raises(DivergenceError):
+        loop.run()
+    assert [math.isfinite(metrics["loss"]) for metrics in loop.history] == [True, True]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_training_on_cuda_is_reproducible_and_leaves_its_global_state_alone():
+def test_training_on_cuda_is_reproducible_and_leaves_the_global_random_state_unchanged():
     device = torch.device("cuda")
     before = torch.cuda.get_rng_state()
-    states = []
+    modules = []
     for _ in range(2):
         module = build().to(device)
         fit(module, make_config(dtype=torch.bfloat16), data=Rows(rows().X, device))
-        states.append(state_of(module))
-    assert same(*states)
+        modules.append(copy.deepcopy(module))
+    assert same_weights(*modules)
     assert torch.equal(torch.cuda.get_rng_state(), before)
