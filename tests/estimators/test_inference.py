@@ -233,6 +233,12 @@ def test_score_samples_is_the_bound_at_n_importance_samples_normal_draws(vae, n_
 # ---- sample --------------------------------------------------------------------------
 
 
+def test_sample_returns_one_row_by_default(vae):
+    X = vae.sample(random_state=0)
+    assert X.shape == (1, N_FEATURES)
+    np.testing.assert_array_equal(vae.sample(1, random_state=0), X)
+
+
 @pytest.mark.parametrize("elements", [1, 37, 10**6])
 @pytest.mark.parametrize("noise", [True, False])
 def test_sample_returns_the_requested_number_of_rows(monkeypatch, vae, elements, noise):
