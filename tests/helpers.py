@@ -12,11 +12,15 @@ from torch import nn
 
 from skvae.models._vae import VAE, VAEConfig
 
-# ---- Random numbers ------------------------------------------------------------------
+# ---- Numbers -------------------------------------------------------------------------
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def f64(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

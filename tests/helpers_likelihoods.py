@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers import seeded
+from helpers import f64, seeded
 from skvae.likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
@@ -33,10 +33,6 @@ ALL_LIKELIHOODS = [
     NegativeBinomial("row"),
 ]
 every_likelihood = pytest.mark.parametrize("likelihood", ALL_LIKELIHOODS, ids=repr)
-
-
-def f64(*values: float) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def random_params(likelihood: Likelihood, n: int, d: int, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -12,10 +12,10 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 
 import skvae
+from helpers import f64
 from helpers_likelihoods import (
     ALL_LIKELIHOODS,
     every_likelihood,
-    f64,
     marginals,
     random_params,
     random_rows,

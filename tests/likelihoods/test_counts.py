@@ -6,7 +6,8 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from helpers_likelihoods import f64, marginals, negative_binomial_params, sample_columns
+from helpers import f64
+from helpers_likelihoods import marginals, negative_binomial_params, sample_columns
 from skvae.likelihoods import NegativeBinomial, Poisson
 from skvae.utils import soft_clamp
 

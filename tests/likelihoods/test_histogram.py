@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from helpers import normal, seeded, unchanged_random_states
+from helpers import f64, normal, seeded, unchanged_random_states
 from helpers_histogram import (
     ORDERED,
     TWO_ORDERED,
@@ -20,7 +20,6 @@ from helpers_histogram import (
     naive_sampling_probability,
     random_rows,
 )
-from helpers_likelihoods import f64
 from skvae.likelihoods import Histogram, Marginals
 
 pytestmark = pytest.mark.torch_only

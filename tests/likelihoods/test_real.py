@@ -8,7 +8,8 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from helpers_likelihoods import f64, marginals, random_params, random_rows, sample_columns
+from helpers import f64
+from helpers_likelihoods import marginals, random_params, random_rows, sample_columns
 from skvae.likelihoods import Gaussian, StudentT
 from skvae.utils import soft_clamp
 

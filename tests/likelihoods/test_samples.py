@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from helpers import unchanged_random_states
-from helpers_likelihoods import f64, negative_binomial_params, sample_columns
+from helpers import f64, unchanged_random_states
+from helpers_likelihoods import negative_binomial_params, sample_columns
 from skvae.likelihoods import (
     Bernoulli,
     ContinuousBernoulli,

@@ -8,7 +8,8 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
-from helpers_likelihoods import f64, marginals, sample_columns
+from helpers import f64
+from helpers_likelihoods import marginals, sample_columns
 from skvae.likelihoods import Bernoulli, ContinuousBernoulli
 
 pytestmark = pytest.mark.torch_only

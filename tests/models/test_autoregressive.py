@@ -10,7 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from helpers import normal, seeded
+from helpers import f64, normal, seeded
 from helpers_histogram import (
     ORDERED,
     TABLES,
@@ -26,7 +26,6 @@ from helpers_histogram import (
     random_rows,
     row_number,
 )
-from helpers_likelihoods import f64
 from skvae.likelihoods import Histogram
 from skvae.models import VAE, AutoregressiveVAE, HistogramVAE, VAEConfig, build_vae
 from skvae.models._objectives import elbo_terms

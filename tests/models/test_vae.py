@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from helpers import build_vae, normal, seeded, unchanged_random_states
+from helpers import build_vae, f64, normal, seeded, unchanged_random_states
 from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson
 from skvae.likelihoods import LIKELIHOODS
 from skvae.models._vae import VAE, Posterior
@@ -20,10 +20,6 @@ N_FEATURES, LATENT_DIM = 4, 3
 NOISES = ["feature", "shared", "row", 0.3]
 
 every_likelihood = pytest.mark.parametrize("likelihood", [*LIKELIHOODS, Gaussian("row")], ids=str)
-
-
-def f64(*values: float) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def build(likelihood: str | Likelihood = "gaussian", *, seed: int = 0, **options) -> VAE:

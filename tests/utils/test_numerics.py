@@ -4,8 +4,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from helpers import seeded
-from helpers_likelihoods import f64
+from helpers import f64, seeded
 from skvae.utils import soft_clamp, soft_clamp_inverse, uniform
 
 pytestmark = pytest.mark.torch_only
