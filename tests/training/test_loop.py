@@ -208,6 +208,18 @@ def test_hooks_run_in_order():
     assert recorder.events == ["train begin", *epochs, "exit", "train end"]
 
 
+def test_on_step_end_runs_after_each_step_except_the_last_of_an_epoch():
+    n_epochs = []
+
+    class Steps(LoopCallback):
+        def on_step_end(self, loop):
+            n_epochs.append(len(loop.history))
+
+    trainer = Trainer(build(), make_config(batch_size=16, max_iter=2), 0)
+    TrainingLoop(trainer, rows(50), callbacks=[Steps()]).run()
+    assert n_epochs == [0] * 3 + [1] * 3
+
+
 def test_on_train_end_runs_with_the_final_weights():
     weights = []
 
@@ -246,6 +258,42 @@ def test_only_the_main_process_runs_hooks():
     script = Script([2.0])
     script.group.rank = 1
     assert loop_of(script, Recorder()).callbacks == ()
+
+
+# ---- State ---------------------------------------------------------------------------
+
+
+class StateRecorder(LoopCallback):
+    """Records the state of the loop after each step."""
+
+    def __init__(self):
+        self.states = []
+
+    def on_step_end(self, loop):
+        self.states.append(copy.deepcopy(loop.state_dict()))
+
+    def on_epoch_end(self, loop):
+        self.on_step_end(loop)
+        return False
+
+
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_training_resumes_from_the_state_after_any_step(has_validation):
+    def make_loop(*callbacks):
+        config = make_config(batch_size=16, max_iter=4, n_iter_no_change=2, tol=0.3)
+        validation = rows(20, seed=5) if has_validation else None
+        return TrainingLoop(Trainer(build(), config, 0), rows(50), validation, callbacks=callbacks)
+
+    recorder = StateRecorder()
+    complete = make_loop(recorder)
+    complete.run()
+    assert len(recorder.states) == 4 * len(complete.history)
+    for state in recorder.states:
+        resumed = make_loop()
+        resumed.load_state_dict(state)
+        resumed.run()
+        assert resumed.history == complete.history
+        assert same_weights(resumed.trainer.module, complete.trainer.module)
 
 
 # ---- Stopping, with a model ----------------------------------------------------------
