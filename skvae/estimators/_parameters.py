@@ -158,10 +158,13 @@ class VAEParameters(BaseEstimator):
         )
 
     def _params_of(self, config_class: type) -> dict[str, Any]:
-        """Return the parameters of the estimator with the names of a configuration's fields."""
-        parameters = self.get_params(deep=False)
+        """Return the parameters of the estimator with the names of a configuration's fields.
+
+        Attributes are read instead of `get_params`, because a subclass may fix parameters: such
+        parameters are attributes, but no parameters of the subclass.
+        """
         names = [field.name for field in fields(config_class)]
-        return {name: parameters[name] for name in names if name in parameters}
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
 
 def _auto_batch_size(n_rows: int) -> int:

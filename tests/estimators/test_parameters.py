@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 
+import numpy as np
 import pytest
 
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
@@ -159,3 +160,25 @@ def test_inverse_transform_takes_x_and_needs_no_routing(cls):
 def test_a_tabular_vae_is_no_transformer_of_arrays():
     assert not issubclass(TabularVAE, VAETransformer)
     assert not hasattr(VAEImputer, "sample")
+
+
+class LinearVAE(VAETransformer):
+    """A subclass with a single parameter, which fixes other parameters."""
+
+    def __init__(self, latent_dim=2):
+        super().__init__(
+            latent_dim,
+            hidden_layer_sizes=(),
+            beta=3.0,
+            prior_std=2.0,
+            solver="rmsprop",
+            max_iter=2,
+            random_state=0,
+        )
+
+
+def test_a_subclass_may_fix_parameters():
+    X = np.random.RandomState(0).normal(size=(20, 3))
+    fixed = LinearVAE().fit(X)
+    plain = VAETransformer(**{name: getattr(fixed, name) for name in VAETransformer().get_params()})
+    assert np.array_equal(fixed.transform(X), plain.fit(X).transform(X))
