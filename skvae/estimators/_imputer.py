@@ -22,7 +22,7 @@ from ._array_vae import ArrayVAE
 from ._imputer_output import ImputerOutputMixin
 from ._parameters import NETWORK_CONSTRAINTS
 from ._persistence import loadable
-from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker
+from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker, replace_marker
 from ._validation import validate_array, validate_frame
 
 
@@ -355,7 +355,8 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, ArrayVAE):
     def _validate(self, X: Any, *, reset: bool) -> Any:
         if not self._is_mixed:
             allow_nan = is_nan_marker(self.missing_values)
-            return validate_array(self, X, reset=reset, allow_nan=allow_nan)
+            X = validate_array(self, X, reset=reset, allow_nan=allow_nan)
+            return replace_marker(X, self.missing_values)
         if not is_nan_marker(self.missing_values):
             raise ValueError(
                 "With likelihood='mixed', missing entries are NaN, None or pandas.NA; got "
@@ -366,4 +367,4 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, ArrayVAE):
     def _make_reader(self, X: Any, X_valid: Any) -> ArrayReader | FrameReader:
         if self._is_mixed:
             return FrameReader(missing_is_level=False).fit(X_valid)
-        return ArrayReader(missing_values=self.missing_values, takes_missing=True).fit(X_valid)
+        return ArrayReader(takes_missing=True).fit(X_valid)

@@ -30,10 +30,8 @@ class ArrayReader:
 
     Parameters
     ----------
-    missing_values : float, int, None or pandas.NA, default=np.nan
-        Placeholder of missing entries.
     takes_missing : bool, default=False
-        Whether X may have missing entries.
+        Whether X may have missing entries, which are NaN.
 
     Attributes
     ----------
@@ -46,8 +44,7 @@ class ArrayReader:
     dtype: str
     observed: np.ndarray
 
-    def __init__(self, *, missing_values: Any = np.nan, takes_missing: bool = False) -> None:
-        self.missing_values = missing_values
+    def __init__(self, *, takes_missing: bool = False) -> None:
         self.takes_missing = takes_missing
 
     def fit(self, X: Any) -> Self:
@@ -62,25 +59,18 @@ class ArrayReader:
         self.observed = np.ones(X.shape[1], dtype=bool)
         if self.takes_missing:
             self.observed[:] = False
-            values = self.mark_missing(X)
-            for rows in gen_batches(len(values), chunk_length(values.shape[1])):
-                self.observed |= ~np.isnan(values[rows]).all(axis=0)
+            for rows in gen_batches(len(X), chunk_length(X.shape[1])):
+                self.observed |= ~np.isnan(X[rows]).all(axis=0)
             check_any_observed(self.observed)
         return self
 
     def read(self, X: Any) -> Any:
-        """Return the observed features of X, with NaN for missing entries."""
-        X = self.mark_missing(X)
+        """Return the observed features of X."""
         return X if self.observed.all() else X[:, self.observed]
 
     def mark_missing(self, X: Any) -> Any:
-        """Return X with NaN for missing entries."""
-        if not self.takes_missing:
-            return X
-        if X.dtype == bool:  # MissingIndicator does not support booleans
-            X = X.astype(np.float64)
-        marker = self.missing_values
-        return X if is_nan_marker(marker) else np.where(marker == X, np.nan, X)
+        """Return an array, (n, n_features), with NaN for missing entries: X itself."""
+        return X
 
     def write(self, rows: np.ndarray) -> np.ndarray:
         """Return rows as an array: unchanged."""
@@ -217,6 +207,13 @@ class FrameReader:
 def is_nan_marker(missing_values: Any) -> bool:
     """Return whether NaN, None or pandas.NA mark missing entries, rather than another number."""
     return not isinstance(missing_values, Real) or math.isnan(missing_values)
+
+
+def replace_marker(X: np.ndarray, missing_values: Any) -> np.ndarray:
+    """Return an array with NaN in place of the placeholder of missing entries."""
+    if X.dtype == bool:  # MissingIndicator does not support booleans
+        X = X.astype(np.float64)
+    return X if is_nan_marker(missing_values) else np.where(missing_values == X, np.nan, X)
 
 
 def check_any_observed(observed: np.ndarray) -> None:

@@ -197,6 +197,17 @@ def test_missing_values_may_be_a_number(holes):
         VAEImputer(**FAST, missing_values=-1).fit(holes)
 
 
+@pytest.mark.parametrize("call", ["transform", "partial_fit", "fit"])
+def test_missing_values_may_change_after_fit(holes, call):
+    marked = np.where(np.isnan(holes), -1.0, holes)
+    nan_imputer, imputer = (VAEImputer(**FAST, warm_start=True).fit(holes) for _ in range(2))
+    imputer.set_params(missing_values=-1)
+    if call != "transform":
+        getattr(nan_imputer, call)(holes)
+        getattr(imputer, call)(marked)
+    assert np.array_equal(imputer.transform(marked), nan_imputer.transform(holes))
+
+
 def test_integers_with_missing_values_become_floats(whole, hidden):
     X = np.where(hidden, -1, (10 * whole).astype(int) % 100)
     filled = VAEImputer(**FAST, missing_values=-1).fit_transform(X)
