@@ -79,10 +79,12 @@ class InferenceMixin:
         Returns
         -------
         X_mean : ndarray of shape (n_samples, n_features)
-            E[x | z] at the posterior mean z = E[z | x], in the units of X.
+            E[x | z] at the posterior mean z = E[z | x], in the units of X. For an imputer of data
+            frames, a DataFrame with the index of X: the most probable category of each column, or
+            the median for ordered columns. An imputer leaves out features that were empty in `fit`.
         """
         rows = self._infer(X, _reconstruct)
-        return self._reader.write(rows)
+        return self._reader.write(rows, like=X)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return a lower bound on the log-density of each row.

@@ -72,7 +72,7 @@ class ArrayReader:
         """Return an array, (n, n_features), with NaN for missing entries: X itself."""
         return X
 
-    def write(self, rows: np.ndarray) -> np.ndarray:
+    def write(self, rows: np.ndarray, *, like: Any = None) -> np.ndarray:
         """Return rows as an array: unchanged."""
         return rows
 
@@ -166,14 +166,29 @@ class FrameReader:
         return self.codec.likelihood
 
     def read(self, frame: Any) -> np.ndarray:
-        """Return the bin number of each entry, (n, n_observed), with NaN for missing entries."""
-        return self.codec.encode(self._select(frame))
+        """Return the bin number of each entry, (n, n_observed), with NaN for missing entries.
+
+        Raises
+        ------
+        ValueError
+            If the columns have another order than in `fit`, or if a value is invalid.
+        """
+        selected, names = self._select(frame), list(self.codec.names)
+        # scikit-learn compares names only if all names are strings.
+        if list(selected.columns) != names and set(names) <= set(frame.columns):
+            raise ValueError(
+                f"The columns {names} of X must be in the order of `fit`; got "
+                f"{list(frame.columns)}."
+            )
+        return self.codec.encode(selected)
 
     def mark_missing(self, frame: Any) -> np.ndarray:
         """Return an array, (n, n_features), with NaN for missing entries and 0 elsewhere."""
         return np.where(frame.isna().to_numpy(), np.nan, 0.0)
 
-    def write(self, rows: np.ndarray, positions: np.ndarray | None = None) -> Any:
+    def write(
+        self, rows: np.ndarray, positions: np.ndarray | None = None, *, like: Any = None
+    ) -> Any:
         """Return bin numbers as values: a data frame, or an array if X of `fit` was an array.
 
         Parameters
@@ -182,9 +197,13 @@ class FrameReader:
             Bin numbers.
         positions : ndarray of shape (n, n_observed), optional
             Positions within bins, in [0, 1). By default, the middle of each bin.
+        like : object, optional
+            Data with the same rows. If it is a data frame, the result has its index.
         """
         table = self.codec.decode(rows, positions)
-        return table if self.returns_frames else table.to_numpy()
+        if not self.returns_frames:
+            return table.to_numpy()
+        return table.set_axis(like.index) if hasattr(like, "iloc") else table
 
     def fill(self, X: Any, rows: np.ndarray, estimates: Any) -> Any:
         """Return the observed columns of a data frame with estimates for missing entries.

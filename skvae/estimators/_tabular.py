@@ -285,9 +285,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         X_decoded : DataFrame of shape (n_samples, n_features), or ndarray if `fit` had an array
             ``inverse_transform(transform(X))``, with the index of X.
         """
-        table = super().reconstruct(X)
-        is_frame = self._reader.returns_frames and hasattr(X, "iloc")
-        return table.set_axis(X.index) if is_frame else table
+        return super().reconstruct(X)
 
     # ---- Synthetic rows --------------------------------------------------------------
 

@@ -405,6 +405,15 @@ def test_mixed_tables_may_have_empty_columns_and_an_indicator(mixed):
     assert filled["nothing"].isna().all()
 
 
+def test_reconstructions_of_mixed_tables_are_tables_with_the_index_of_x(mixed, mixed_imputer):
+    rows = mixed[1].iloc[5:15]
+    table = mixed_imputer.reconstruct(rows)
+    assert table.index.equals(rows.index)
+    assert table.columns.equals(rows.columns)
+    assert table.dtypes.equals(rows.dtypes)
+    assert table.notna().all(axis=None)
+
+
 def test_mixed_tables_may_have_integer_names_and_an_indicator_without_columns(mixed):
     holes = mixed[1].assign(nothing=None)
     numbered = holes.set_axis(range(holes.shape[1]), axis=1)

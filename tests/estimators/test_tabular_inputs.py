@@ -1,12 +1,13 @@
-"""Inputs of `TabularVAE` other than pandas data frames."""
+"""Inputs of `TabularVAE` other than pandas data frames with string names."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from skvae import TabularVAE
+from skvae import TabularVAE, VAEImputer
 
 FAST = {"latent_dim": 2, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
+MIXED = {**FAST, "likelihood": "mixed"}
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
@@ -21,6 +22,16 @@ def test_polars_frames_keep_column_names():
     vae = TabularVAE(**FAST).fit(pl.DataFrame({"n": [1, 2] * 20}))
     assert vae.feature_names_in_.tolist() == ["n"]
     assert (vae.sample(20, conditions={"n": 1}, random_state=0) == 1).all()
+
+
+@pytest.mark.parametrize("estimator", [TabularVAE(**FAST), VAEImputer(**MIXED)])
+def test_columns_in_another_order_are_an_error_even_without_string_names(estimator):
+    X = pd.DataFrame({0: [1.0, 2.0] * 20, 1: [3.5, np.nan] * 20})
+    estimator.fit(X)
+    with pytest.raises(ValueError, match="in the order of `fit`"):
+        estimator.score(X[[1, 0]])
+    renamed = X.set_axis([5, 6], axis=1)  # scikit-learn ignores names that are not strings
+    assert estimator.score(renamed) == estimator.score(X)
 
 
 def test_conditions_that_are_not_a_mapping_are_an_error():
