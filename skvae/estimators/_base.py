@@ -104,15 +104,18 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         """
         resume = self.warm_start and hasattr(self, "module_")
         data = self._read(X, reset=not resume)
-        group, rng = init_process_group(), local_random_state(self.random_state)
+        group = init_process_group()
+        rng = self._make_rng(group)
         checkpointer = make_checkpointer(self.checkpoint, self._training_params(), rng, group)
         rows, validation = self._split(data, rng, group)
         trainer = self._make_trainer(rows, rng, group, resume=resume)
-        callbacks = [checkpointer, *self._sklearn_callbacks(X, y)]
-        if self.verbose:
-            callbacks.insert(0, ProgressBar())
+        callbacks: list[LoopCallback] = [ProgressBar()] if self.verbose else []
+        if checkpointer is not None:
+            callbacks.append(checkpointer)
+        callbacks += self._sklearn_callbacks(X, y)
         loop = TrainingLoop(trainer, rows, validation, callbacks=callbacks)
-        checkpointer.resume(loop)
+        if checkpointer is not None:
+            checkpointer.resume(loop)
         self._run(loop)
         self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
         self._after_training(X, reset=True)
@@ -171,9 +174,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         rows = self._make_rows(self._read(X, reset=not resume), group)
         trainer = getattr(self, "_trainer", None)
         if trainer is None:
-            rng = local_random_state(self.random_state)
-            rng.set_state(group.on_main_process(rng.get_state))
-            trainer = self._make_trainer(rows, rng, group, resume=resume)
+            trainer = self._make_trainer(rows, self._make_rng(group), group, resume=resume)
         config = self._training_config(trainer.module, len(rows))
         trainer.config = replace(config, learning_rate="constant")
         before = copy.deepcopy(trainer.state_dict())
@@ -255,6 +256,12 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         )
 
     # ---- Training --------------------------------------------------------------------
+
+    def _make_rng(self, group: ProcessGroup) -> np.random.RandomState:
+        """Return the random generator of training, with the same state in all processes."""
+        rng = local_random_state(self.random_state)
+        rng.set_state(group.on_main_process(rng.get_state))
+        return rng
 
     def _make_trainer(
         self, rows: Rows, rng: np.random.RandomState, group: ProcessGroup, *, resume: bool

@@ -78,23 +78,7 @@ class Checkpoint:
                 raise ValueError(message)
 
 
-class NullCheckpointer(LoopCallback):
-    """A checkpointer without a file, for training without checkpoints.
-
-    Attributes
-    ----------
-    random_state : tuple
-        State of the random generator at the beginning of the run, the same in all processes.
-    """
-
-    def __init__(self, random_state: Any = None) -> None:
-        self.random_state = random_state
-
-    def resume(self, loop: TrainingLoop) -> None:
-        """Let a new training loop continue from the checkpoint, if there is a checkpoint."""
-
-
-class Checkpointer(NullCheckpointer):
+class Checkpointer(LoopCallback):
     """Reads and writes the checkpoint of one run.
 
     Parameters
@@ -102,9 +86,9 @@ class Checkpointer(NullCheckpointer):
     checkpoint : Checkpoint
     parameters : dict
         Parameters of the estimator with an influence on the result of training.
-    random_state : tuple
-        State of the random generator. If there is a checkpoint, the state in the checkpoint is used
-        instead.
+    rng : RandomState
+        Random generator of the run, with the same state in all processes. If the file exists, the
+        generator gets the state at the beginning of the run in the file.
     group : ProcessGroup
         Processes that train together. The main process reads and writes.
 
@@ -118,7 +102,7 @@ class Checkpointer(NullCheckpointer):
         self,
         checkpoint: Checkpoint,
         parameters: dict[str, Any],
-        random_state: Any,
+        rng: np.random.RandomState,
         group: ProcessGroup,
     ) -> None:
         self._path = Path(checkpoint.path)
@@ -131,10 +115,12 @@ class Checkpointer(NullCheckpointer):
         self._last_time = time.monotonic()
         self._saved = group.on_main_process(self._read)
         self._initial_digest = ""
-        super().__init__(self._saved.random_state if self._saved else random_state)
+        if self._saved is not None:
+            rng.set_state(self._saved.random_state)
+        self._random_state = rng.get_state()
 
     def resume(self, loop: TrainingLoop) -> None:
-        """Let a new training loop continue from the checkpoint, if there is a checkpoint.
+        """Let a new training loop continue from the checkpoint, if the file exists.
 
         Raises
         ------
@@ -167,7 +153,7 @@ class Checkpointer(NullCheckpointer):
 
     def _write(self, loop: TrainingLoop) -> None:
         """Write a checkpoint, and warn if that fails."""
-        run = _Run(self.random_state, self._initial_digest, loop.state_dict())
+        run = _Run(self._random_state, self._initial_digest, loop.state_dict())
         state, arrays = encode(run._asdict())
         document = {"parameters": self._parameters, "state": state}
         try:
@@ -219,23 +205,10 @@ class _Run(NamedTuple):
 
 def make_checkpointer(
     checkpoint: Any, parameters: dict[str, Any], rng: np.random.RandomState, group: ProcessGroup
-) -> NullCheckpointer:
-    """Return the checkpointer of a run, and set `rng` to the state at the beginning of the run.
-
-    Parameters
-    ----------
-    checkpoint : path-like, Checkpoint or None
-    parameters : dict
-        Parameters of the estimator with an influence on the result of training.
-    rng : RandomState
-        Generator of the run. All processes of a group begin with the same state.
-    group : ProcessGroup
-    """
-    random_state = group.on_main_process(rng.get_state)
-    checkpointer = NullCheckpointer(random_state)
-    if checkpoint is not None:
-        if not isinstance(checkpoint, Checkpoint):
-            checkpoint = Checkpoint(checkpoint)
-        checkpointer = Checkpointer(checkpoint, parameters, random_state, group)
-    rng.set_state(checkpointer.random_state)
-    return checkpointer
+) -> Checkpointer | None:
+    """Return the checkpointer of a path or a `Checkpoint`, or None for None: see `Checkpointer`."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    return Checkpointer(checkpoint, parameters, rng, group)
