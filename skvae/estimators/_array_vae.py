@@ -1,19 +1,47 @@
-"""Base class of the estimators of numeric arrays."""
+"""Base class of the estimators of complete numeric arrays."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..likelihoods import Likelihood, resolve_likelihood
+from ..utils import local_random_state
 from ._base import BaseVAE
 from ._readers import ArrayReader, FrameReader
 from ._validation import validate_array
 
 
 class ArrayVAE(BaseVAE):
-    """A `BaseVAE` of dense or sparse arrays, with `likelihood` as a parameter."""
+    """A `BaseVAE` of dense or sparse arrays without missing entries.
+
+    The likelihood is a parameter, and `sample` draws new rows.
+    """
 
     likelihood: str | Likelihood
+
+    def sample(
+        self, n_samples: int = 1, *, noise: bool = True, random_state: Any = None
+    ) -> np.ndarray:
+        """Draw new rows from the model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        noise : bool, default=True
+            Whether to draw x from p(x | z), or to return the mean of p(x | z), as is usual for
+            generated images.
+        random_state : int, RandomState instance or None, default=None
+            Controls the draws. Pass an int for reproducible results.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            New rows in the units of X, in the floating dtype of the training data.
+        """
+        return self._sample_rows(n_samples, local_random_state(random_state), noise=noise)
 
     def _resolve_likelihood(self) -> Likelihood:
         return resolve_likelihood(self.likelihood)

@@ -15,10 +15,10 @@ from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ..likelihoods import LIKELIHOODS, Likelihood
+from ..likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ..models import VAE, importance_resampled_codes, importance_weighted_draws
 from ..utils import draw_seed, local_random_state, seeded_generator
-from ._array_vae import ArrayVAE
+from ._base import BaseVAE
 from ._imputer_output import ImputerOutputMixin
 from ._parameters import NETWORK_CONSTRAINTS
 from ._persistence import loadable
@@ -27,7 +27,7 @@ from ._validation import validate_array, validate_frame
 
 
 @loadable
-class VAEImputer(ImputerOutputMixin, TransformerMixin, ArrayVAE):
+class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     """Imputation of missing values by a variational autoencoder.
 
     The model learns from observed entries only: training maximises the importance-weighted bound on
@@ -183,7 +183,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, ArrayVAE):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **ArrayVAE._parameter_constraints,
+        **BaseVAE._parameter_constraints,
         **NETWORK_CONSTRAINTS,
         "missing_values": [MissingValues(numeric_only=True), None],
         "add_indicator": ["boolean"],
@@ -350,7 +350,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, ArrayVAE):
         return isinstance(self.likelihood, str) and self.likelihood == "mixed"
 
     def _resolve_likelihood(self) -> Likelihood:
-        return self._reader.likelihood if self._is_mixed else super()._resolve_likelihood()
+        return self._reader.likelihood if self._is_mixed else resolve_likelihood(self.likelihood)
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
         if not self._is_mixed:

@@ -20,7 +20,6 @@ from ..utils import (
     draw_seed,
     init_threads,
     limit_threads,
-    local_random_state,
     seeded_generator,
     single_thread,
 )
@@ -215,32 +214,6 @@ class InferenceMixin:
         with limit_threads(module, n_samples):
             rows = map_chunks(draw_chunk, n_samples, row_size=module.max_width, dtype=dtype)
         return _check_finite(rows)
-
-
-class SampleMixin(InferenceMixin):
-    """`sample` of estimators of numbers."""
-
-    def sample(
-        self, n_samples: int = 1, *, noise: bool = True, random_state: Any = None
-    ) -> np.ndarray:
-        """Draw new rows from the model.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-        noise : bool, default=True
-            Whether to draw x from p(x | z), or to return the mean of p(x | z), as is usual for
-            generated images.
-        random_state : int, RandomState instance or None, default=None
-            Controls the draws. Pass an int for reproducible results.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            New rows in the units of X, in the floating dtype of the training data.
-        """
-        return self._sample_rows(n_samples, local_random_state(random_state), noise=noise)
 
 
 def posterior_mean(module: VAE, x: Tensor) -> Tensor:

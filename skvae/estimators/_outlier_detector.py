@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..models import contributions_to_bound
 from ._array_vae import ArrayVAE
-from ._inference import SampleMixin
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS
 from ._persistence import loadable
 
@@ -23,7 +22,7 @@ _MAX_ROWS_TO_EXPLAIN = 10_000
 
 
 @loadable
-class VAEOutlierDetector(OutlierMixin, SampleMixin, ArrayVAE):
+class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     """Outlier and novelty detection by the density of rows under a variational autoencoder.
 
     The score of a row is the importance-weighted lower bound on the row's log-density, in nats. The

@@ -10,13 +10,13 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from ..likelihoods import Likelihood
 from ._array_vae import ArrayVAE
-from ._inference import SampleMixin, posterior_mean
+from ._inference import posterior_mean
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS
 from ._persistence import loadable
 
 
 @loadable
-class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SampleMixin, ArrayVAE):
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE):
     """Dimensionality reduction by a variational autoencoder.
 
     A decoder network defines how rows arise from low-dimensional codes z: ``p(x | z)`` under the
