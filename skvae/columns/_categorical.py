@@ -10,9 +10,9 @@ import pandas as pd
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
 
-# A category with fewer training rows has no level of its own, unless categories are ordered.
+# Smallest number of training rows of an unordered category with a separate level.
 _MIN_CATEGORY_ROWS = 10
-# Only the most frequent categories have a level each.
+# Largest number of unordered categories with separate levels.
 _MAX_LEVELS = 200
 # Rows attributed to all unseen categories of a level together.
 _UNSEEN_PSEUDOCOUNT = 1.0

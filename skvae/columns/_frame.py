@@ -225,9 +225,8 @@ class FrameCodec:
             column_ranges[~np.array(codec.bins.observed)] = 0
             if not (column_ranges[:, 1] > column_ranges[:, 0]).any():
                 raise ValueError(
-                    f"No value that column {name!r} had in training satisfies {condition!r}. Relax "
-                    "the condition, or ask for an interval (pandas.Interval) if the numbers are "
-                    "not rounded."
+                    f"No training value of column {name!r} satisfies {condition!r}. Relax the "
+                    "condition, or pass a pandas.Interval if the numbers are not rounded."
                 )
             ranges[j] = column_ranges
         return ranges

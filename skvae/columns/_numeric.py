@@ -12,10 +12,10 @@ from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
 from ._units import MAX_EXACT_INTEGER, Interval, Units
 
-# Fraction and number of rows at which a single value has a level of its own.
+# Smallest fraction and number of rows for which a single value has a separate level.
 _MIN_VALUE_FRACTION = 1 / 1000
 _MIN_LEVEL_ROWS = 20
-# Between such values, levels hold at least this fraction of the rows.
+# Smallest fraction of rows of the levels between frequent values.
 _MIN_LEVEL_FRACTION = 1 / 50
 _MAX_LEVELS = 50
 _MAX_BINS_PER_LEVEL = 8
@@ -35,8 +35,8 @@ _ROUNDING_TOL = 1e-6
 class NumericColumn(ColumnCodec):
     """Codec of numbers: bins between quantiles, and a bin for each frequent value.
 
-    Levels hold about equally many training rows. A frequent value has a level, and a bin of width
-    0, of its own. If all training values have few decimals, numbers are counted in steps of the
+    Levels hold about equally many training rows. Each frequent value has a separate level with one
+    bin of width 0. If all training values have few decimals, numbers are counted in steps of the
     last decimal, so that decoded numbers have no more decimals. Integers are counted in steps
     of 1.
 

@@ -1,8 +1,8 @@
 """Estimators with the interface of scikit-learn: validation, fitting, fitted state and inference.
 
-The four public classes share `BaseVAE`, which converts X to rows, parameters to configurations,
-and a trained module to fitted attributes. May import the packages below: training,
-models, columns, likelihoods, serialization and utils.
+The base class of the four public classes, `BaseVAE`, converts X to rows, parameters to
+configurations, and a trained module to fitted attributes. May import training, models, columns,
+likelihoods, serialization and utils.
 """
 
 from ._base import BaseVAE

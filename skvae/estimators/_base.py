@@ -312,7 +312,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._takes_missing
         tags.input_tags.sparse = not self._takes_missing
-        with suppress(KeyError, TypeError, AttributeError):  # parameters that `fit` would refuse
+        with suppress(KeyError, TypeError, AttributeError):  # invalid parameters, or not fitted
             support = self._resolve_likelihood().support
             tags.input_tags.positive_only = not support.check(torch.tensor(-1.0))
         return tags

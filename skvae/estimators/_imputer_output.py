@@ -13,6 +13,7 @@ from ..serialization import serializable
 from ._imputation import ImputationStrategy, MixedImputation, NumericImputation
 from ._readers import FrameReader
 
+# Saved imputers contain the attribute `indicator_`.
 serializable(MissingIndicator)
 
 

@@ -25,7 +25,7 @@ from ..utils import (
 )
 from ._readers import result_dtype
 
-# Numbers per chunk, whatever the size of X: 8 MiB in float32, 16 MiB in float64.
+# Elements per chunk in the widest layer, for X of any size: 8 MiB in float32, 16 MiB in float64.
 _CHUNK_ELEMENTS = 2**21
 _TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 Module = TypeVar("Module", bound=VAE)
@@ -226,7 +226,7 @@ def _reconstruct(module: VAE, x: Tensor) -> Tensor:
 
 
 def as_dtype(module: Module, dtype: str) -> Module:
-    """Return the module with weights in `dtype`, possibly the module itself: do not train it.
+    """Return the module with weights in `dtype`: a copy, or the module itself. For inference only.
 
     Metal has no float64, so the precision of modules on Metal does not change.
     """
@@ -250,7 +250,7 @@ def map_chunks(
     n_rows : int
         Number of rows.
     row_size : int
-        Numbers that the widest layer holds for one row. The wider, the shorter a slice.
+        Number of elements per row in the widest layer, which limits the length of a slice.
     dtype : {"float32", "float64"}
         Dtype of the result.
     """
@@ -267,12 +267,12 @@ def map_chunks(
 
 
 def _check_finite(result: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
-    """Return a result with one entry for each row, or for each row of `index`, if it is finite.
+    """Return a result with one entry for each row, or for each row of `index`.
 
     Raises
     ------
     ValueError
-        If the result is not finite.
+        If the result is not finite; the message names the row.
     """
     bad = ~np.isfinite(result).reshape(len(result), -1).all(axis=1)
     if bad.any():

@@ -22,7 +22,7 @@ from ..utils import training_dtype
 # Parameters that have no influence on the result of training.
 _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verbose")
 
-# Constraints of parameters that some of the estimators share.
+# Constraints of parameters of several estimators, but not all.
 NETWORK_CONSTRAINTS: dict[str, list[Any]] = {
     "architecture": [StrOptions(set(ARCHITECTURES)), callable],
     "image_shape": ["array-like", None],
@@ -36,7 +36,7 @@ OBJECTIVE_CONSTRAINTS: dict[str, list[Any]] = {
 
 
 class VAEParameters(BaseEstimator):
-    """The parameters that all estimators share; see `skvae.VAETransformer` for each parameter."""
+    """Parameters of all estimators; see `skvae.VAETransformer` for each parameter."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -124,7 +124,7 @@ class VAEParameters(BaseEstimator):
 
     def _module_config(self, n_features: int) -> VAEConfig:
         """Return the configuration of the module, in a comparable form."""
-        options = self._params_of(VAEConfig)
+        options = self._params_for(VAEConfig)
         sizes, shape = self.hidden_layer_sizes, options.get("image_shape")
         if not isinstance(sizes, str):
             sizes = tuple(np.ravel(sizes).tolist())
@@ -150,14 +150,14 @@ class VAEParameters(BaseEstimator):
             rate = _auto_learning_rate(self.max_iter * math.ceil(n_rows / batch_size))
         return TrainingConfig(
             **{
-                **self._params_of(TrainingConfig),
+                **self._params_for(TrainingConfig),
                 "batch_size": batch_size,
                 "learning_rate_init": rate,
                 "dtype": training_dtype(self.precision, module.bias.device, module),
             }
         )
 
-    def _params_of(self, config_class: type) -> dict[str, Any]:
+    def _params_for(self, config_class: type) -> dict[str, Any]:
         """Return the parameters of the estimator with the names of a configuration's fields.
 
         Attributes are read instead of `get_params`, because a subclass may fix parameters: such

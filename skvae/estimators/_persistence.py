@@ -19,9 +19,9 @@ from ..utils import available_devices, seeded_generator, to_device
 # Estimators that `load` creates, by name.
 _ESTIMATORS: dict[str, type] = {}
 Estimator = TypeVar("Estimator", bound=type)
-# Limits on the size of a module that a file describes: a number of elements, and a multiple of the
+# A file may describe a module with this number of elements in a layer, or with this multiple of the
 # number of elements in the file.
-_SMALL = 2**24
+_ALWAYS_ALLOWED_SIZE = 2**24
 _MAX_SIZE_RATIO = 16
 
 
@@ -168,12 +168,12 @@ def _check_size(state: Any, arrays: Arrays) -> None:
     config = VAEConfig(**module["config"])
     sizes = config.hidden_layer_sizes
     widths = [config.n_features, *(sizes if isinstance(sizes, tuple) else ()), config.latent_dim]
-    # All layers together: a file with many small arrays could ask for as many large layers.
-    sizes_of_parts = [sum(width * following for width, following in pairwise(widths))]
+    # The sum over layers: a file with many small arrays could describe as many large layers.
+    part_sizes = [sum(width * following for width, following in pairwise(widths))]
     if isinstance(config.likelihood, Histogram):
-        sizes_of_parts += [column.n_levels**2 for column in config.likelihood.columns]
+        part_sizes += [column.n_levels**2 for column in config.likelihood.columns]
     image = math.prod(config.image_shape or ())
     n_stored = sum(array.size for array in arrays.values())
-    most = max(_SMALL, _MAX_SIZE_RATIO * n_stored)
-    if len(widths) > len(arrays) or max(image, *widths, *sizes_of_parts) > most:
+    limit = max(_ALWAYS_ALLOWED_SIZE, _MAX_SIZE_RATIO * n_stored)
+    if len(widths) > len(arrays) or max(image, *widths, *part_sizes) > limit:
         raise ValueError("it describes a model much larger than the stored weights")

@@ -1,4 +1,4 @@
-"""Readers: between X, as users have it, and the rows of numbers that a module works on."""
+"""Readers, which convert X to the rows of numbers for a module, and rows back to X."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ArrayReader:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The data. Arrays take all values from `rows`.
+            Not used: `rows` contains the observed entries of X.
         rows : ndarray of shape (n_samples, n_observed)
             Result of `read` for X.
         estimates : ndarray of shape (n_incomplete, n_observed)
@@ -125,10 +125,10 @@ class FrameReader:
     codec : FrameCodec
         Encodes and decodes the columns.
     observed : ndarray of shape (n_features,)
-        Whether a column is read. Without `missing_is_level`, columns that had missing values only
-        in `fit` are not read.
+        Whether a column is read. Without `missing_is_level`, columns without any observed entry in
+        `fit` are not read.
     returns_frames : bool
-        Whether `write` returns data frames, or arrays because X of `fit` was an array.
+        Whether `write` returns data frames. If X of `fit` was an array, `write` returns arrays.
     """
 
     codec: FrameCodec
@@ -196,7 +196,7 @@ class FrameReader:
         rows : ndarray of shape (n, n_observed)
             Bin numbers.
         positions : ndarray of shape (n, n_observed), optional
-            Positions within bins, in [0, 1). By default, the middle of each bin.
+            Positions within bins, in [0, 1). By default, the midpoint of each bin.
         like : object, optional
             Data with the same rows. If it is a data frame, the result has its index.
         """

@@ -1,9 +1,8 @@
 """Likelihoods p(x | z): the distribution of a row of data given the output of a decoder.
 
-A likelihood is an immutable value without weights. The module owns all parameters and passes the
-parameters to the likelihood. Likelihoods can therefore be compared, copied by
-`sklearn.base.clone` and listed in a parameter grid. To add a likelihood, write one class and add
-the class to `LIKELIHOODS`.
+A likelihood is an immutable value without weights: the module owns all parameters, and passes
+`params` to each method. Likelihoods can therefore be compared, copied by `sklearn.base.clone` and
+listed in a parameter grid. To add a likelihood, write a class and register it in `LIKELIHOODS`.
 
 May import serialization and utils.
 """

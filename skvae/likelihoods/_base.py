@@ -1,4 +1,4 @@
-"""Base class of all likelihoods, and the types of the arguments."""
+"""Base class of the likelihoods, and the types of their arguments."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class Likelihood(ABC):
     def constants(self) -> Parameters:
         """Return tensors that depend on the options alone and never change.
 
-        The module stores the tensors as buffers, moves the buffers between devices, and adds the
-        buffers to `params`.
+        The module stores the tensors as buffers, which move between devices with the module, and
+        adds the tensors to `params`.
 
         Returns
         -------
@@ -211,9 +211,9 @@ class Likelihood(ABC):
         """
 
     def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
-        """Return the parameters as `skvae.export` writes the parameters to files.
+        """Return the parameters that `skvae.export` writes to files.
 
-        Bounds are applied to the parameters, and values are in the units of X.
+        Parameters are bounded, and in the units of X.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Names of the likelihoods, as estimators accept the names."""
+"""Likelihoods by name."""
 
 from __future__ import annotations
 

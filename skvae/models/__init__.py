@@ -1,6 +1,6 @@
 """Torch modules: networks, the variational autoencoder, and objectives.
 
-Works on tensors only, and has never heard of NumPy. May import likelihoods and utils.
+Modules compute with tensors only, and do not depend on NumPy. May import likelihoods and utils.
 """
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from ..likelihoods import Histogram
 from ._vae import VAE, VAEConfig
 
-# Number of units that summarise the columns before. With more units, the model overfits.
+# Number of units that summarise the preceding columns. With more units, the model overfits.
 _CONTEXT_WIDTH = 16
 # Chooses a bin of each row for column j, given the coefficients of the column's logits.
 ChooseBin = Callable[[int, Tensor], Tensor]
@@ -83,10 +83,10 @@ class AutoregressiveVAE(HistogramVAE):
     """A VAE over bin numbers of columns, with p(x_j | z, x_1, ..., x_{j-1}) for column j.
 
     Encoder and decoder learn as if columns were independent given the code. Otherwise the code
-    would carry no information (Chen et al., "Variational lossy autoencoder", ICLR 2017). A second
-    part learns how the logits of each column change once the columns before it are known. This part
-    is a neural autoregressive distribution estimator (Larochelle and Murray, AISTATS 2011) given
-    the code. Its gradient stops at the code and the decoder.
+    would carry no information (Chen et al., "Variational lossy autoencoder", ICLR 2017). A neural
+    autoregressive distribution estimator (Larochelle and Murray, AISTATS 2011) given the code
+    learns how the preceding columns change the logits of each column. Gradients of the estimator
+    stop at the code and the decoder.
 
     Parameters
     ----------
@@ -118,7 +118,8 @@ class AutoregressiveVAE(HistogramVAE):
             return self._feature_log_prob(x, {**params, "coefficients": refined})
         both = torch.stack([independent, refined])
         log_p_independent, log_p = self._feature_log_prob(x, {**params, "coefficients": both})
-        # The value is that of the refined model; encoder and decoder get the independent gradient.
+        # The value of the refined model, with the gradient of the independent model for encoder and
+        # decoder.
         return log_p + (log_p_independent - log_p_independent.detach())
 
     def _choose_bins(self, z: Tensor, choose: ChooseBin) -> Tensor:

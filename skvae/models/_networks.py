@@ -257,7 +257,7 @@ def build_networks(
     """Return an encoder and a decoder, with initial weights drawn from `generator`.
 
     The architectures of this module do not use torch's global generator. Custom architectures may
-    use the global generator: it is seeded for them, and then restored.
+    draw from the global generator, which is seeded, and restored afterwards.
 
     Raises
     ------
@@ -280,9 +280,9 @@ def build_networks(
 def _draw_weights(network: nn.Module, generator: Generator) -> None:
     """Draw the weights of layers on the device "meta" from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
-    This is the default of torch. It is smaller than the initialisations of He and Glorot, and
-    reached a better bound after few epochs. `Module.to_empty` is not used because it imports large
-    parts of torch, which takes longer than a fit.
+    torch's layers have the same default. With the larger initial weights of He and Glorot, bounds
+    after few epochs were worse. `Module.to_empty` would import large parts of torch, which takes
+    longer than a fit.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -339,7 +339,7 @@ def _check_shape(role: str, network: nn.Module, n_in: int, n_out: int) -> None:
 
 @torch.no_grad()
 def max_output_width(network: nn.Module, n_inputs: int) -> int:
-    """Return the most numbers that the output of any layer holds for a single row."""
+    """Return the largest number of elements per row in the output of any layer."""
     sizes: list[int] = []
 
     def record_size(layer: nn.Module, inputs: object, output: object) -> None:

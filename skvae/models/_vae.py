@@ -12,7 +12,8 @@ from ..likelihoods import Likelihood, Marginals, Parameters, resolve_likelihood
 from ..utils import soft_clamp
 from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
 
-# Posterior variances stay between e^-20 and e^20 of the prior variance, 1: beyond single precision.
+# Posterior variances stay between e^-20 and e^20, a range wider than the relative precision of
+# float32 around the prior variance, 1.
 _MAX_LOG_VAR = 20.0
 # Standardised values are clamped to this magnitude: squares of larger values, and the outputs of
 # networks for them, could overflow single precision.
@@ -122,7 +123,7 @@ class VAE(nn.Module):
             if scope != "row":
                 value = torch.zeros((n_features,) if scope == "feature" else ())
                 self.global_params[name] = nn.Parameter(value, requires_grad=scope != "fixed")
-        # The most numbers that any layer holds for a single row, to bound the memory of inference.
+        # Largest number of elements per row in any layer, to bound the memory of inference.
         self.max_width = max(
             n_inputs,
             n_outputs * len(self.row_names),

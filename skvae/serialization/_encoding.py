@@ -88,7 +88,7 @@ class _Encoder:
         if isinstance(value, dict):
             return self._mapping(value, place)
         if type(value).__module__.split(".")[0] == "pandas":
-            return self._of_pandas(value, place)
+            return self._pandas(value, place)
         kind, content = self._tagged(value, place)
         return {kind: content}
 
@@ -141,7 +141,7 @@ class _Encoder:
         items = [self.encode(item, (*place, str(i))) for i, item in enumerate(value.ravel())]
         return "items", [value.dtype.kind, list(value.shape), items]
 
-    def _of_pandas(self, value: Any, place: tuple[str, ...]) -> Any:
+    def _pandas(self, value: Any, place: tuple[str, ...]) -> Any:
         import pandas as pd
 
         if value is pd.NA or value is pd.NaT:
@@ -227,7 +227,7 @@ class _Decoder:
             return pd.Timestamp(value, unit="ns", tz=zone).as_unit(unit)
         return pd.Timedelta(value, unit="ns").as_unit(unit)
 
-    def _of_pandas(self, kind: str, content: Any) -> Any:
+    def _pandas(self, kind: str, content: Any) -> Any:
         import pandas as pd
 
         if kind == "pandas_dtype":
@@ -259,10 +259,10 @@ class _Decoder:
         "Timestamp": lambda self, c: self._stamp("Timestamp", c),
         "Timedelta": lambda self, c: self._stamp("Timedelta", c),
         "Index": _index,
-        "pandas_dtype": lambda self, c: self._of_pandas("pandas_dtype", c),
-        "missing": lambda self, c: self._of_pandas("missing", c),
-        "CategoricalDtype": lambda self, c: self._of_pandas("CategoricalDtype", c),
-        "Interval": lambda self, c: self._of_pandas("Interval", c),
+        "pandas_dtype": lambda self, c: self._pandas("pandas_dtype", c),
+        "missing": lambda self, c: self._pandas("missing", c),
+        "CategoricalDtype": lambda self, c: self._pandas("CategoricalDtype", c),
+        "Interval": lambda self, c: self._pandas("Interval", c),
     }
 
 

@@ -1,4 +1,4 @@
-"""Registry of the classes with support for files."""
+"""Registry of the classes that files may contain."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def serializable(*, prepare: Callable[[], object]) -> Callable[[Class], Class]: 
 
 
 def serializable(cls: type | None = None, *, prepare: Callable[[], object] | None = None) -> object:
-    """Register a class, as a decorator: objects are written and restored by attributes.
+    """Register a class for files, as a decorator.
 
-    Files can create objects of registered classes only.
+    Files contain the attributes of objects, and create objects of registered classes only.
 
     Parameters
     ----------
     cls : type
         Class to register, under its name.
     prepare : callable, optional
-        Called before the attributes of an object are restored, to import packages that register the
-        classes of the attributes.
+        Called before the attributes of an object are restored, to import the packages in which the
+        classes of the attributes are registered.
     """
 
     def register(cls: Class) -> Class:
@@ -46,7 +46,7 @@ def is_registered(cls: type) -> bool:
 
 
 def registered_class(name: str) -> type:
-    """Return the registered class of a name, ready for its attributes to be restored.
+    """Return the registered class of a name, after the preparation of the class.
 
     Raises
     ------

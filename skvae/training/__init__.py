@@ -1,6 +1,6 @@
 """Training of a torch module on rows: steps, epochs, early stopping, checkpoints and processes.
 
-Takes a module and rows, and has never heard of scikit-learn's estimators. May import models,
+Training takes a module and rows, and does not depend on scikit-learn. May import models,
 likelihoods, serialization and utils.
 """
 

@@ -14,14 +14,14 @@ from torch import Generator, Tensor
 
 from ..utils import free_memory
 
-# Number types that torch computes with. Other number types are read as float64.
+# Number types that torch supports. Other number types are converted to float64.
 _TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
-# Numbers per chunk when rows are read in order: 2 MiB, which fit in caches.
+# Elements per chunk when rows are read in order: 2 MiB in float64, which fit in caches.
 _CHUNK_ELEMENTS = 2**18
 # Rows are shuffled within windows of this size, which consist of blocks of neighbouring rows.
 _WINDOW_BYTES = 2**26
 _BLOCK_BYTES = 2**18
-# All training rows move to a device if they take at most this fraction of its free memory.
+# Largest fraction of a device's free memory for a copy of all training rows.
 _RESIDENT_FRACTION = 0.5
 _ROWS_PER_TRANSFER = 4096
 

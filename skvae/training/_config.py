@@ -13,9 +13,9 @@ _WARMUP_FRACTION = 0.05
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train, apart from the data and the module.
+    """Hyperparameters of training.
 
-    Names equal the names of the estimators' parameters. `progress` is the completed fraction of
+    The fields have the names of the estimators' parameters. `progress` is the completed fraction of
     training, in [0, 1].
 
     Parameters

@@ -15,7 +15,10 @@ from ._trainer import DivergenceError, Trainer
 
 
 class LoopCallback:
-    """Hooks of the training loop, which do nothing by default. The main process runs the hooks."""
+    """Base class of callbacks: hooks of the training loop, which do nothing by default.
+
+    In a group of processes, only the main process runs hooks.
+    """
 
     def on_train_begin(self, loop: TrainingLoop) -> None:
         """Run before the first epoch."""
@@ -38,7 +41,10 @@ class LoopCallback:
 
 
 class _Kept(NamedTuple):
-    """Weights to end training with, and the number of epochs so far."""
+    """Weights to end training with, and the number of complete epochs.
+
+    A single assignment replaces both, so an interruption never leaves one without the other.
+    """
 
     weights: dict[str, Tensor] | None
     n_epochs: int

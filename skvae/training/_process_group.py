@@ -18,7 +18,7 @@ _DEFAULT_TIMEOUT = 300.0
 
 
 class ProcessGroup:
-    """Processes that run the same code on different rows; by default a single process.
+    """Group of processes that run the same code on different rows. By default, a single process.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def partition(self, n_rows: int) -> range:
-        """Return the rows of this process: contiguous, and equally many in each process."""
+        """Return the rows of this process: contiguous, and in equal parts up to one row."""
         n_processes = self.world_size
         return range(n_rows * self.rank // n_processes, n_rows * (self.rank + 1) // n_processes)
 

@@ -27,9 +27,8 @@ from ._metrics import EpochMetrics, Metrics
 from ._optimizer import Optimizer
 from ._process_group import ProcessGroup
 
-# Noise levels and dispersions, which no network predicts, get a learning rate this many times
-# higher. For nearly collinear columns they have a long way to go, and the steps of Adam have a
-# fixed size.
+# Factor of the learning rate of noise levels and dispersions that no network predicts. For nearly
+# collinear columns, these parameters move far from their initial values, in steps of a fixed size.
 _GLOBAL_PARAMS_LR_FACTOR = 5.0
 _EVALUATION_BATCH_SIZE = 1024
 
@@ -81,9 +80,9 @@ class Trainer:
     def train_epoch(self, rows: Rows, on_step_end: Callable[[], None] | None = None) -> Metrics:
         """Train on all rows once, in random order, and return the metrics of the epoch.
 
-        An interrupted epoch continues after the last completed step. Custom networks may draw from
-        torch's global generators, for dropout: the generators are seeded for the epoch.
-        `on_step_end` is called after each step except the last step.
+        If `load_state_dict` has restored a state within an epoch, only the remaining steps follow.
+        Custom networks may draw from torch's global generators, for dropout: the generators are
+        seeded for the epoch. `on_step_end` is called after each step except the last step.
 
         Raises
         ------
@@ -107,7 +106,7 @@ class Trainer:
             return self._finish_epoch(epoch.metrics, last_batch)
 
     def abandon_epoch(self) -> None:
-        """Discard an interrupted epoch: the next call of `train_epoch` begins a new epoch."""
+        """Leave training mode. The next call of `train_epoch` begins a new epoch."""
         self.module.eval()
         self._interrupted = None
 
@@ -133,11 +132,11 @@ class Trainer:
         """Return the metrics of an epoch, after a check of the last step."""
         for optimizer, _ in self._optimizers:
             optimizer.zero_grad()  # gradients take as much memory as weights
-        # Running statistics of custom layers are taken from the main process.
+        # Running statistics of custom layers are those of the main process.
         module = self.module
         self.group.broadcast([*module.encoder.buffers(), *module.decoder.buffers()])
         means = metrics.compute(self.group)
-        # No loss shows the effect of the last step yet, so its rows are evaluated once more.
+        # The metrics do not contain the effect of the last step: evaluate the step's rows again.
         module.eval()
         with torch.inference_mode():
             x = module.standardize(last_batch.x)

@@ -64,9 +64,9 @@ def retain_freed_memory() -> None:
     """Let the allocator of Linux retain up to 64 MiB that a step frees, for the next step.
 
     By default, the allocator returns much of the memory to the system and requests new pages in
-    each step. It retains twice the size of the largest block freed so far (mallopt(3),
-    M_MMAP_THRESHOLD), for blocks of at most 32 MiB. This function frees such a block. The block
-    takes no memory, because nothing is written to it.
+    each step. The allocator retains twice the size of the largest block freed so far (mallopt(3),
+    M_MMAP_THRESHOLD), for blocks of at most 32 MiB. This function allocates and frees a block of
+    the maximum size. Without writes, the block takes no memory.
     """
     torch.empty(_MMAP_THRESHOLD_BYTES, dtype=torch.uint8, device="cpu")
 
@@ -97,7 +97,7 @@ class _SharedContext(AbstractContextManager[None]):
     """A context with an effect on the whole process, for several threads at a time.
 
     The first thread enters the context and the last thread exits the context. If each thread
-    restored the state that it found, the effect could end too early for another thread, or never.
+    restored the previous state, the effect could end too early for another thread, or never.
     """
 
     def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:

@@ -251,7 +251,7 @@ def test_rows_must_satisfy_all_conditions():
     ids=str,
 )
 def test_condition_without_training_values_is_an_error(name, condition):
-    with pytest.raises(ValueError, match="No value that column 'c' had in training satisfies"):
+    with pytest.raises(ValueError, match="No training value of column 'c' satisfies"):
         codec_of(column(name)).allowed_ranges({"c": condition})
 
 

@@ -195,14 +195,14 @@ def test_conditions_of_arrays_name_columns_by_number():
     [
         ({"colour": "red"}, "There is no column 'colour'"),
         ({0: 1}, "There is no column 0"),
-        ({"fruit": "plum"}, "No value that column 'fruit' had in training satisfies 'plum'"),
-        ({"fruit": "none"}, "No value that column 'fruit'"),
-        ({"count": 1000}, "No value that column 'count'"),
-        ({"count": None}, "No value that column 'count'"),
-        ({"wide": 12.5}, "ask for an interval"),
-        ({"wide": pd.Interval(-20, -10)}, "No value that column 'wide'"),
+        ({"fruit": "plum"}, "No training value of column 'fruit' satisfies 'plum'"),
+        ({"fruit": "none"}, "No training value of column 'fruit'"),
+        ({"count": 1000}, "No training value of column 'count'"),
+        ({"count": None}, "No training value of column 'count'"),
+        ({"wide": 12.5}, "pass a pandas.Interval"),
+        ({"wide": pd.Interval(-20, -10)}, "No training value of column 'wide'"),
         ({"count": "many"}, "Column 'count'"),
-        ({"word": "pear", "day": "1999-12-31"}, "No value that column 'day'"),
+        ({"word": "pear", "day": "1999-12-31"}, "No training value of column 'day'"),
     ],
 )
 def test_impossible_conditions_are_errors(mixed_vae, conditions, message):
