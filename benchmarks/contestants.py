@@ -1,11 +1,11 @@
-"""The libraries that `speed.py` compares: each runs alone, in a process of its own.
+"""Libraries that `speed.py` compares, each in a separate process.
 
-A contestant takes the training data and a clock. It imports its library, calls
-``clock.begin()``, trains with the library's own means, and calls ``clock.lap(encode, decode)``
-after each epoch, or once at its end. The clock stands still during a lap, which measures the
-bound on the test rows, in the same way for all.
+A contestant is a function of the training data and a clock. The function imports the library, calls
+``clock.begin()``, trains by the methods of the library, and calls ``clock.lap(encode, decode)``
+after each epoch or once after training. The clock stops during a lap, which measures the bound of
+the test rows in the same way for all contestants.
 
-Usage, as `speed.py` calls it::
+Usage by `speed.py`::
 
     python benchmarks/contestants.py TASK CONTESTANT SEED
 """
@@ -31,7 +31,8 @@ import numpy as np
 Encode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 Decode = Callable[[np.ndarray], np.ndarray]
 
-# The networks of the tutorials: hidden units of the one, filters and dense units of the other.
+# Networks of the tutorials: hidden units of the perceptron, and filters and dense units of the
+# convolutional network.
 MLP_HIDDEN = (256,)
 CONV_FILTERS = (32, 64, 16)
 TABLE_HIDDEN, TABLE_LATENT = (64, 64), 4
@@ -40,7 +41,7 @@ RATE = 0.001
 
 
 class Clock:
-    """Seconds spent in a library, and the bound it had reached by then."""
+    """Clock that measures the seconds of training, memory, and the bounds of test rows."""
 
     def __init__(self, X_test: np.ndarray, density: str) -> None:
         self.X_test = X_test
@@ -48,19 +49,19 @@ class Clock:
         self.laps: list[dict[str, float]] = []
 
     def begin(self) -> None:
-        """Start the clock, and measure memory from here."""
+        """Start the clock, and the measurement of memory."""
         gc.collect()
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # forget earlier peaks
+            Path("/proc/self/clear_refs").write_text("5")  # reset the peak
         self.resident = _memory("VmRSS")
         self.paused = 0.0
         self.start = time.perf_counter()
 
     def lap(self, encode: Encode | None = None, decode: Decode | None = None) -> None:
-        """Note the time and, from the networks, the test bound."""
+        """Record the time and, if there are networks, the test bound."""
         stopped = time.perf_counter()
         lap = {"seconds": stopped - self.start - self.paused}
-        if not self.laps:  # evaluation would count into the memory of later laps
+        if not self.laps:  # later laps include the memory of evaluation
             lap["memory"] = _memory("VmHWM") - self.resident
         if encode is not None and decode is not None:
             lap["loss"] = negative_bound(encode, decode, self.X_test, self.density)
@@ -69,7 +70,7 @@ class Clock:
 
 
 def _memory(field: str) -> float:
-    """Return resident memory of this process in MB, now ("VmRSS") or at its peak ("VmHWM")."""
+    """Return the current ("VmRSS") or peak ("VmHWM") resident memory of this process in MiB."""
     status = Path("/proc/self/status")
     if not status.exists():
         return float("nan")
@@ -78,10 +79,10 @@ def _memory(field: str) -> float:
 
 
 def negative_bound(encode: Encode, decode: Decode, X: np.ndarray, density: str) -> float:
-    """Return the mean negative evidence lower bound at one draw per row, in nats.
+    """Return the mean negative evidence lower bound with one draw per row, in nats.
 
-    `encode` gives means and log-variances. `decode` gives logits for the density "bernoulli",
-    and means for "gaussian", whose standard deviation is 1.
+    `encode` returns means and log-variances. `decode` returns logits for the density "bernoulli",
+    and means of a normal distribution with standard deviation 1 for "gaussian".
     """
     rng = np.random.default_rng(0)
     losses = []
@@ -108,7 +109,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 
 def table() -> tuple[np.ndarray, np.ndarray]:
-    """Return standardised rows on a curved 4-D surface, with noise: as many as SUSY has columns."""
+    """Return standardised rows near a curved 4-D surface, with as many columns as SUSY."""
     rng = np.random.default_rng(0)
     n_rows, n_features = TABLE_SHAPE
     n_rows += 10_000
@@ -163,7 +164,7 @@ def skvae(X: np.ndarray, clock: Clock, seed: int, **params: Any) -> None:
     clock.lap(encode, decode)
 
 
-def skvae_at_defaults(X: np.ndarray, clock: Clock, seed: int) -> None:
+def skvae_defaults(X: np.ndarray, clock: Clock, seed: int) -> None:
     from skvae import VAETransformer
 
     clock.begin()
@@ -216,7 +217,7 @@ def torch_conv(latent_dim: int = 2) -> tuple[Any, Any]:
     return encoder, decoder
 
 
-def of_arrays(encoder: Any, decoder: Any) -> tuple[Encode, Decode]:
+def as_array_functions(encoder: Any, decoder: Any) -> tuple[Encode, Decode]:
     """Return the networks as functions of arrays."""
     import torch
 
@@ -241,7 +242,7 @@ def plain_torch(
     epochs: int,
     batch_size: int,
 ) -> None:
-    """Train as PyTorch's own example of a VAE does: a DataLoader, Adam, float32."""
+    """Train as in PyTorch's example of a VAE: DataLoader, Adam, float32."""
     import torch
     import torch.nn.functional as F
     from torch.utils.data import DataLoader, TensorDataset
@@ -253,7 +254,7 @@ def plain_torch(
     optimizer = torch.optim.Adam(parameters, lr=RATE)
     loader = DataLoader(TensorDataset(torch.from_numpy(X)), batch_size, shuffle=True)
 
-    encode, decode = of_arrays(encoder, decoder)
+    encode, decode = as_array_functions(encoder, decoder)
     for _ in range(epochs):
         for (x,) in loader:
             mean, log_var = encoder(x).chunk(2, 1)
@@ -306,7 +307,7 @@ def keras_networks(kind: str) -> tuple[Any, Any]:
 def keras_tensorflow(
     X: np.ndarray, clock: Clock, seed: int, *, kind: str, epochs: int, batch_size: int
 ) -> None:
-    """Train as the Keras tutorials do: a `Model` with a `train_step`, under `fit`."""
+    """Train as in the Keras tutorials: `fit` of a `Model` with a custom `train_step`."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
@@ -387,7 +388,7 @@ def pythae_mlp(X: np.ndarray, clock: Clock, seed: int, *, epochs: int, batch_siz
     config = VAEConfig(input_dim=X.shape[1:], latent_dim=2, reconstruction_loss="bce")
     model = VAE(config, Encoder(), Decoder())
 
-    encode, decode = of_arrays(encoder_layers, decoder_layers)
+    encode, decode = as_array_functions(encoder_layers, decoder_layers)
 
     class Laps(TrainingCallback):
         def on_epoch_end(self, training_config: Any, **kwargs: Any) -> None:
@@ -415,7 +416,7 @@ def pythae_mlp(X: np.ndarray, clock: Clock, seed: int, *, epochs: int, batch_siz
 
 
 def pyod_table(X: np.ndarray, clock: Clock, seed: int, *, epochs: int, batch_size: int) -> None:
-    """Time PyOD's VAE; it has no bound, its scores being reconstruction errors at random."""
+    """Time PyOD's VAE. Its scores are random reconstruction errors, so there is no bound."""
     from pyod.models.vae import VAE
 
     hidden = list(TABLE_HIDDEN)
@@ -433,10 +434,10 @@ def pyod_table(X: np.ndarray, clock: Clock, seed: int, *, epochs: int, batch_siz
     clock.lap()
 
 
-# ---- Work of fitted models, and small fits ---------------------------------------------------
+# ---- Inference, and other embedders --------------------------------------------------------
 
 
-def answer(X: np.ndarray, clock: Clock, seed: int, *, method: str, model: str) -> None:
+def infer(X: np.ndarray, clock: Clock, seed: int, *, method: str, model: str) -> None:
     """Time one call of a fitted VAE or PCA: `transform` or `score` of all rows, or `sample`."""
     if model == "PCA":
         from sklearn.decomposition import PCA
@@ -450,7 +451,7 @@ def answer(X: np.ndarray, clock: Clock, seed: int, *, method: str, model: str) -
         ).fit(X[:10_000])
     call = getattr(fitted, method)
     argument = 100_000 if method == "sample" else X
-    call(10 if method == "sample" else X[:1000])  # warms up
+    call(10 if method == "sample" else X[:1000])  # warm up
     clock.begin()
     call(argument)
     clock.lap()
@@ -464,7 +465,7 @@ EMBEDDERS = {
 
 
 def embed(X: np.ndarray, clock: Clock, seed: int, *, method: str) -> None:
-    """Time `fit_transform` of another method into two dimensions."""
+    """Time `fit_transform` of another method, in two dimensions."""
     module, _, name = EMBEDDERS[method].rpartition(".")
     embedder = getattr(importlib.import_module(module), name)(n_components=2, random_state=seed)
     clock.begin()
@@ -477,28 +478,29 @@ def embed(X: np.ndarray, clock: Clock, seed: int, *, method: str) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """Rows for training and testing, their density given the codes, and who competes.
+    """Training and test rows, the density of rows given codes, and the contestants.
 
-    The first contestant is the one that ratios refer to.
+    Ratios refer to the first contestant.
     """
 
     data: Callable[[], tuple[np.ndarray, np.ndarray]]
     density: str
     contestants: dict[str, tuple[Callable[..., None], dict[str, Any]]]
-    # Floating point operations of an epoch, where all contestants do the same.
+    # Floating point operations per epoch, if equal for all contestants.
     flops: float = float("nan")
 
     def epochs(self, contestant: str) -> float:
-        """Return for how many epochs a contestant trains."""
+        """Return the number of epochs of a contestant."""
         _, options = self.contestants[contestant]
         return float(options.get("epochs", options.get("max_iter", "nan")))
 
 
 def _flops(rows: int, n_features: int, hidden: tuple[int, ...], latent_dim: int) -> float:
-    """Count products and sums of training a perceptron and its mirror image.
+    """Return the floating point operations per epoch of a perceptron and its mirror image.
 
-    A layer costs two a weight and row in each of three products: its output, the gradient of
-    its weights and that of its input, which the first layer does without.
+    Each layer has three matrix products, with two operations per weight and row: the output, the
+    gradient of the weights and the gradient of the input. The first layer has no gradient of the
+    input.
     """
     encoder = [a * b for a, b in pairwise([n_features, *hidden, 2 * latent_dim])]
     decoder = [a * b for a, b in pairwise([latent_dim, *reversed(hidden), n_features])]
@@ -506,7 +508,7 @@ def _flops(rows: int, n_features: int, hidden: tuple[int, ...], latent_dim: int)
 
 
 def limit(X: np.ndarray, clock: Clock, seed: int) -> None:
-    """Measure operations per second of a product of large float32 matrices, best of several."""
+    """Measure operations per second of a product of large float32 matrices, the best of ten."""
     import torch
 
     a, b = torch.rand(2, 2048, 2048)
@@ -524,9 +526,9 @@ _MLP: dict[str, Any] = {"epochs": 3, "batch_size": 100}
 _CONV: dict[str, Any] = {"epochs": 14, "batch_size": 128}
 _TABLE: dict[str, Any] = {"epochs": 3, "batch_size": 500}
 
-# The task that measures the machine and not a library, and the one that draws our curve.
+# Tasks that measure the machine, and the curve of skvae.
 LIMIT, CURVE = "limit", "curve"
-# Hidden units, epochs, and other parameters of the fits on that curve, from the shortest on.
+# Hidden units, epochs and other parameters of the fits on the curve, shortest first.
 _LONG_STEPS: dict[str, Any] = {"batch_size": 256, "learning_rate_init": 0.008}
 FITS: list[tuple[tuple[int, ...], int, dict[str, Any]]] = [
     ((128,), 1, {"batch_size": 500, "learning_rate_init": 0.015, "activation": "relu"}),
@@ -575,13 +577,13 @@ TASKS = {
                     "max_iter": 14,
                 },
             ),
-            # Far from the fastest: two epochs tell its speed.
+            # Slow: two epochs suffice to measure the speed.
             "PyTorch loop": (plain_torch, _CONV | {"epochs": 2, "networks": torch_conv}),
             "Keras": (keras_tensorflow, _CONV | {"kind": "conv"}),
         },
     ),
-    # Networks and batches of our choice. The rate falls to the end of each fit, so that fits of
-    # different lengths are the points of one curve.
+    # Networks and batch sizes chosen for skvae. The learning rate falls to 0 during each fit, so
+    # each point of the curve is a separate fit.
     CURVE: Task(
         images,
         "bernoulli",
@@ -622,7 +624,7 @@ TASKS = {
         _flops(*TABLE_SHAPE, TABLE_HIDDEN, TABLE_LATENT),
     ),
     LIMIT: Task(small_table, "gaussian", {"matrix product": (limit, {})}),
-    "small": Task(small_table, "gaussian", {"skvae": (skvae_at_defaults, {})}),
+    "small": Task(small_table, "gaussian", {"skvae": (skvae_defaults, {})}),
     "embedding": Task(
         few_images,
         "bernoulli",
@@ -635,13 +637,13 @@ TASKS = {
         all_images,
         "bernoulli",
         {
-            "skvae": (answer, {"method": "transform", "model": "VAE"}),
-            "PCA": (answer, {"method": "transform", "model": "PCA"}),
+            "skvae": (infer, {"method": "transform", "model": "VAE"}),
+            "PCA": (infer, {"method": "transform", "model": "PCA"}),
         },
     ),
     **{
         method: Task(
-            all_images, "bernoulli", {"skvae": (answer, {"method": method, "model": "VAE"})}
+            all_images, "bernoulli", {"skvae": (infer, {"method": method, "model": "VAE"})}
         )
         for method in ("score", "sample")
     },
@@ -654,7 +656,7 @@ def main() -> None:
     run, options = task.contestants[contestant]
     X, X_test = task.data()
     clock = Clock(X_test, task.density)
-    with contextlib.redirect_stdout(sys.stderr):  # libraries' progress
+    with contextlib.redirect_stdout(sys.stderr):  # progress bars
         run(X, clock, int(seed), **options)
     print(json.dumps(clock.laps))
 

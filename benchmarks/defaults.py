@@ -1,8 +1,9 @@
-"""Held-out bounds under different settings: the evidence behind the defaults.
+"""Bounds of held-out rows for different settings: the evidence for the defaults.
 
-Each setting is fitted to 80% of each data set and scored on the rest, over several
-splits; the table shows mean nats per row, higher is better. The last columns average, over
-data sets, the rank of each setting and the nats it lies below the best.
+Each setting is fitted to 80 % of each data set and scored on the other rows, over several splits.
+The table contains mean bounds in nats per row; higher is better. Further columns contain averages
+over the data sets: the rank of each setting, the difference to the best setting in nats, and the
+seconds to fit.
 
 Usage::
 
@@ -48,7 +49,7 @@ SETTINGS: dict[str, dict[str, dict[str, object]]] = {
     | {"32, rate 0.003": {"batch_size": 32, "learning_rate_init": 0.003}},
     "max_iter": {str(n): {"max_iter": n} for n in (30, 50, 100, 200)},
     "early_stopping": {str(on): {"early_stopping": on} for on in (False, True)},
-    "kl_warmup": {str(share): {"kl_warmup": share} for share in (0.0, 0.1, 0.3)},
+    "kl_warmup": {str(fraction): {"kl_warmup": fraction} for fraction in (0.0, 0.1, 0.3)},
     "solver": {name: {"solver": name} for name in ("adam", "adamw", "rmsprop")},
     "likelihood": {
         f"Gaussian({noise!r})": {"likelihood": Gaussian(noise)}
@@ -58,7 +59,7 @@ SETTINGS: dict[str, dict[str, dict[str, object]]] = {
 
 
 def data_sets() -> dict[str, np.ndarray]:
-    """Return raw tables, unscaled as users have them."""
+    """Return tables with unscaled columns."""
     tables = {
         "wine": load_wine().data,
         "breast cancer": load_breast_cancer().data,
@@ -69,19 +70,19 @@ def data_sets() -> dict[str, np.ndarray]:
         path = Path(os.environ["SKVAE_DATA"]) / "susy" / "susy-10k.csv.gz"
         tables["SUSY 10k"] = pd.read_csv(path).iloc[:, 1:].to_numpy(np.float32)
     else:
-        print("SUSY is left out: set SKVAE_DATA to the folder that holds susy/.")
+        print("SUSY is skipped: set SKVAE_DATA to the folder that contains susy/.")
     return tables
 
 
 def held_out_score(
     settings: dict[str, object], X: np.ndarray, name: str, seed: int
 ) -> tuple[float, float]:
-    """Return the mean bound of held-out rows in nats, and the seconds that fitting took."""
+    """Return the mean bound of held-out rows in nats, and the seconds to fit."""
     torch.set_num_threads(1)
     train, test = train_test_split(X, test_size=0.2, random_state=seed)
     start = time.perf_counter()
     if "factor_analysis" in settings:
-        if name == "digits":  # a density of real numbers does not compare with a Bernoulli's
+        if name == "digits":  # densities of real numbers and Bernoulli probabilities differ in kind
             return np.nan, np.nan
         scaler = StandardScaler().fit(train)
         model = FactorAnalysis(settings["factor_analysis"]).fit(scaler.transform(train))

@@ -4,8 +4,8 @@
     python benchmarks/digests.py --compare before.json  # in a checkout of the other version
 
 A refactoring must not change a single bit of a fitted model. Each digest covers the weights and
-buffers of a model, the history of its training, and what the model computes for a few rows. The
-names of weights do not enter, so a version may rename them. Digests differ from machine to machine.
+buffers of a model, the history of training, and the results of the estimator for 50 rows. Digests
+do not cover the names of weights, so a version may rename weights. Digests differ between machines.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FAST = {"max_iter": 4, "random_state": 0}
 
 
 def digest(arrays: Iterable[Any]) -> str:
-    """Return one digest of arrays in whatever order."""
+    """Return one digest of arrays, for any order of the arrays."""
     digests = []
     for array in map(np.asarray, arrays):
         header = f"{array.dtype.str}:{array.shape}:".encode()
@@ -82,7 +82,7 @@ def frame() -> pd.DataFrame:
     return X
 
 
-def with_holes(X: np.ndarray) -> np.ndarray:
+def with_missing(X: np.ndarray) -> np.ndarray:
     return np.where(np.random.RandomState(0).uniform(size=X.shape) < 0.2, np.nan, X)
 
 
@@ -103,7 +103,7 @@ def mapped(X: np.ndarray, folder: Path) -> np.ndarray:
 
 
 def continued(vae: Any, X: Any) -> Any:
-    """Fit, go on with `warm_start`, and then with `partial_fit`."""
+    """Fit, and continue with `warm_start` and then with `partial_fit`."""
     vae.fit(X)
     return vae.set_params(warm_start=True).fit(X).partial_fit(X)
 
@@ -117,7 +117,7 @@ def fit(vae: Any, X: Any) -> Any:
 
 
 def fits(folder: Path) -> dict[str, tuple[Callable[..., Any], Any, Any]]:
-    """Return how to fit, an estimator and its data, by name."""
+    """Return a function that fits, an estimator and the data, by name."""
     counts = np.random.RandomState(0).poisson(4, (300, 6))
     cancer = load_breast_cancer().data
     sparse = csr_matrix(np.where(digits() > 0.3, digits(), 0))
@@ -181,12 +181,12 @@ def fits(folder: Path) -> dict[str, tuple[Callable[..., Any], Any, Any]]:
             VAEOutlierDetector(contamination=0.1, trim=0.0, **small),
             wine(),
         ),
-        "imputer": (fit, VAEImputer(add_indicator=True, **FAST), with_holes(wine())),
+        "imputer": (fit, VAEImputer(add_indicator=True, **FAST), with_missing(wine())),
         "imputer, mixed": (fit, VAEImputer(likelihood="mixed", **FAST), frame()),
         "imputer, bernoulli": (
             fit,
             VAEImputer(likelihood="bernoulli", early_stopping=True, **FAST),
-            with_holes(digits()),
+            with_missing(digits()),
         ),
         "tabular": (fit, TabularVAE(**FAST), frame()),
         "tabular, independent": (fit, TabularVAE(autoregressive=False, **FAST), frame()),
@@ -199,8 +199,8 @@ def fits(folder: Path) -> dict[str, tuple[Callable[..., Any], Any, Any]]:
     }
 
 
-def answers(estimator: Any, X: Any) -> Iterable[Any]:
-    """Yield what an estimator knows and computes."""
+def results(estimator: Any, X: Any) -> Iterable[Any]:
+    """Yield the weights, the history and the results of an estimator."""
     yield from (w.cpu().numpy() for w in estimator.module_.state_dict().values())
     yield from estimator.history_.values()
     rows = X[:50]
@@ -227,7 +227,7 @@ def main() -> None:
     digests = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (train, estimator, X) in fits(Path(folder)).items():
-            digests[name] = digest(answers(train(estimator, X), X))
+            digests[name] = digest(results(train(estimator, X), X))
             print(f"{digests[name]}  {name}", flush=True)
     if options.write:
         options.write.write_text(json.dumps(digests, indent=1) + "\n")

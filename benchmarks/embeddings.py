@@ -1,16 +1,17 @@
-"""Neighbourhoods in codes of MNIST and Fashion-MNIST, as the Parametric UMAP paper measured them.
+"""Quality of neighbourhoods in codes of MNIST and Fashion-MNIST, as in a paper on Parametric UMAP.
 
-Sainburg, McInnes and Gentner, "Parametric UMAP embeddings for representation and
-semisupervised learning", Neural Computation 33 (2021): methods are fitted on the first 50,000
-training images, with pixels in [0, 1]. The accuracy is that of a 5-nearest-neighbour classifier
-fitted on their codes, on the codes of the 10,000 test images. Trustworthiness, in two
-dimensions, is that of the first 10,000 training images with 5 neighbours.
+The protocol is that of Sainburg, McInnes and Gentner, "Parametric UMAP embeddings for
+representation and semisupervised learning", Neural Computation 33 (2021). Methods are fitted to the
+first 50,000 training images, with pixels in [0, 1]. A 5-nearest-neighbour classifier is fitted to
+the codes, and the script prints its accuracy on the codes of the 10,000 test images. In two
+dimensions, the script also prints the trustworthiness of the first 10,000 training images with 5
+neighbours.
 
 Usage::
 
     python benchmarks/embeddings.py [--only "mnist, 2-D"] [--seeds 3] [--peers]
 
-With ``--peers``, PCA and, if umap-learn is installed, UMAP are measured the same way.
+``--peers`` adds PCA and, if umap-learn is installed, UMAP.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from skvae.datasets import fetch_fashion_mnist, fetch_mnist
 
 
 def pooled_convolutions() -> list[nn.Module]:
-    """Return layers that turn an image into 128 of 7x7 pixels, flat."""
+    """Return layers that map a flat image to 128 feature maps of 7x7 pixels, flattened."""
     return [
         nn.Unflatten(1, (1, 28, 28)),
         nn.Conv2d(1, 64, 5, padding=2),
@@ -50,7 +51,7 @@ def pooled_convolutions() -> list[nn.Module]:
 
 
 class FourierFeatures(nn.Module):
-    """Codes beside sines and cosines of random projections: Tancik et al., NeurIPS 2020."""
+    """Codes and sines and cosines of random projections: Tancik et al., NeurIPS 2020."""
 
     def __init__(self, latent_dim: int, n_frequencies: int, scale: float) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class FourierFeatures(nn.Module):
 
 
 class OnSphere(nn.Module):
-    """Posterior means of one length, which is learned: distances are then those of angles."""
+    """Posterior means on a sphere with a learned radius: distances depend on angles only."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class OnSphere(nn.Module):
 def fourier_networks(
     n_features: int, latent_dim: int, n_outputs: int
 ) -> tuple[nn.Module, nn.Module]:
-    """Return pooled convolutions, and a perceptron over Fourier features of the code."""
+    """Return pooled convolutions, and a perceptron on Fourier features of the code."""
     encoder = nn.Sequential(
         *pooled_convolutions(),
         nn.Linear(128 * 49, 256),
@@ -102,7 +103,7 @@ def fourier_networks(
 def sphere_networks(
     n_features: int, latent_dim: int, n_outputs: int
 ) -> tuple[nn.Module, nn.Module]:
-    """Return pooled convolutions to codes on a sphere, and transposed ones."""
+    """Return pooled convolutions to codes on a sphere, and transposed convolutions."""
     encoder = nn.Sequential(
         *pooled_convolutions(), nn.Linear(128 * 49, 2 * latent_dim), OnSphere(latent_dim)
     )
@@ -124,8 +125,8 @@ SPHERE: dict[str, Any] = {
     "max_iter": 10,
     "learning_rate_init": 0.003,
 }
-# Name -> data, dimensions, parameters. Networks and beta were chosen by the accuracy on the test
-# images, as the best of some trials each, so that the figures of one seed flatter a little.
+# Data, number of dimensions and parameters of each run. Networks and beta are the best of several
+# trials by the accuracy on the test images, so the accuracies are slightly optimistic.
 RUNS: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "mnist, 2-D": (
         fetch_mnist,
@@ -163,7 +164,7 @@ RUNS: dict[str, tuple[Any, int, dict[str, Any]]] = {
 
 
 def measure(embedder: Any, fetch: Any, *, trust: bool) -> dict[str, float]:
-    """Fit on the first 50,000 training images and return the figures."""
+    """Fit to the first 50,000 training images, and return metrics."""
     train, test = fetch(), fetch(subset="test")
     X, y = train.data[:50_000], train.target[:50_000]
     start = time.perf_counter()
@@ -203,8 +204,8 @@ def main() -> None:
 
                 embedders["UMAP"] = umap.UMAP(n_components=latent_dim)
         for name, embedder in embedders.items():
-            figures = measure(embedder, fetch, trust=latent_dim == 2)
-            rows.append({"run": run, "method": name, "beta": params["beta"], **figures})
+            metrics = measure(embedder, fetch, trust=latent_dim == 2)
+            rows.append({"run": run, "method": name, "beta": params["beta"], **metrics})
             print(pd.DataFrame(rows[-1:]).round(4).to_string(index=False), flush=True)
     print(pd.DataFrame(rows).round(4).to_string(index=False))
 

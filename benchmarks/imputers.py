@@ -1,8 +1,9 @@
-"""Imputers side by side: normalised errors of entries that were hidden from real tables.
+"""Comparison of imputers: normalised errors of hidden entries of real tables.
 
-Entries are hidden completely at random, or at random given another column: the first column is
-always observed, and the larger its value the more of the rest of the row is missing. The error
-is the root mean squared one of the hidden entries, in standard deviations of their columns.
+Entries are hidden completely at random, or at random given a column: the first column is always
+observed, and the probability of missing entries in a row rises with the value of the first column.
+The error is the root mean squared error of the hidden entries, in standard deviations of the
+columns.
 
 Usage::
 
@@ -46,35 +47,34 @@ TABLES: dict[str, Callable[[], np.ndarray]] = {
     "breast cancer": lambda: load_breast_cancer().data,
     "digits": lambda: load_digits().data,
 }
-SHARES = (0.1, 0.3, 0.5)
+FRACTIONS = (0.1, 0.3, 0.5)
 
 
-def hide(X: np.ndarray, share: float, at_random: str, seed: int) -> np.ndarray:
-    """Return X with that share of its entries NaN."""
+def hide(X: np.ndarray, fraction: float, mechanism: str, seed: int) -> np.ndarray:
+    """Return X with NaN for about the given fraction of the entries."""
     rng = np.random.RandomState(seed)
-    probability = np.full(X.shape, share)
-    if at_random == "given a column":
-        # Twice the share for the rows with the largest value there, and none for those with the
-        # smallest; entries of that column itself stay.
+    probability = np.full(X.shape, fraction)
+    if mechanism == "given a column":
+        # From 0 for the smallest value of the column to twice the fraction for the largest value.
         probability *= 2 * rankdata(X[:, 0])[:, None] / len(X)
         probability[:, 0] = 0
     return np.where(rng.uniform(size=X.shape) < probability, np.nan, X)
 
 
 def measure(
-    imputer: str, table: str, at_random: str, share: float, seed: int
+    imputer: str, table: str, mechanism: str, fraction: float, seed: int
 ) -> tuple[float, float]:
-    """Return the error and the seconds to fit and fill."""
+    """Return the error, and the seconds to fit and transform."""
     torch.set_num_threads(1)
     X = TABLES[table]()
     X = StandardScaler().fit_transform(X[:, X.std(axis=0) > 0])
-    holes = hide(X, share, at_random, seed)
+    incomplete = hide(X, fraction, mechanism, seed)
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        filled = IMPUTERS[imputer](seed).fit_transform(holes)
+        filled = IMPUTERS[imputer](seed).fit_transform(incomplete)
     seconds = time.perf_counter() - start
-    hidden = np.isnan(holes)
+    hidden = np.isnan(incomplete)
     return float(np.sqrt(np.mean((filled - X)[hidden] ** 2))), seconds
 
 
@@ -86,20 +86,20 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
     jobs = [
-        (imputer, table, at_random, share, seed)
+        (imputer, table, mechanism, fraction, seed)
         for imputer in arguments.imputers
         for table in arguments.data
-        for at_random in ("completely", "given a column")
-        for share in SHARES
+        for mechanism in ("completely at random", "given a column")
+        for fraction in FRACTIONS
         for seed in range(arguments.seeds)
     ]
     results = joblib.Parallel(arguments.jobs)(joblib.delayed(measure)(*job) for job in jobs)
-    frame = pd.DataFrame(jobs, columns=["imputer", "data", "at random", "share", "seed"])
+    frame = pd.DataFrame(jobs, columns=["imputer", "data", "mechanism", "fraction", "seed"])
     frame[["error", "seconds"]] = results
-    keys = {"index": ["data", "at random", "share"], "columns": "imputer", "sort": False}
-    for figure, digits in (("error", 3), ("seconds", 1)):
-        table = frame.pivot_table(values=figure, **keys)
-        print(f"\n{figure}\n{table.round(digits).to_string()}")
+    keys = {"index": ["data", "mechanism", "fraction"], "columns": "imputer", "sort": False}
+    for metric, digits in (("error", 3), ("seconds", 1)):
+        table = frame.pivot_table(values=metric, **keys)
+        print(f"\n{metric}\n{table.round(digits).to_string()}")
         print(f"mean:      {table.mean().round(digits).to_dict()}")
         print(f"mean rank: {table.rank(axis=1).mean().round(2).to_dict()}")
 

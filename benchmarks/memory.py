@@ -1,9 +1,10 @@
-"""Training from files: memory that it takes, and speed beside that of arrays.
+"""Memory and speed of training from files, compared with training from arrays.
 
-Makes a file of random rows as wide as SUSY, trains on it as a memory map and as an array in turns,
-each in a process of its own, and prints seconds of an epoch and by how much anonymous memory (what
-is not a page of a file) grew at most. Then a process that is allowed less memory than the file has
-bytes (by RLIMIT_DATA, of which pages of files are no part) trains on a larger one.
+The script writes a file of random rows as wide as SUSY and trains on the file, in turn as a memory
+map and as an array, in separate processes. The script prints seconds per epoch and the largest
+increase of anonymous memory, which excludes pages of files. Finally, a process trains on a larger
+file with less memory than the size of the file. RLIMIT_DATA limits the memory of the process, not
+counting pages of files.
 
 Usage::
 
@@ -29,12 +30,12 @@ import numpy as np
 from skvae import VAETransformer
 
 N_COLUMNS = 18
-# What the limited process may take beyond what it has after the import of skvae.
+# Memory of the limited process, in addition to its memory before training, in bytes.
 ALLOWED = 500 * 2**20
 
 
 def write_rows(path: Path, n_rows: int) -> None:
-    """Write rows that a few factors explain, and which drift: neighbours resemble each other."""
+    """Write rows of a factor model with a drift: neighbouring rows are similar."""
     rng = np.random.RandomState(0)
     loadings = rng.normal(size=(4, N_COLUMNS))
     shape = (n_rows, N_COLUMNS)
@@ -52,7 +53,7 @@ def anonymous_bytes() -> int:
 
 
 class Watch:
-    """The largest anonymous memory while the block runs, looked at every 10 ms."""
+    """Context that measures the peak of anonymous memory every 10 ms."""
 
     def __enter__(self) -> Watch:
         self.start = self.peak = anonymous_bytes()
@@ -71,8 +72,8 @@ class Watch:
 
 
 def fit(path: Path, kind: str, epochs: int) -> dict[str, Any]:
-    """Train, transform and score; return seconds, growth of memory and the loss."""
-    # What the first fit of a process takes is no matter of the data.
+    """Train, transform and score, and return seconds, increase of memory, loss and score."""
+    # The first fit of a process allocates memory that does not depend on the data.
     VAETransformer(max_iter=1).fit(np.random.RandomState(0).normal(size=(4000, N_COLUMNS)))
     X = np.load(path, mmap_mode=None if kind == "array" else "r")
     if kind == "limited":
@@ -87,17 +88,17 @@ def fit(path: Path, kind: str, epochs: int) -> dict[str, Any]:
         start = time.perf_counter()
         score = vae.score(X[: 2**20])
         vae.transform(X[: 2**20])
-        of_answers = time.perf_counter() - start
+        inference_seconds = time.perf_counter() - start
     return {
-        "seconds of an epoch": seconds / epochs,
-        "seconds of 1,048,576 scores and codes": of_answers,
-        "anonymous MB": (watch.peak - watch.start) / 2**20,
+        "seconds per epoch": seconds / epochs,
+        "seconds for 1,048,576 scores and codes": inference_seconds,
+        "increase of anonymous memory (MiB)": (watch.peak - watch.start) / 2**20,
         "loss": vae.loss_curve_[-1],
         "score": score,
     }
 
 
-def in_a_process(path: Path, kind: str, epochs: int) -> dict[str, Any]:
+def fit_in_new_process(path: Path, kind: str, epochs: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", str(path), kind, str(epochs)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--gigabytes", type=float, default=4, help="size of the larger file")
+    parser.add_argument("--gigabytes", type=float, default=4, help="size of the larger file in GiB")
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -121,24 +122,24 @@ def main() -> None:
         results: dict[str, list[dict[str, Any]]] = {"memmap": [], "array": []}
         for _ in range(arguments.rounds):
             for kind, runs in results.items():
-                runs.append(in_a_process(path, kind, arguments.epochs))
+                runs.append(fit_in_new_process(path, kind, arguments.epochs))
         for kind, runs in results.items():
             medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-            print(f"{arguments.rows:,} rows, {kind}:", *_figures(medians), sep="\n    ")
+            print(f"{arguments.rows:,} rows, {kind}:", *_lines(medians), sep="\n    ")
         ratios = [
-            array["seconds of an epoch"] / mapped["seconds of an epoch"]
+            array["seconds per epoch"] / mapped["seconds per epoch"]
             for array, mapped in zip(results["array"], results["memmap"], strict=True)
         ]
-        print(f"speed of the memory map, of that of the array: {statistics.median(ratios):.2f}")
+        print(f"speed of the memory map relative to the array: {statistics.median(ratios):.2f}")
         n_rows = int(arguments.gigabytes * 2**30 / (4 * N_COLUMNS))
         write_rows(path, n_rows)
-        run = in_a_process(path, "limited", 1)
-        allowed = f"{ALLOWED / 2**20:.0f} MB allowed"
-        print(f"{n_rows:,} rows, {path.stat().st_size / 2**20:.0f} MB, {allowed}:")
-        print("", *_figures(run), sep="\n    ")
+        run = fit_in_new_process(path, "limited", 1)
+        allowed = f"{ALLOWED / 2**20:.0f} MiB allowed"
+        print(f"{n_rows:,} rows, {path.stat().st_size / 2**20:.0f} MiB, {allowed}:")
+        print("", *_lines(run), sep="\n    ")
 
 
-def _figures(run: dict[str, Any]) -> list[str]:
+def _lines(run: dict[str, Any]) -> list[str]:
     return [f"{name}: {value:.2f}" for name, value in run.items()]
 
 

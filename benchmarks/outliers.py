@@ -1,12 +1,15 @@
-"""Outlier detectors side by side: areas under the ROC curve on real tables.
+"""Comparison of outlier detectors: areas under the ROC curve on real tables.
 
-Two settings. "normal": half of the normal rows train, and the rest and all outliers are told
-apart. "all": everything trains, and the same rows are told apart. Columns are standardised by
-what trains. The five classic sets of the ODDS collection are read from ``outliers/`` in the
-folder that SKVAE_DATA names. The development sets, on which defaults were chosen, are others:
-scikit-learn's, and parts of MNIST, Fashion-MNIST, Adult and SUSY, whose rare class is thinned; and
-"injected": real rows of one class with four kinds of synthetic outliers, as in ADBench (Han et al.,
-NeurIPS 2022).
+There are two settings. In "normal", detectors are fitted to half of the normal rows, and score the
+other normal rows and all outliers. In "all", detectors are fitted to all rows and score the same
+rows. Columns are standardised by the training rows.
+
+The script has three collections of data sets. "odds" consists of five classic data sets of the ODDS
+collection, read from ``outliers/`` in the folder of the environment variable SKVAE_DATA. The
+defaults were chosen on the other two. "development" consists of data sets of scikit-learn and parts
+of MNIST, Fashion-MNIST, Adult and SUSY, with a class reduced to a few outliers. "injected" consists
+of real rows of one class with four kinds of synthetic outliers, as in ADBench (Han et al., NeurIPS
+2022).
 
 Usage::
 
@@ -42,11 +45,11 @@ from skvae.datasets import fetch_adult, fetch_fashion_mnist, fetch_mnist, fetch_
 
 ODDS = ("cardio", "mammography", "pendigits", "satellite", "thyroid")
 
-Table = tuple[np.ndarray, np.ndarray]  # rows, and 1 for each that is an outlier
+Table = tuple[np.ndarray, np.ndarray]  # rows, and 1 for outliers or 0 for normal rows
 
 
 class NeighbourDistance(BaseEstimator):
-    """Minus the distance to the fifth nearest training row, itself left out."""
+    """Negative distance to the fifth nearest other training row."""
 
     def fit(self, X: np.ndarray) -> NeighbourDistance:
         self.X_ = X
@@ -59,7 +62,7 @@ class NeighbourDistance(BaseEstimator):
 
 
 class Reconstruction(BaseEstimator):
-    """Minus the squared error of what principal components of 90 % of the variance keep."""
+    """Negative squared error of reconstruction by the components with 90 % of the variance."""
 
     def fit(self, X: np.ndarray) -> Reconstruction:
         self.pca_ = PCA(0.9).fit(X)
@@ -70,7 +73,7 @@ class Reconstruction(BaseEstimator):
 
 
 class PyOD(BaseEstimator):
-    """PyOD's VAE at its defaults."""
+    """VAE of PyOD with default parameters."""
 
     def __init__(self, random_state: int) -> None:
         self.random_state = random_state
@@ -108,11 +111,11 @@ def odds_sets() -> dict[str, Table]:
 def development_sets() -> dict[str, Table]:
     rng = np.random.RandomState(0)
 
-    def thinned(X: Any, is_outlier: Any, share: float, most: int = 6000) -> Table:
-        """Return the normal rows, and as many outliers as make up that share."""
+    def thinned(X: Any, is_outlier: Any, fraction: float, max_normal: int = 6000) -> Table:
+        """Return normal rows, and outliers that are the given fraction of all rows."""
         normal, outliers = np.flatnonzero(~is_outlier), np.flatnonzero(is_outlier)
-        normal = rng.permutation(normal)[:most]
-        outliers = rng.permutation(outliers)[: round(len(normal) * share / (1 - share))]
+        normal = rng.permutation(normal)[:max_normal]
+        outliers = rng.permutation(outliers)[: round(len(normal) * fraction / (1 - fraction))]
         index = rng.permutation(np.r_[normal, outliers])
         return np.asarray(X)[index].astype(float), np.asarray(is_outlier)[index].astype(int)
 
@@ -162,7 +165,7 @@ def injected_sets() -> dict[str, Table]:
 
 
 def _injected(X: np.ndarray, n: int, rng: np.random.RandomState) -> dict[str, np.ndarray]:
-    """Return n outliers of each kind, made from a mixture of normal distributions of X."""
+    """Return n outliers of each kind, from uniform, mixed normal or permuted values of X."""
 
     def mixture(mean_factor: float, var_factor: float) -> GaussianMixture:
         n_components = 5 if len(X) > 1000 else 2
@@ -183,7 +186,7 @@ SETS = {"odds": odds_sets, "development": development_sets, "injected": injected
 
 
 def split(table: Table, setting: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return training rows, test rows and which of these are outliers."""
+    """Return training rows, test rows, and labels of the test rows."""
     X, y = table
     if setting == "all":
         X = StandardScaler().fit_transform(X)
@@ -196,7 +199,7 @@ def split(table: Table, setting: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def measure(detector: str, table: Table, setting: str, seed: int) -> tuple[float, float]:
-    """Return the area under the ROC curve, and seconds to fit and score."""
+    """Return the area under the ROC curve, and the seconds to fit and score."""
     torch.set_num_threads(1)
     train, test, is_outlier = split(table, setting)
     start = time.perf_counter()
@@ -213,7 +216,7 @@ def main() -> None:
     arguments = parser.parse_args()
     detectors = arguments.detectors or list(DETECTORS)
     if importlib.util.find_spec("pyod") is None:
-        print("PyOD is left out: it is not installed.")
+        print("PyOD is skipped, because not installed.")
         detectors = [name for name in detectors if name != "PyOD's VAE"]
     tables = SETS[arguments.sets]()
     jobs = [

@@ -1,7 +1,8 @@
-"""Where the time of one training step goes.
+"""Profile of a training step by operators.
 
-Trains a network on MNIST under torch's profiler and prints the operators that took most time of
-their own, in microseconds a step, and how long a step takes without the profiler.
+The script trains a network on MNIST under torch's profiler. The table contains the operators with
+the longest self time, in microseconds per step. The last lines compare the duration of a step with
+and without the profiler.
 
 Usage::
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--rows", type=int, default=25, help="operators to print")
+    parser.add_argument("--rows", type=int, default=25, help="number of operators to print")
     arguments = parser.parse_args()
     X: np.ndarray = fetch_mnist().data[: arguments.steps * arguments.batch_size]
     vae = VAETransformer(
@@ -64,8 +65,8 @@ def main() -> None:
         }
     ).sort_values("microseconds", ascending=False)
     print(per_step.head(arguments.rows).round(1).to_string(index=False))
-    print(f"all operators: {per_step['microseconds'].sum():.0f} us a step, profiler included")
-    print(f"a step without profiler: {1e6 * seconds / arguments.steps:.0f} us")
+    print(f"all operators: {per_step['microseconds'].sum():.0f} us per step, with profiler")
+    print(f"without profiler: {1e6 * seconds / arguments.steps:.0f} us per step")
     print(f"threads: {torch.get_num_threads()}")
 
 

@@ -1,30 +1,31 @@
-"""How fast skvae is, beside other libraries that train the same networks on the same rows.
+"""Speed of skvae and of other libraries that train the same networks on the same rows.
 
-Every measurement runs in a process of its own; those of one task take turns, over several
-rounds, so that a machine's moods fall on all alike. Printed are medians over the rounds:
+Each measurement runs in a separate process. The contestants of a task take turns over several
+rounds, so that variations of the machine's speed affect all contestants. The script prints medians
+over the rounds:
 
-- seconds: within the library's own `fit`, or its equivalent, building and compiling included,
-  imports and data not;
-- ratio: the median of the ratios of each round, to skvae in the same round;
-- an epoch, ratio of epochs: the same, divided by the number of epochs;
-- negative bound: of the test rows at the end, at one draw per row, in nats (where defined);
-- memory: by how many MB the first epoch raised resident memory above what it was before, at
-  its peak;
-- of the limit: floating point operations of the network's matrix products per second, where
-  they can be counted, as a share of what a product of large float32 matrices reached in the
-  same run.
+- seconds: duration of the library's `fit` or its equivalent, including building and compiling, but
+  without imports and loading of data.
+- ratio: median over the rounds of the ratio to skvae in the same round.
+- seconds per epoch, epoch ratio: seconds and ratio, divided by the number of epochs.
+- loss: negative bound of the test rows after training, with one draw per row, in nats, where
+  defined.
+- memory (MiB): increase of the peak resident memory during the first epoch.
+- fraction of limit: floating point operations per second of the network's matrix products, where
+  known, as a fraction of the rate of a product of large float32 matrices in the same round.
 
-A second table has the seconds until the negative bound on MNIST's test images passed those of
-the tutorials. The fits of the task "curve", of different lengths, count as one contestant there
-and in the figure.
+A second table contains the seconds until the negative bound on MNIST's test images fell below the
+bounds of the tutorials. In this table and in the plot, the fits of the task "curve", which differ
+in length, count as one contestant.
 
 Usage::
 
     python benchmarks/speed.py [--tasks mlp conv ...] [--rounds 3] [--output FOLDER]
 
-The folder gets `speed.json`, with every measurement, and `speed.png`: test bound against
-seconds. Tasks that are not run keep the measurements they have there from earlier runs. Libraries
-that are not installed are left out, and named; `tox -e speed` installs all.
+The script writes all measurements to `speed.json`, and a plot of test bound against seconds to
+`speed.png`. Measurements of earlier runs remain in the file for tasks that are not run. The script
+skips libraries that are not installed, and prints their names. `tox -e speed` installs all
+libraries.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ import torch
 from contestants import CURVE, LIMIT, TASKS
 
 CONTESTANTS = Path(__file__).with_name("contestants.py")
-# Contestant -> the module it needs.
+# Contestants, and the modules that they require.
 REQUIRES = {"Keras": "tensorflow", "pythae": "pythae", "PyOD": "pyod", "UMAP": "umap"}
-# Negative bounds of the tutorials' perceptron and convolutions, and one to aim at.
+# Negative bounds of the tutorials' perceptron and convolutional network, and a lower target.
 MILESTONES = (165.8, 151.7, 133.0)
 
 
 def measure(task: str, contestant: str, seed: int) -> list[dict[str, float]]:
-    """Return the laps of one contestant, run in a process of its own."""
+    """Return the laps of one contestant, measured in a separate process."""
     command = [sys.executable, str(CONTESTANTS), task, contestant, str(seed)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
@@ -62,17 +63,17 @@ def measure(task: str, contestant: str, seed: int) -> list[dict[str, float]]:
     return laps
 
 
-def is_there(contestant: str) -> bool:
+def is_installed(contestant: str) -> bool:
     module = REQUIRES.get(contestant)
     return module is None or importlib.util.find_spec(module) is not None
 
 
 def compete(task: str, rounds: int) -> list[dict[str, Any]]:
-    """Return every lap of a task, a row each."""
-    contestants = [name for name in TASKS[task].contestants if is_there(name)]
-    left_out = set(TASKS[task].contestants) - set(contestants)
-    if left_out:
-        print(f"{task}: not installed, so left out: {', '.join(sorted(left_out))}")
+    """Return all laps of a task, one dict per lap."""
+    contestants = [name for name in TASKS[task].contestants if is_installed(name)]
+    skipped = set(TASKS[task].contestants) - set(contestants)
+    if skipped:
+        print(f"{task}: skipped, because not installed: {', '.join(sorted(skipped))}")
     rows = []
     for turn in range(rounds):
         for contestant in contestants:
@@ -87,31 +88,34 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the medians of each task and contestant over the rounds."""
     keys = ["task", "contestant"]
     last = rows.groupby([*keys, "round"], sort=False).last()
-    last["an epoch"] = last["seconds"] / [TASKS[t].epochs(name) for t, name, _ in last.index]
-    for name, seconds in (("ratio", "seconds"), ("ratio of epochs", "an epoch")):
+    last["seconds per epoch"] = last["seconds"] / [
+        TASKS[t].epochs(name) for t, name, _ in last.index
+    ]
+    for name, seconds in (("ratio", "seconds"), ("epoch ratio", "seconds per epoch")):
         ours = last[seconds].groupby(["task", "round"], sort=False).transform("first")
         last[name] = last[seconds] / ours
     if "flops per second" in last:
         limits = last.xs(LIMIT, level="task")["flops per second"].droplevel("contestant")
-        reached = [TASKS[task].flops for task, _, _ in last.index] / last["an epoch"]
-        last["of the limit"] = reached / limits.reindex(last.index, level="round")
+        reached = [TASKS[task].flops for task, _, _ in last.index] / last["seconds per epoch"]
+        last["fraction of limit"] = reached / limits.reindex(last.index, level="round")
         last = last.drop(LIMIT, level="task").drop(columns="flops per second")
+    last = last.rename(columns={"memory": "memory (MiB)"})
     return last.groupby(keys, sort=False).median().drop(columns="lap")
 
 
 def curves(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return seconds and loss of each curve on MNIST, point and round."""
+    """Return seconds and loss by curve on MNIST, point and round."""
     rows = rows[rows["task"].isin(["mlp", "conv", CURVE])].copy()
     fits = rows["task"] == CURVE
     rows["curve"] = rows["contestant"] + ", " + rows["task"]
-    rows.loc[fits, "curve"] = "skvae, networks of our choice"
+    rows.loc[fits, "curve"] = "skvae, chosen networks"
     rows["point"] = rows["lap"].where(~fits, rows["contestant"])
     keys = ["curve", "point", "round"]
-    return rows[[*keys, "seconds", "loss"]].set_index(keys)
+    return rows.reindex(columns=[*keys, "seconds", "loss"]).set_index(keys)
 
 
 def milestones(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the seconds until each curve was below each milestone, medians over the rounds."""
+    """Return median seconds over the rounds until each curve fell below each milestone."""
     columns = {}
     for milestone in MILESTONES:
         passed = curves["seconds"].where(curves["loss"] < milestone)
@@ -121,7 +125,7 @@ def milestones(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(curves: pd.DataFrame, path: Path) -> None:
-    """Draw the test bound against seconds, medians of rounds."""
+    """Draw test bound against seconds, medians over the rounds."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -147,7 +151,7 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the measurements were made on."""
+    """Return the hardware and the versions of the packages."""
     packages = ("torch", "keras", "tensorflow-cpu", "pythae", "pyod", "scikit-learn", "umap-learn")
     versions = {}
     for package in packages:
@@ -180,7 +184,7 @@ def main() -> None:
     path.write_text(json.dumps({"machine": machine(), "laps": laps}, indent=1))
     on_mnist = curves(rows)
     if len(on_mnist):
-        print("Seconds until the negative bound on MNIST's test images was below")
+        print("Seconds until the negative bound on MNIST's test images fell below")
         print(milestones(on_mnist).round(1).to_string())
         draw(on_mnist, arguments.output / "speed.png")
 

@@ -1,8 +1,8 @@
-"""Synthetic tables side by side: rows of Adult, made by several generators in one run.
+"""Comparison of generators of synthetic tables, on the rows of Adult.
 
-Each learns from four fifths of the rows of ``adult.data`` and makes as many; the last fifth is for
-comparing. TVAE is that of the package ctgan, the Gaussian copula that of sdv: both are left out
-where they are not installed.
+Each generator is fitted to four fifths of the rows of ``adult.data`` and generates the same number
+of rows. The other rows serve for the comparison. TVAE is from the package ctgan, and the Gaussian
+copula from sdv. The script skips generators of packages that are not installed.
 
 Usage::
 
@@ -28,7 +28,7 @@ from skvae.datasets import fetch_adult
 from skvae.metrics import compare_tables
 
 TARGET = "income"
-# What stands for a missing category in generators that know none.
+# Replaces missing categories for generators without support for missing values.
 MISSING = "?"
 
 Generator = Callable[[pd.DataFrame, int], pd.DataFrame]
@@ -68,8 +68,8 @@ def gaussian_copula(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     tables = {"adult": train.astype(dict.fromkeys(names, object))}
     model = GaussianCopulaSynthesizer(Metadata.detect_from_dataframes(tables))
     model.fit(tables)
-    drawn = model.sample(len(train))
-    return drawn["adult"] if isinstance(drawn, dict) else drawn
+    sampled = model.sample(len(train))
+    return sampled["adult"] if isinstance(sampled, dict) else sampled
 
 
 GENERATORS: dict[str, Generator] = {
@@ -83,7 +83,7 @@ NEEDS = {"TVAE": "ctgan", "Gaussian copula": "sdv"}
 
 
 def compare(names: list[str], n_rows: int | None, seed: int) -> pd.DataFrame:
-    """Return the comparison of one split, with the seconds that each generator took."""
+    """Return the comparison for one split, with the seconds of each generator."""
     adult = fetch_adult().frame[:n_rows]
     train, test = train_test_split(adult, test_size=0.2, stratify=adult[TARGET], random_state=seed)
     tables, seconds = {"real": train}, {"real": 0.0}
@@ -101,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--generators", nargs="+", choices=GENERATORS, default=list(GENERATORS))
-    parser.add_argument("--rows", type=int, help="the first so many; all by default")
+    parser.add_argument("--rows", type=int, help="number of rows of Adult, default all")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     names = [n for n in arguments.generators if n not in NEEDS or find_spec(NEEDS[n])]
