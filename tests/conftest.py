@@ -57,7 +57,7 @@ def wine():
 
 @pytest.fixture(scope="session")
 def digits():
-    """Pixels of scikit-learn's digits in [0, 1], without the three that are constant."""
+    """Pixels of scikit-learn's digits in [0, 1], without the three constant pixels."""
     X = load_digits().data / 16
     return X[:, X.std(axis=0) > 0]
 
@@ -76,5 +76,5 @@ def data_folder():
     """Folder with the real data sets."""
     folder = os.environ.get("SKVAE_DATA")
     if not folder or not Path(folder).is_dir():
-        pytest.skip("needs real data: set SKVAE_DATA to the folder that holds mnist/ and others")
+        pytest.skip("needs real data: set SKVAE_DATA to the folder that contains mnist/ and others")
     return Path(folder)

@@ -1,4 +1,4 @@
-"""Helpers that several test modules share."""
+"""Helpers of several test modules."""
 
 import random
 import subprocess
@@ -29,7 +29,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def _global_random_states():
-    # The few numbers that a fit might draw change NumPy's position, but hardly ever its key.
+    # A few draws change the position of NumPy's generator, but usually not the key.
     algorithm, key, *position = np.random.get_state()
     return {
         "random": random.getstate(),
@@ -40,17 +40,17 @@ def _global_random_states():
 
 @contextmanager
 def unchanged_random_states():
-    """Check that the block leaves the global random states as they were."""
+    """Check that the block does not change the global random states."""
     before = _global_random_states()
     yield
     after = _global_random_states()
     changed = [name for name, state in before.items() if after[name] != state]
-    assert not changed, f"global random states that changed: {', '.join(changed)}"
+    assert not changed, f"changed global random states: {', '.join(changed)}"
 
 
 # ---- Models --------------------------------------------------------------------------
 
-# Parameters of an estimator that trains in a moment.
+# Parameters of an estimator that trains fast.
 FAST = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
 
 
@@ -107,7 +107,7 @@ def image_grid(display) -> np.ndarray:
 
 # ---- Tables --------------------------------------------------------------------------
 
-# Parameters of a TabularVAE that trains in a moment.
+# Parameters of a TabularVAE that trains fast.
 FAST_TABULAR = {"latent_dim": 3, "hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 ZERO_RATES = {"p": 0.7, "q": 0.1, "r": 0.4}
 CENTRES = {"p": 3, "q": 6, "r": 12}
@@ -199,7 +199,7 @@ def equal_frames(one, other):
     return True
 
 
-# ---- Surroundings --------------------------------------------------------------------
+# ---- System --------------------------------------------------------------------------
 
 
 def full_disk(*args, **kwargs):

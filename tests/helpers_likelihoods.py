@@ -1,4 +1,4 @@
-"""Parameters and rows that tests of several likelihoods share."""
+"""Parameters and rows for tests of several likelihoods."""
 
 import pytest
 import torch

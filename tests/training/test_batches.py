@@ -102,7 +102,7 @@ def test_writing_to_a_batch_does_not_change_the_data(dtype):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
-def test_batches_contain_all_rows_sequential_batches(batch_size):
+def test_batches_contain_all_rows_in_order(batch_size):
     batches = sequential_batches(Rows(table(), CPU), batch_size)
     assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert 1 <= len(batches[-1]) <= batch_size
