@@ -110,12 +110,9 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         rows, validation = self._split(data, rng, group)
         trainer = self._make_trainer(rows, rng, group, resume=resume)
         callbacks: list[LoopCallback] = [ProgressBar()] if self.verbose else []
-        if checkpointer is not None:
-            callbacks.append(checkpointer)
-        callbacks += self._sklearn_callbacks(X, y)
+        callbacks += [checkpointer, *self._sklearn_callbacks(X, y)]
         loop = TrainingLoop(trainer, rows, validation, callbacks=callbacks)
-        if checkpointer is not None:
-            checkpointer.resume(loop)
+        checkpointer.resume(loop)
         self._run(loop)
         self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
         self._after_training(X, reset=True)

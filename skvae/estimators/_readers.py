@@ -155,8 +155,9 @@ class FrameReader:
         if not self.missing_is_level:
             self.observed = frame.notna().any().to_numpy()
             check_any_observed(self.observed)
+        observed = frame if self.observed.all() else frame.loc[:, self.observed]
         self.codec = import_columns().FrameCodec(
-            self._select(frame), self.column_types or {}, missing_is_level=self.missing_is_level
+            observed, self.column_types or {}, missing_is_level=self.missing_is_level
         )
         return self
 
@@ -166,21 +167,8 @@ class FrameReader:
         return self.codec.likelihood
 
     def read(self, frame: Any) -> np.ndarray:
-        """Return the bin number of each entry, (n, n_observed), with NaN for missing entries.
-
-        Raises
-        ------
-        ValueError
-            If the columns have another order than in `fit`, or if a value is invalid.
-        """
-        selected, names = self._select(frame), list(self.codec.names)
-        # scikit-learn compares names only if all names are strings.
-        if list(selected.columns) != names and set(names) <= set(frame.columns):
-            raise ValueError(
-                f"The columns {names} of X must be in the order of `fit`; got "
-                f"{list(frame.columns)}."
-            )
-        return self.codec.encode(selected)
+        """Return the bin number of each entry, (n, n_observed), with NaN for missing entries."""
+        return self.codec.encode(self._select(frame))
 
     def mark_missing(self, frame: Any) -> np.ndarray:
         """Return an array, (n, n_features), with NaN for missing entries and 0 elsewhere."""
@@ -220,7 +208,13 @@ class FrameReader:
         return self.codec.fill(self._select(X), np.isnan(rows), estimates)
 
     def _select(self, frame: Any) -> Any:
-        return frame if self.observed.all() else frame.loc[:, self.observed]
+        """Return the observed columns, in the order of `fit`."""
+        names = self.codec.names
+        if names.equals(frame.columns):
+            return frame
+        if names.isin(frame.columns).all():
+            return frame[list(names)]
+        return frame.loc[:, self.observed]  # data with other names, such as an array
 
 
 def is_nan_marker(missing_values: Any) -> bool:

@@ -78,7 +78,14 @@ class Checkpoint:
                 raise ValueError(message)
 
 
-class Checkpointer(LoopCallback):
+class NullCheckpointer(LoopCallback):
+    """The checkpointer of a run without a file: reads and writes nothing."""
+
+    def resume(self, loop: TrainingLoop) -> None:
+        """Let a new training loop continue from the checkpoint, if the file exists."""
+
+
+class Checkpointer(NullCheckpointer):
     """Reads and writes the checkpoint of one run.
 
     Parameters
@@ -205,10 +212,10 @@ class _Run(NamedTuple):
 
 def make_checkpointer(
     checkpoint: Any, parameters: dict[str, Any], rng: np.random.RandomState, group: ProcessGroup
-) -> Checkpointer | None:
-    """Return the checkpointer of a path or a `Checkpoint`, or None for None: see `Checkpointer`."""
+) -> NullCheckpointer:
+    """Return the checkpointer of a path, a `Checkpoint` or None: see `Checkpointer`."""
     if checkpoint is None:
-        return None
+        return NullCheckpointer()
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     return Checkpointer(checkpoint, parameters, rng, group)
