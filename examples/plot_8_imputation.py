@@ -24,18 +24,18 @@ from skvae import VAEImputer
 
 X = load_digits().data / 16
 rng = np.random.RandomState(0)
-holes = np.where(rng.uniform(size=X.shape) < 0.5, np.nan, X)
+X_missing = np.where(rng.uniform(size=X.shape) < 0.5, np.nan, X)
 imputers = {
     "mean": SimpleImputer(keep_empty_features=True),
     "neighbours": KNNImputer(keep_empty_features=True),
     "VAE": VAEImputer(16, likelihood="bernoulli", random_state=0),
 }
-filled = {name: imputer.fit_transform(holes) for name, imputer in imputers.items()}
-missing = np.isnan(holes)
+filled = {name: imputer.fit_transform(X_missing) for name, imputer in imputers.items()}
+missing = np.isnan(X_missing)
 for name, values in filled.items():
     print(f"{name}: mean squared error {np.mean((values - X)[missing] ** 2):.4f}")
 
-rows = {"original": X, "observed": holes, **filled}
+rows = {"original": X, "observed": X_missing, **filled}
 _, axes = plt.subplots(len(rows), 10, figsize=(8, 4.2), layout="constrained")
 for line, (name, images) in zip(axes, rows.items(), strict=True):
     line[0].set_ylabel(name, rotation=0, ha="right", va="center")
@@ -51,9 +51,9 @@ for line, (name, images) in zip(axes, rows.items(), strict=True):
 # differ, the observed pixels do not determine the missing pixels. The plot shows an incomplete
 # image, followed by nine imputations.
 
-draws = imputers["VAE"].sample_imputations(holes[:1], 9, random_state=0)[:, 0]
+draws = imputers["VAE"].sample_imputations(X_missing[:1], 9, random_state=0)[:, 0]
 _, axes = plt.subplots(1, 10, figsize=(8, 1), layout="constrained")
-for ax, image in zip(axes, [holes[0], *draws], strict=True):
+for ax, image in zip(axes, [X_missing[0], *draws], strict=True):
     ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
 
@@ -66,16 +66,16 @@ for ax, image in zip(axes, [holes[0], *draws], strict=True):
 
 X = StandardScaler().fit_transform(load_breast_cancer().data)
 errors = {}
-for share in (0.1, 0.3, 0.5):
-    holes = np.where(rng.uniform(size=X.shape) < share, np.nan, X)
-    missing = np.isnan(holes)
+for fraction in (0.1, 0.3, 0.5):
+    X_missing = np.where(rng.uniform(size=X.shape) < fraction, np.nan, X)
+    missing = np.isnan(X_missing)
     for name, imputer in {
         "mean": SimpleImputer(),
         "neighbours": KNNImputer(),
         "ridge regressions": IterativeImputer(max_iter=30, random_state=0),
         "VAE": VAEImputer(random_state=0),
     }.items():
-        values = imputer.fit_transform(holes)
-        errors[name, f"{share:.0%} missing"] = np.sqrt(np.mean((values - X)[missing] ** 2))
+        values = imputer.fit_transform(X_missing)
+        errors[name, f"{fraction:.0%} missing"] = np.sqrt(np.mean((values - X)[missing] ** 2))
 print(pd.Series(errors).unstack(sort=False).round(3))
 plt.show()

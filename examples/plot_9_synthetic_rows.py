@@ -71,7 +71,7 @@ occupations = pd.DataFrame(
     }
 )
 ax = occupations.sort_values("synthetic").plot.barh(figsize=(7, 4))
-ax.set(xlabel="share", ylabel="")
+ax.set(xlabel="fraction", ylabel="")
 ax.figure.tight_layout()
 
 # %%

@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share."""
+"""Fixtures of several test modules."""
 
 import os
 import signal

@@ -168,17 +168,18 @@ def test_a_window_contains_random_blocks_in_random_order(small_windows):
     assert not torch.equal(first.sort().values, other.sort().values)
 
 
-@pytest.mark.parametrize("share", [None, range(100, 350)], ids=["all", "a share"])
+@pytest.mark.parametrize("partition", [None, range(100, 350)], ids=["all", "partition"])
 @pytest.mark.parametrize("is_mapped", [False, True])
 @pytest.mark.parametrize("n_skipped", [0, 1, 28, 29, 70, 71])
 def test_skipping_batches_does_not_change_the_other_batches(
-    small_windows, n_skipped, is_mapped, share, tmp_path
+    small_windows, n_skipped, is_mapped, partition, tmp_path
 ):
     X = np.arange(5000, dtype=np.float64).reshape(500, 10)  # 25 rows fill a window
     if is_mapped:
         np.save(tmp_path / "X.npy", X)
         X = np.load(tmp_path / "X.npy", mmap_mode="r")
-    whole, rest = (list(Rows(X, CPU, None, share).shuffled(7, seeded(), n)) for n in (0, n_skipped))
+    rows = Rows(X, CPU, None, partition)
+    whole, rest = (list(rows.shuffled(7, seeded(), n)) for n in (0, n_skipped))
     assert len(whole) == 72
     for batch, expected in zip(rest, whole[n_skipped:], strict=True):
         assert torch.equal(batch.x, expected.x)
