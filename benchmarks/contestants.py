@@ -156,7 +156,7 @@ def skvae(X: np.ndarray, clock: Clock, seed: int, **params: Any) -> None:
 
     @torch.inference_mode()
     def decode(z: np.ndarray) -> np.ndarray:
-        out = module.decode(torch.from_numpy(z))[module.row_names[0]]
+        out = module.decode(torch.from_numpy(z))[module.decoder_param_names[0]]
         if module.likelihood.standardize:
             out = module.unstandardize(out)
         return out.numpy()

@@ -101,7 +101,7 @@ class VAE(nn.Module):
         n_inputs = self.likelihood.encoder_width(n_features)
         n_outputs = self.likelihood.decoder_width(n_features)
         scopes = self.likelihood.parameters
-        self.row_names = [name for name, scope in scopes.items() if scope == "row"]
+        self.decoder_param_names = [name for name, scope in scopes.items() if scope == "row"]
         architecture = resolve_architecture(
             config.architecture,
             n_features=n_inputs,
@@ -113,10 +113,10 @@ class VAE(nn.Module):
             architecture,
             n_features=n_inputs,
             latent_dim=config.latent_dim,
-            n_outputs=n_outputs * len(self.row_names),
+            n_outputs=n_outputs * len(self.decoder_param_names),
             generator=generator,
         )
-        self.bias = nn.Parameter(torch.zeros(len(self.row_names), n_outputs))
+        self.bias = nn.Parameter(torch.zeros(len(self.decoder_param_names), n_outputs))
         # Parameters of the likelihood that do not come from the decoder.
         self.global_params = nn.ParameterDict()
         for name, scope in scopes.items():
@@ -126,7 +126,7 @@ class VAE(nn.Module):
         # Largest number of elements per row in any layer, to bound the memory of inference.
         self.max_width = max(
             n_inputs,
-            n_outputs * len(self.row_names),
+            n_outputs * len(self.decoder_param_names),
             max_output_width(self.encoder, n_inputs),
             max_output_width(self.decoder, config.latent_dim),
         )
@@ -161,7 +161,7 @@ class VAE(nn.Module):
         if self.config.missing:
             self.placeholder.copy_(self.likelihood.placeholder(marginals))
         params = self.likelihood.initial_params(marginals)
-        for row, name in enumerate(self.row_names):
+        for row, name in enumerate(self.decoder_param_names):
             self.bias[row] = params[name]
         for name, parameter in self.global_params.items():
             parameter.copy_(params[name])
@@ -216,7 +216,7 @@ class VAE(nn.Module):
         """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""
         out = self.decoder(z.reshape(-1, self.latent_dim)).to(z.dtype)
         out = out.view(*z.shape[:-1], *self.bias.shape) + self.bias
-        row = dict(zip(self.row_names, out.unbind(-2), strict=True))
+        row = dict(zip(self.decoder_param_names, out.unbind(-2), strict=True))
         return {**row, **self.global_params, **self.constants}
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
