@@ -203,11 +203,19 @@ def test_the_module_is_in_training_mode_only_during_steps():
 
     module.encoder.register_forward_hook(record)
     trainer = Trainer(module, make_config(batch_size=16), 0)
-    trainer.train_epoch(rows())
-    assert not module.training
-    assert passes.count((True, True)) == 4
-    trainer.evaluate(rows())
-    assert set(passes) == {(True, True), (False, False)}
+    for _ in range(2):
+        trainer.train_epoch(rows())
+        assert not module.training
+        assert passes.count((True, True)) == 4
+        trainer.evaluate(rows())
+        assert set(passes) == {(True, True), (False, False)}
+        passes.clear()
+
+
+def test_gradients_are_freed_after_an_epoch():
+    module = build()
+    Trainer(module, make_config(), 0).train_epoch(rows())
+    assert all(parameter.grad is None for parameter in module.parameters())
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (7, 200), (33, 16)])
