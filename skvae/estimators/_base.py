@@ -88,7 +88,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         ----------
         X : array-like of shape (n_samples, n_features)
             Training data within the support of the likelihood. Arrays and memory maps are read
-            batch by batch and never copied as a whole.
+            batch by batch and never copied as a whole. Estimators that take missing entries accept
+            them in any feature and pattern.
         y : None
             Ignored.
 
@@ -100,7 +101,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, or if training diverges.
+            If X or a parameter is invalid, if an imputer finds no observed entry, or if training
+            diverges.
         """
         resume = self.warm_start and hasattr(self, "module_")
         data = self._read(X, reset=not resume)
@@ -146,7 +148,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         the columns from X, so X should be representative. The state of the optimizer carries over
         between calls. The learning rate is `learning_rate_init` throughout; "auto" is the rate for
         `max_iter` calls of the same size. With ``learning_rate="constant"``, k calls are equivalent
-        to a `fit` of k epochs. Checkpoints are neither read nor written.
+        to a `fit` of k epochs. Checkpoints are neither read nor written. An imputer never
+        learns from features without any observed entry in the first call.
 
         Parameters
         ----------
