@@ -131,7 +131,7 @@ class MixedImputation(ImputationStrategy):
         return self.reader.fill(X, rows, self.reader.codec.decode(draws, positions))
 
     def add_empty_features(self, X: Any, filled: Any) -> Any:
-        table = X.copy()
+        table = self.reader.reorder(X).copy()
         for name, column in filled.items():
             table[name] = column
         return table

@@ -122,6 +122,8 @@ class FrameReader:
 
     Attributes
     ----------
+    names : pandas.Index
+        Names of the columns in `fit`.
     codec : FrameCodec
         Encodes and decodes the columns.
     observed : ndarray of shape (n_features,)
@@ -131,6 +133,7 @@ class FrameReader:
         Whether `write` returns data frames. If X of `fit` was an array, `write` returns arrays.
     """
 
+    names: Any
     codec: FrameCodec
     observed: np.ndarray
     returns_frames: bool
@@ -155,9 +158,9 @@ class FrameReader:
         if not self.missing_is_level:
             self.observed = frame.notna().any().to_numpy()
             check_any_observed(self.observed)
-        observed = frame if self.observed.all() else frame.loc[:, self.observed]
+        self.names = frame.columns
         self.codec = import_columns().FrameCodec(
-            observed, self.column_types or {}, missing_is_level=self.missing_is_level
+            self._select(frame), self.column_types or {}, missing_is_level=self.missing_is_level
         )
         return self
 
@@ -172,7 +175,7 @@ class FrameReader:
 
     def mark_missing(self, frame: Any) -> np.ndarray:
         """Return an array, (n, n_features), with NaN for missing entries and 0 elsewhere."""
-        return np.where(frame.isna().to_numpy(), np.nan, 0.0)
+        return np.where(self.reorder(frame).isna().to_numpy(), np.nan, 0.0)
 
     def write(
         self, rows: np.ndarray, positions: np.ndarray | None = None, *, like: Any = None
@@ -207,14 +210,17 @@ class FrameReader:
         estimates = estimates.set_axis(incomplete_rows(rows))
         return self.codec.fill(self._select(X), np.isnan(rows), estimates)
 
+    def reorder(self, frame: Any) -> Any:
+        """Return the columns in the order of `fit`; data with other names, as they are."""
+        # `isin` of a MultiIndex refuses names that are not tuples.
+        if self.names.equals(frame.columns) or set(self.names) != set(frame.columns):
+            return frame
+        return frame[list(self.names)]
+
     def _select(self, frame: Any) -> Any:
         """Return the observed columns, in the order of `fit`."""
-        names = self.codec.names
-        if names.equals(frame.columns):
-            return frame
-        if names.isin(frame.columns).all():
-            return frame[list(names)]
-        return frame.loc[:, self.observed]  # data with other names, such as an array
+        frame = self.reorder(frame)
+        return frame if self.observed.all() else frame.loc[:, self.observed]
 
 
 def is_nan_marker(missing_values: Any) -> bool:

@@ -37,3 +37,16 @@ def test_conditions_that_are_not_a_mapping_are_an_error():
     X = pd.DataFrame({"c": np.arange(40)})
     with pytest.raises(TypeError, match="conditions must map names"):
         TabularVAE(**FAST).fit(X).sample(conditions=["c"])
+
+
+def test_empty_features_and_indicators_follow_the_names_of_columns():
+    X = pd.DataFrame({0: [1.0, 2.0] * 20, 1: [3.5, np.nan] * 20, 2: np.nan})
+    imputer = VAEImputer(**MIXED, keep_empty_features=True, add_indicator=True).fit(X)
+    pd.testing.assert_frame_equal(imputer.transform(X[[2, 1, 0]]), imputer.transform(X))
+
+
+def test_columns_of_a_multiindex_are_read_from_arrays_too():
+    names = pd.MultiIndex.from_tuples([("a", 1), ("a", 2)])
+    X = pd.DataFrame({0: [1.0, 2.0] * 20, 1: [3.5, 4.5] * 20}).set_axis(names, axis=1)
+    vae = TabularVAE(**FAST).fit(X)
+    assert vae.score(X.to_numpy()) == vae.score(X) == vae.score(X.iloc[:, ::-1])
