@@ -76,12 +76,15 @@ def test_schedules_are_evaluated_at_the_middle_of_each_step(monkeypatch, batch_s
 def test_the_size_of_a_step_is_the_scheduled_rate(solver):
     # The first step of these solvers is as long as the rate, or 10 times for RMSprop.
     module = build()
-    before = module.bias.detach().clone()
+    before = copy.deepcopy(module.state_dict())
     config = make_config(solver=solver, learning_rate="cosine", batch_size=50, max_iter=2)
     Trainer(module, config, 0).train_epoch(rows())
-    step = (module.bias.detach() - before).abs()
-    expected = config.learning_rate_at(0.25) * (10 if solver == "rmsprop" else 1)
-    assert_allclose(step, expected, rtol=1e-3)
+    after = module.state_dict()
+    rate = config.learning_rate_at(0.25) * (10 if solver == "rmsprop" else 1)
+    assert_allclose((after["bias"] - before["bias"]).abs(), rate, rtol=1e-3)
+    # The rate of the noise is five times as large.
+    noise = "global_params.log_noise"
+    assert_allclose((after[noise] - before[noise]).abs(), 5 * rate, rtol=1e-3)
 
 
 def test_adamw_is_adam_with_weight_decay_of_a_hundredth_of_the_rate():
