@@ -93,6 +93,13 @@ def test_rows_are_read_from_memory_maps(tmp_path, mode):
     assert torch.cat(shuffled_batches(rows, 4)).sum() == table().sum()
 
 
+def test_memory_maps_and_their_views_are_recognised(tmp_path):
+    X = memory_map(tmp_path, "r")
+    for mapped in (X, np.asarray(X), X[::2]):
+        assert Rows(mapped, CPU)._is_mapped
+    assert not Rows(table(), CPU)._is_mapped
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_writing_to_a_batch_does_not_change_the_data(dtype):
     X = table(dtype)
