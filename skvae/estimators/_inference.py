@@ -201,9 +201,7 @@ class InferenceMixin:
     ) -> np.ndarray:
         """Draw new rows of numbers."""
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
-        n_samples, dtype = int(n_samples), self._reader.dtype
+        n_samples, dtype = check_n_samples(n_samples), self._reader.dtype
         module = as_dtype(self.module_, dtype)
         generator = seeded_generator(draw_seed(rng), module.bias.device)
 
@@ -223,6 +221,13 @@ def posterior_mean(module: VAE, x: Tensor) -> Tensor:
 
 def _reconstruct(module: VAE, x: Tensor) -> Tensor:
     return module.mean(module.encode(x).mean)
+
+
+def check_n_samples(n_samples: Any) -> int:
+    """Return a number of rows to draw, if it is a positive integer; else raise `ValueError`."""
+    if not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"n_samples must be an integer of at least 1; got {n_samples!r}.")
+    return int(n_samples)
 
 
 def as_dtype(module: Module, dtype: str) -> Module:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
@@ -18,7 +16,7 @@ from ..likelihoods import Likelihood
 from ..models import HistogramVAE
 from ..utils import draw_seed, limit_threads, local_random_state, seeded_generator
 from ._base import BaseVAE
-from ._inference import as_dtype, map_chunks, posterior_mean
+from ._inference import as_dtype, check_n_samples, map_chunks, posterior_mean
 from ._parameters import OBJECTIVE_CONSTRAINTS
 from ._persistence import loadable
 from ._readers import FrameReader
@@ -329,8 +327,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         if not conditions:
             bins = self._sample_rows(n_samples, rng)
             return self._reader.write(bins, rng.uniform(size=bins.shape))
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        return self._sample_conditionally(n_samples, conditions, rng)
+        return self._sample_conditionally(check_n_samples(n_samples), conditions, rng)
 
     def _sample_conditionally(
         self, n_samples: int, conditions: Mapping[Any, Any], rng: np.random.RandomState
