@@ -61,9 +61,11 @@ def fit_and_count_threads(vae, X):
 
 
 @pytest.mark.slow
-def test_worker_processes_share_the_cores_and_give_equal_scores(cancer):
+def test_worker_processes_share_the_cores_and_give_equal_scores(cancer, monkeypatch):
     from joblib import Parallel, cpu_count, delayed
 
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # joblib leaves set variables alone
+        monkeypatch.delenv(variable, raising=False)
     X, _ = cancer
     search = GridSearchCV(VAETransformer(**FAST), {"latent_dim": [1, 2]}, cv=2)
     here, there = clone(search).fit(X), clone(search).set_params(n_jobs=2).fit(X)
