@@ -8,13 +8,14 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 from torch import distributions as D
 
-from helpers import build_vae, normal
+from helpers import build_vae, normal, seeded
 from skvae import Bernoulli, Gaussian, Poisson
 from skvae.likelihoods import Likelihood
 from skvae.models._objectives import (
     ElboTerms,
     contributions_to_bound,
     elbo_terms,
+    importance_resampled_codes,
     importance_weighted_bound,
     importance_weighted_draws,
     importance_weighted_terms,
@@ -277,6 +278,22 @@ def test_weighted_draws_have_the_exact_posterior_mean_of_a_linear_model():
 
 
 # ---- Missing entries -----------------------------------------------------------------
+
+
+def test_resampled_codes_occur_as_often_as_their_weights():
+    module, x = build("gaussian"), rows("gaussian", n=3)
+    x, eps = module.standardize(x), normal(4, 3, module.latent_dim)
+    z, weights = importance_weighted_draws(module, x, eps)
+    codes = importance_resampled_codes(module, x, eps, 20_000, seeded(0))
+    assert codes.shape == (3, 20_000, module.latent_dim)
+    again = importance_resampled_codes(module, x, eps, 20_000, seeded(0))
+    assert torch.equal(again, codes)
+    for row in range(3):
+        is_draw = (codes[row].unsqueeze(1) == z[:, row]).all(-1)  # (20000, 4)
+        assert (is_draw.sum(1) == 1).all()
+        # Four standard deviations of a frequency are at most 2 / sqrt(20000).
+        frequencies = is_draw.double().mean(0)
+        assert_allclose(frequencies, weights[:, row].detach(), atol=0.0142)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
