@@ -34,6 +34,28 @@ def rows(likelihood: str | Likelihood, n: int = 5) -> torch.Tensor:
     return normal(n, N_FEATURES).abs().round() if counts else torch.sigmoid(normal(n, N_FEATURES))
 
 
+# ---- Forward pass --------------------------------------------------------------------
+
+
+def test_a_forward_pass_encodes_draws_codes_and_evaluates_the_rows():
+    module, x = build().double(), rows("gaussian").double()
+    eps = normal(3, len(x), LATENT_DIM, seed=1)
+    output, posterior = module(x, eps), module.encode(x)
+    assert torch.equal(output.posterior.mean, posterior.mean)
+    assert torch.equal(output.z, posterior.mean + posterior.std * eps)
+    assert output.log_likelihood.shape == (3, len(x))
+    for draw in range(3):
+        expected = module.log_likelihood(x, output.z[draw])
+        assert_allclose(output.log_likelihood[draw], expected, rtol=1e-12)
+
+
+def test_a_forward_pass_without_draws_takes_the_posterior_means():
+    module, x = build().double(), rows("gaussian").double()
+    output = module(x)
+    assert torch.equal(output.z, module.encode(x).mean)
+    assert torch.equal(output.log_likelihood, module.log_likelihood(x, output.z))
+
+
 # ---- Units ---------------------------------------------------------------------------
 
 
