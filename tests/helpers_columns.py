@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skvae.columns import FrameCodec
+from skvae.columns import FrameCodec, read_table
 
 N = 400
 START = pd.Timestamp("2024-01-01")
@@ -107,12 +107,17 @@ def column(name, missing=False):
 # ---- Codecs of a single column -------------------------------------------------------
 
 
+def plain(values):
+    """Return a data frame with a single column in a plain dtype."""
+    return read_table(pd.DataFrame({"c": values})).frame
+
+
 def codec_of(values, kind=None):
-    return FrameCodec(pd.DataFrame({"c": values}), {"c": kind} if kind else {})
+    return FrameCodec(plain(values), {"c": kind} if kind else {})
 
 
 def encode(codec, values):
-    return codec.encode(pd.DataFrame({"c": values}))[:, 0]
+    return codec.encode(plain(values))[:, 0]
 
 
 def decode(codec, bin_index, position=0.5):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,10 +23,13 @@ class ColumnCodec(ABC):
         Bins of the column. The bin of missing values, if any, is the last.
     has_missing : bool
         Whether missing values have a bin.
+    is_numeric : bool
+        Whether the values are numbers or times, rather than categories.
     """
 
     bins: ColumnBins
     has_missing: bool
+    is_numeric: ClassVar[bool]
 
     @abstractmethod
     def encode(self, values: Any) -> np.ndarray:
@@ -46,6 +49,21 @@ class ColumnCodec(ABC):
         ------
         TypeError, ValueError
             If a value does not suit the kind of the column.
+        """
+
+    @abstractmethod
+    def cast(self, values: Any) -> Any:
+        """Return values in the dtype of the training data.
+
+        Parameters
+        ----------
+        values : Series of length n
+            Values of the column, in any dtype, without missing values.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the dtype cannot express a value. Floats are rounded to the precision of the dtype.
         """
 
     @abstractmethod

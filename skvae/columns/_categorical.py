@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime
+from numbers import Number
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
+from ._units import raise_inexpressible, raise_tuple
 
 # Smallest number of training rows of an unordered category with a separate level.
 _MIN_CATEGORY_ROWS = 10
@@ -36,6 +39,8 @@ class CategoricalColumn(ColumnCodec):
         Whether missing values have a bin. Otherwise, missing values count as not observed.
     """
 
+    is_numeric: ClassVar[bool] = False
+
     def __init__(self, values: Any, *, is_ordered: bool, missing_is_level: bool) -> None:
         self.dtype = values.dtype
         counts = _count_categories(values)
@@ -43,7 +48,7 @@ class CategoricalColumn(ColumnCodec):
             counts = counts.sort_values(ascending=False, kind="stable")
         elif not isinstance(values.dtype, pd.CategoricalDtype):
             counts = counts.sort_index()
-        self._categories = pd.Index(counts.index.astype(object))
+        self._categories = _as_index(counts.index)
         builder = BinsBuilder()
         for level in _divide_into_levels(counts.to_numpy(dtype=float), is_ordered=is_ordered):
             builder.add_level(
@@ -60,16 +65,44 @@ class CategoricalColumn(ColumnCodec):
 
     def encode(self, values: Any) -> np.ndarray:
         is_missing = pd.isna(values).to_numpy()
-        category = self._categories.get_indexer(pd.Index(values[~is_missing].astype(object)))
+        present = values[~is_missing]
+        category = self._categories.get_indexer(_as_index(present))
+        self._check_classes(present[category < 0])
         bin_index = np.where(category < 0, len(self._categories), category)
         return self._insert_missing(bin_index, is_missing)
+
+    def _check_classes(self, unseen: Any) -> None:
+        """Raise a TypeError if an unseen category cannot be equal to any category.
+
+        Strings of digits in place of numbers, for example, would all count as unseen.
+        """
+        known = {_class_of(category) for category in self._categories}
+        for row, value in unseen.items():
+            if known and _class_of(value) not in known:
+                raise TypeError(
+                    f"it has {value!r} of type {type(value).__name__} in row {row!r}, but had "
+                    f"values such as {self._categories[0]!r} in fit: convert the column"
+                )
+
+    def cast(self, values: Any) -> Any:
+        if values.dtype == self.dtype:
+            return values
+        objects = values.astype(object)
+        try:
+            result = values.astype(self.dtype)
+        except (TypeError, ValueError):
+            raise_inexpressible(values, self.dtype)
+        is_lost = (objects != result.astype(object)).to_numpy(dtype=bool)
+        if is_lost.any():
+            raise_inexpressible(values[is_lost], self.dtype)
+        return result
 
     def decode(self, bin_index: np.ndarray, position: np.ndarray) -> Any:
         is_missing = bin_index >= len(self._categories)
         if is_missing.all():
             return pd.Series([None] * len(bin_index), dtype=object).astype(self.dtype)
         category = np.where(is_missing, 0, bin_index)
-        values = pd.Series(self._categories.take(category), dtype=object)
+        values = pd.Series(self._categories.to_numpy()[category], dtype=object)
         return values.mask(is_missing).astype(self.dtype)
 
     def from_estimates(self, estimates: np.ndarray) -> Any:
@@ -79,16 +112,33 @@ class CategoricalColumn(ColumnCodec):
         return None
 
     def allowed_ranges(self, condition: Any) -> np.ndarray:
-        choices = _as_series(condition)
+        choices = self._choices(condition)
         ranges = np.zeros((self.bins.n_bins, 2))
-        category = self._categories.get_indexer(choices.dropna())
+        category = self._categories.get_indexer(_as_index(choices.dropna()))
         ranges[category[category >= 0]] = [0, 1]
         if choices.isna().any() and self.has_missing:
             ranges[-1] = [0, 1]
         return ranges
 
+    def _choices(self, condition: Any) -> Any:
+        """Return the values that a condition allows, a Series of objects.
+
+        Raises
+        ------
+        TypeError
+            If the condition is a tuple, and categories are no tuples.
+        """
+        if isinstance(condition, tuple) and not self._has_tuples:
+            raise_tuple(condition)
+        is_single = isinstance(condition, tuple) or not pd.api.types.is_list_like(condition)
+        return pd.Series([condition] if is_single else list(condition), dtype=object)
+
+    @property
+    def _has_tuples(self) -> bool:
+        return any(isinstance(category, tuple) for category in self._categories)
+
     def satisfies(self, values: Any, condition: Any) -> np.ndarray:
-        choices = _as_series(condition)
+        choices = self._choices(condition)
         satisfied = values.isin(choices.dropna()).to_numpy(dtype=bool)
         return satisfied | (values.isna().to_numpy() & choices.isna().any())
 
@@ -117,10 +167,18 @@ def _divide_into_levels(n_rows: np.ndarray, *, is_ordered: bool) -> list[list[fl
     return levels
 
 
-def _as_series(condition: Any) -> Any:
-    """Return the values that a condition allows."""
-    choices = list(condition) if pd.api.types.is_list_like(condition) else [condition]
-    return pd.Series(choices, dtype=object)
+def _as_index(values: Any) -> Any:
+    """Return values as an Index of objects. Tuples stay objects."""
+    return pd.Index(np.asarray(values.astype(object)), dtype=object, tupleize_cols=False)
+
+
+def _class_of(value: Any) -> type:
+    """Return a common class of all values that can be equal to a value."""
+    if isinstance(value, datetime.date | np.datetime64):
+        return datetime.date
+    if isinstance(value, Number | np.bool_):
+        return Number
+    return next((cls for cls in (str, bytes, tuple) if isinstance(value, cls)), object)
 
 
 def _count_categories(values: Any) -> Any:
@@ -134,9 +192,12 @@ def _count_categories(values: Any) -> Any:
         If a value is not hashable.
     """
     try:
-        if values.dtype == object:
+        if pd.api.types.is_object_dtype(values.dtype):
             set(values)
         return values.value_counts(sort=False)
     except TypeError as error:
-        # The text that scikit-learn's estimator checks expect.
-        raise TypeError(f"{error}: the argument must be a string or a number") from error
+        # With the text that scikit-learn's estimator checks expect.
+        raise TypeError(
+            f"it has values that are not hashable ({error}), but the argument must be a string or "
+            "a number: expand the values into columns, or convert them to strings"
+        ) from error

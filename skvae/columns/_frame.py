@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_array
 
 from ..likelihoods import Histogram
 from ..serialization import serializable
 from ._base import ColumnCodec
-from ._categorical import CategoricalColumn
-from ._numeric import NumericColumn
-from ._units import MAX_EXACT_INTEGER, infer_units
-
-KINDS = ("numeric", "categorical", "ordinal")
-
-
-def as_frame(X: Any, estimator: Any) -> Any:
-    """Return X as a data frame.
-
-    Parameters
-    ----------
-    X : DataFrame or array-like of shape (n, n_columns)
-        Table.
-    estimator : object
-        Estimator named in error messages.
-
-    Returns
-    -------
-    frame : DataFrame of shape (n, n_columns)
-        X itself if X is a DataFrame.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If X is not two-dimensional, is empty, or has duplicate column names.
-    """
-    if not isinstance(X, pd.DataFrame):
-        names = getattr(X, "columns", None)
-        values = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator)
-        return pd.DataFrame(values, columns=None if names is None else list(names))
-    if 0 in X.shape:
-        raise ValueError(f"X has shape {X.shape}, but needs at least one row and one column.")
-    if not X.columns.is_unique:
-        raise ValueError(
-            f"Names of columns must differ; got {list(X.columns)}. Rename the duplicate columns."
-        )
-    return X
+from ._errors import column_in_errors
+from ._kinds import KINDS, build_codec
 
 
 @serializable
@@ -92,11 +54,10 @@ class FrameCodec:
             if kind not in KINDS:
                 raise ValueError(f"column_types[{name!r}] must be one of {KINDS}; got {kind!r}.")
         self.names = frame.columns
-        self._dtypes = list(frame.dtypes)
         self.codecs: list[ColumnCodec] = []
         for j, name in enumerate(frame.columns):
-            with _column_in_errors(name):
-                codec = _build_codec(frame.iloc[:, j], kinds.get(name), missing_is_level)
+            with column_in_errors(name):
+                codec = build_codec(frame.iloc[:, j], kinds.get(name), missing_is_level)
             self.codecs.append(codec)
 
     @property
@@ -119,7 +80,7 @@ class FrameCodec:
         """
         bin_index = np.empty(frame.shape)
         for j, (name, codec) in enumerate(zip(self.names, self.codecs, strict=True)):
-            with _column_in_errors(name):
+            with column_in_errors(name):
                 bin_index[:, j] = codec.encode(frame.iloc[:, j])
         return bin_index
 
@@ -140,10 +101,10 @@ class FrameCodec:
         """
         if positions is None:
             positions = np.full(bin_index.shape, 0.5)
-        columns = [
-            codec.decode(bin_index[:, j].astype(np.int64), positions[:, j])
-            for j, codec in enumerate(self.codecs)
-        ]
+        columns = []
+        for j, (name, codec) in enumerate(zip(self.names, self.codecs, strict=True)):
+            with column_in_errors(name):
+                columns.append(codec.decode(bin_index[:, j].astype(np.int64), positions[:, j]))
         return self._join(columns)
 
     def from_estimates(self, estimates: np.ndarray) -> Any:
@@ -163,15 +124,11 @@ class FrameCodec:
         return self._join(columns)
 
     def _join(self, columns: list[Any]) -> Any:
-        """Return a data frame of columns, with the names and dtypes of the training data."""
-        for j, dtype in enumerate(self._dtypes):
-            # The codec of a column of objects has the dtype inferred from the values.
-            if pd.api.types.is_object_dtype(dtype):
-                columns[j] = columns[j].astype(object)
+        """Return a data frame of columns, with the names of the training data."""
         return pd.concat(columns, axis=1).set_axis(self.names, axis=1)
 
     def fill(self, frame: Any, is_missing: np.ndarray, values: Any) -> Any:
-        """Return a copy of a data frame, with missing entries replaced.
+        """Return a data frame in the dtypes of the training data, without missing entries.
 
         Parameters
         ----------
@@ -186,16 +143,23 @@ class FrameCodec:
         Returns
         -------
         filled : DataFrame of shape (n, n_columns)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the dtype of the training data cannot express an observed entry.
         """
-        filled = frame.copy()
-        for j in np.flatnonzero(is_missing.any(axis=0)):
+        columns = []
+        for j, (name, codec) in enumerate(zip(self.names, self.codecs, strict=True)):
+            with column_in_errors(name):
+                observed = codec.cast(frame.iloc[:, j][~is_missing[:, j]])
             rows = np.flatnonzero(is_missing[:, j])
-            column, new = filled.iloc[:, j].copy(), values.iloc[:, j].loc[rows]
-            if column.dtype != new.dtype:
-                column, new = column.astype(object), new.astype(object)
-            column.iloc[rows] = new.array
-            filled.isetitem(j, column)
-        return filled
+            if len(rows):
+                observed = observed.set_axis(np.flatnonzero(~is_missing[:, j]))
+                column = pd.concat([observed, values.iloc[:, j].loc[rows]]).sort_index()
+                observed = column.set_axis(frame.index)
+            columns.append(observed)
+        return self._join(columns)
 
     def allowed_ranges(self, conditions: Mapping[Any, Any]) -> dict[int, np.ndarray]:
         """Return the ranges of positions in observed bins allowed by conditions.
@@ -220,7 +184,7 @@ class FrameCodec:
         for name, condition in conditions.items():
             j = self._column_number(name)
             codec = self.codecs[j]
-            with _column_in_errors(name):
+            with column_in_errors(name, "conditions[{!r}]"):
                 column_ranges = codec.allowed_ranges(condition)
             column_ranges[~np.array(codec.bins.observed)] = 0
             if not (column_ranges[:, 1] > column_ranges[:, 0]).any():
@@ -281,65 +245,3 @@ class FrameCodec:
         if name not in self.names:
             raise ValueError(f"There is no column {name!r}: X has {list(self.names)}.")
         return int(self.names.get_loc(name))
-
-
-def _build_codec(values: Any, kind: str | None, missing_is_level: bool) -> ColumnCodec:
-    """Return the codec of a column.
-
-    Parameters
-    ----------
-    values : Series
-        Training data.
-    kind : {"numeric", "categorical", "ordinal"} or None
-        Kind of the column. None infers the kind from the dtype.
-    missing_is_level : bool
-        Whether missing values have a bin.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the values do not suit the kind.
-    """
-    if values.dtype == object:
-        values = values.infer_objects()
-    if values.dtype.kind == "c":
-        raise ValueError("it has complex numbers: split real and imaginary parts into two columns")
-    kind = kind or _infer_kind(values.dtype)
-    if kind == "numeric":
-        units = infer_units(values)
-        numbers = units.numbers(values)
-        _check_exact_integers(values.dtype, numbers)
-        return NumericColumn(units, numbers, missing_is_level=missing_is_level)
-    return CategoricalColumn(
-        values, is_ordered=kind == "ordinal", missing_is_level=missing_is_level
-    )
-
-
-def _infer_kind(dtype: Any) -> str:
-    """Return the kind of a column from the dtype."""
-    if isinstance(dtype, pd.CategoricalDtype):
-        return "ordinal" if dtype.ordered else "categorical"
-    if pd.api.types.is_bool_dtype(dtype):
-        return "categorical"
-    is_number = pd.api.types.is_numeric_dtype(dtype)
-    is_datetime = pd.api.types.is_datetime64_any_dtype(dtype)
-    is_duration = pd.api.types.is_timedelta64_dtype(dtype)
-    return "numeric" if is_number or is_datetime or is_duration else "categorical"
-
-
-def _check_exact_integers(dtype: Any, numbers: np.ndarray) -> None:
-    """Raise a ValueError if integers have no exact representation in float64."""
-    if pd.api.types.is_integer_dtype(dtype) and (np.abs(numbers) >= MAX_EXACT_INTEGER).any():
-        raise ValueError(
-            "it has integers beyond 2**53, which float64 cannot represent exactly: convert the "
-            "column to a categorical dtype, or drop the column if the values are identifiers"
-        )
-
-
-@contextmanager
-def _column_in_errors(name: Any) -> Iterator[None]:
-    """Add the name of a column to TypeErrors and ValueErrors."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"Column {name!r} of X can't be used: {error}.") from error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import groupby, pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
-from ._units import MAX_EXACT_INTEGER, Interval, Units
+from ._units import MAX_EXACT_INTEGER, Interval, Units, raise_inexpressible
 
 # Smallest fraction and number of rows for which a single value has a separate level.
 _MIN_VALUE_FRACTION = 1 / 1000
@@ -53,6 +53,8 @@ class NumericColumn(ColumnCodec):
         Whether missing values have a bin. Otherwise, missing values count as not observed.
     """
 
+    is_numeric: ClassVar[bool] = True
+
     def __init__(self, units: Units, numbers: np.ndarray, *, missing_is_level: bool) -> None:
         self.units = units
         present = numbers[~np.isnan(numbers)]
@@ -74,6 +76,14 @@ class NumericColumn(ColumnCodec):
         steps = self._to_steps(numbers[~is_missing])
         bin_index = np.searchsorted(self._left, steps, side="right") - 1
         return self._insert_missing(bin_index.clip(0), is_missing)
+
+    def cast(self, values: Any) -> Any:
+        result = self.units.cast(values)
+        numbers = self.units.round_to_dtype(self.units.numbers(values))
+        is_lost = numbers != self.units.numbers(result)
+        if is_lost.any():
+            raise_inexpressible(values[is_lost], self.units.dtype)
+        return result.set_axis(values.index)
 
     def decode(self, bin_index: np.ndarray, position: np.ndarray) -> Any:
         is_missing = bin_index >= len(self._left)

@@ -1,7 +1,8 @@
-"""Values of numeric columns as floating-point numbers: numbers, datetimes and durations."""
+"""Values of numeric columns as floating-point numbers, and back to the dtype of the column."""
 
 from __future__ import annotations
 
+import decimal
 import math
 from abc import ABC, abstractmethod
 from numbers import Real
@@ -12,8 +13,6 @@ import pandas as pd
 
 from ..serialization import serializable
 
-# Day, hour, minute, second, millisecond and microsecond, in microseconds.
-_TIME_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
 # Every integer of smaller magnitude has an exact representation in float64.
 MAX_EXACT_INTEGER = 2.0**53
 
@@ -50,30 +49,60 @@ class Units(ABC):
 
     Attributes
     ----------
-    size : int
+    dtype : pandas or numpy dtype
+        Dtype of the column.
+    size : float
         Size of a unit: 1 for numbers, and in microseconds for times.
     """
 
-    size: int = 1
+    dtype: Any
+    size: float = 1
 
-    @abstractmethod
     def numbers(self, values: Any) -> np.ndarray:
         """Convert values to numbers.
 
         Parameters
         ----------
         values : Series of length n
-            Values of the column.
+            Values of the column, in any dtype with the same kind of values.
 
         Returns
         -------
         numbers : ndarray of shape (n,)
             Numbers in float64, NaN for missing values.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value is of another kind, or has no representation in float64.
         """
+        present = values[values.notna().to_numpy()]
+        numbers = np.full(len(values), np.nan)
+        if len(present):
+            numbers[values.notna().to_numpy()] = self._numbers(present)
+        return numbers
+
+    @abstractmethod
+    def _numbers(self, values: Any) -> np.ndarray:
+        """Convert values without missing values to numbers in float64."""
 
     @abstractmethod
     def values(self, numbers: np.ndarray) -> Any:
         """Convert numbers, (n,), to a Series in the dtype of the column."""
+
+    def cast(self, values: Any) -> Any:
+        """Convert values, without missing values, to the dtype of the column.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value is of another kind.
+        """
+        if values.dtype == self.dtype:
+            return values
+        numbers = self.numbers(values)
+        check_exact_integers(values.dtype, numbers)
+        return self.values(numbers)
 
     def round_to_dtype(self, numbers: np.ndarray) -> np.ndarray:
         """Round numbers, (n,), to the precision of the dtype of the column."""
@@ -95,6 +124,8 @@ class Units(ABC):
         if isinstance(condition, pd.Interval):
             low, high = self._to_number(condition.left), self._to_number(condition.right)
             return [Interval(low, high, condition.closed_left, condition.closed_right)]
+        if isinstance(condition, tuple):
+            raise_tuple(condition)
         choices = list(condition) if pd.api.types.is_list_like(condition) else [condition]
         numbers = [self._to_number(choice) for choice in choices]
         return [Interval(number, number, True, True) for number in numbers]
@@ -130,82 +161,160 @@ class Numbers(Units):
         number = super()._to_number(value)
         return float(np.float32(number)) if self._has_low_precision else number
 
-    def numbers(self, values: Any) -> np.ndarray:
-        numbers = pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan)
+    def _numbers(self, values: Any) -> np.ndarray:
+        if values.dtype == object or isinstance(values.dtype, pd.CategoricalDtype):
+            check_all(values, (Real, decimal.Decimal, np.bool_), "numbers")
+        elif not pd.api.types.is_numeric_dtype(values.dtype):
+            raise_wrong_kind(values, "numbers")
+        numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isinf(numbers).any():
             raise ValueError("it contains infinity: replace infinite values, for example by NaN")
         return numbers
 
     def values(self, numbers: np.ndarray) -> Any:
         series = pd.Series(numbers)
-        if pd.api.types.is_integer_dtype(self.dtype):
+        if pd.api.types.is_integer_dtype(self.dtype) or pd.api.types.is_bool_dtype(self.dtype):
             series = series.round()
         return series.astype(self.dtype)
 
 
 @serializable
-class Times(Units):
-    """Datetimes or durations, as multiples of a unit.
-
-    The unit is the largest of day, hour, minute, second, millisecond and microsecond that divides
-    all training values. Datetimes with a time zone count in local time.
+class Decimals(Units):
+    """Objects of the class `decimal.Decimal`.
 
     Parameters
     ----------
-    dtype : pandas dtype
-        Dtype of the column.
-    values : Series
+    values : Series of object
         Training data.
     """
 
-    def __init__(self, dtype: Any, values: Any) -> None:
-        self.dtype = dtype
-        self.is_duration = pd.api.types.is_timedelta64_dtype(dtype)
-        micros = self._microseconds(values)[~values.isna().to_numpy()]
-        self.size = next(unit for unit in _TIME_UNITS if not (micros % unit).any())
+    def __init__(self, values: Any) -> None:
+        self.dtype = values.dtype
+        present = values[values.notna().to_numpy()]
+        numbers = self._numbers(present)
+        digits = [-int(value.as_tuple().exponent) for value in present]
+        # The number of decimals of a decoded value.
+        self.n_decimals = max(0, *digits)
+        restored = self.values(numbers)
+        if not all(a == b for a, b in zip(present, restored, strict=True)):
+            raise ValueError(
+                "it has decimals with more digits than float64 can represent: round them, or "
+                "convert the column to float, or to strings if the values are identifiers"
+            )
 
-    def _microseconds(self, values: Any) -> np.ndarray:
-        """Return integers, (n,), with arbitrary results for missing values."""
-        if self.is_duration:
-            stamps = pd.to_timedelta(values).to_numpy(dtype="timedelta64[us]")
-        else:
-            times = pd.to_datetime(values)
-            if times.dt.tz is not None:
-                zone = getattr(self.dtype, "tz", None) or "UTC"
-                times = times.dt.tz_convert(zone).dt.tz_localize(None)  # local time
-            stamps = times.to_numpy(dtype="datetime64[us]")
-        return stamps.astype(np.int64)
-
-    def numbers(self, values: Any) -> np.ndarray:
-        numbers = self._microseconds(values) / self.size
-        return np.where(pd.isna(values), np.nan, numbers)
+    def _numbers(self, values: Any) -> np.ndarray:
+        check_all(values, (Real, decimal.Decimal, np.bool_), "numbers")
+        numbers: np.ndarray = values.to_numpy(dtype=np.float64)
+        if np.isinf(numbers).any():
+            raise ValueError(
+                "it contains infinity, or a number beyond the range of float64: replace the value, "
+                "for example by None"
+            )
+        return numbers
 
     def values(self, numbers: np.ndarray) -> Any:
-        is_missing = np.isnan(numbers)
-        micros = (np.where(is_missing, 0, np.rint(numbers)) * self.size).astype(np.int64)
-        stamps = pd.Series(
-            micros.astype("timedelta64[us]" if self.is_duration else "datetime64[us]")
-        )
-        if getattr(self.dtype, "tz", None) is not None:
-            # The hour that occurs twice in autumn counts as daylight saving time.
-            is_daylight_saving = np.ones(len(stamps), dtype=bool)
-            stamps = stamps.dt.tz_localize(
-                self.dtype.tz, ambiguous=is_daylight_saving, nonexistent="shift_forward"
-            )
-        return stamps.astype(self.dtype).mask(is_missing)
+        decimals = [
+            None if math.isnan(number) else decimal.Decimal(f"{number:.{self.n_decimals}f}")
+            for number in numbers.tolist()
+        ]
+        return pd.Series(decimals, dtype=object)
 
 
-def infer_units(values: Any) -> Units:
-    """Return the units of a column.
+@serializable
+class Labels(Units):
+    """Categories or strings that stand for numbers, such as "007".
+
+    Numbers are converted to the nearest label.
 
     Parameters
     ----------
     values : Series
-        Training data: numbers, datetimes or durations.
+        Training data. The labels are the categories of a categorical dtype, or else the values.
 
-    Returns
-    -------
-    units : Units
+    Raises
+    ------
+    ValueError
+        If a label is no finite number.
     """
-    is_time = values.dtype.kind in "mM"
-    return Times(values.dtype, values) if is_time else Numbers(values.dtype)
+
+    def __init__(self, values: Any) -> None:
+        self.dtype = values.dtype
+        is_categorical = isinstance(values.dtype, pd.CategoricalDtype)
+        labels = values.dtype.categories if is_categorical else values.dropna().unique()
+        labels = pd.Series(labels).astype(object)
+        numbers = self._numbers(labels)
+        # Of several labels for a number, such as "7" and "07", the first.
+        self._label_numbers, first = np.unique(numbers, return_index=True)
+        self._labels = labels.to_numpy()[first]
+
+    def _numbers(self, values: Any) -> np.ndarray:
+        try:
+            numbers = np.array([float(value) for value in values], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"it holds labels that are no numbers ({error}): do not declare the column numeric"
+            ) from error
+        if not np.isfinite(numbers).all():
+            raise ValueError("it holds labels that are no finite numbers: replace them by None")
+        return numbers
+
+    def cast(self, values: Any) -> Any:
+        return values.astype(self.dtype)
+
+    def values(self, numbers: np.ndarray) -> Any:
+        is_missing = np.isnan(numbers)
+        middles = (self._label_numbers[:-1] + self._label_numbers[1:]) / 2
+        nearest = np.searchsorted(middles, np.where(is_missing, 0, numbers))
+        labels = pd.Series(self._labels[nearest], dtype=object)
+        return labels.mask(is_missing).astype(self.dtype)
+
+
+def check_exact_integers(dtype: Any, numbers: np.ndarray) -> None:
+    """Raise a ValueError if integers have no exact representation in float64."""
+    if pd.api.types.is_integer_dtype(dtype) and (np.abs(numbers) >= MAX_EXACT_INTEGER).any():
+        raise ValueError(
+            "it has integers beyond 2**53, which float64 cannot represent exactly: convert the "
+            "column to a categorical dtype, or drop the column if the values are identifiers"
+        )
+
+
+def check_all(values: Any, classes: tuple[type, ...], kind: str) -> None:
+    """Raise a ValueError if a value is no instance of the classes.
+
+    Parameters
+    ----------
+    values : Series
+        Values without missing values.
+    classes : tuple of type
+        Classes of values.
+    kind : str
+        Name of the values of such classes, for the message.
+    """
+    is_right = np.fromiter((isinstance(value, classes) for value in values), bool, len(values))
+    if not is_right.all():
+        raise_wrong_kind(values[~is_right], kind)
+
+
+def raise_wrong_kind(values: Any, kind: str) -> None:
+    """Raise a ValueError that names the first of several values of the wrong kind."""
+    value, row = values.iloc[0], values.index[0]
+    raise ValueError(
+        f"it should hold {kind}, but has {value!r} of type {type(value).__name__} in row {row!r}: "
+        "convert the column, or declare another kind in column_types"
+    )
+
+
+def raise_inexpressible(values: Any, dtype: Any) -> None:
+    """Raise a ValueError that names the first of several values that a dtype cannot express."""
+    raise ValueError(
+        f"it has {values.iloc[0]!r} in row {values.index[0]!r}, which the dtype of the column in "
+        f"fit, {dtype}, cannot express: fit with a dtype that holds all values"
+    )
+
+
+def raise_tuple(condition: tuple[Any, ...]) -> None:
+    """Raise a TypeError for a condition that may be meant as a list of values or as an interval."""
+    raise TypeError(
+        f"the condition {condition!r} is a tuple: pass a list for one of several values, or a "
+        "pandas.Interval for all values between two ends"
+    )

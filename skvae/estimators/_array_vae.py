@@ -49,5 +49,5 @@ class ArrayVAE(BaseVAE):
     def _validate(self, X: Any, *, reset: bool) -> Any:
         return validate_array(self, X, reset=reset, accept_sparse=True)
 
-    def _make_reader(self, X: Any, X_valid: Any) -> ArrayReader | FrameReader:
+    def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         return ArrayReader().fit(X_valid)

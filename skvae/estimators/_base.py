@@ -199,21 +199,18 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
     # ---- Data ------------------------------------------------------------------------
 
     @abstractmethod
-    def _validate(self, X: Any, *, reset: bool) -> Any:
-        """Return X as an array, sparse matrix or data frame, after checks of its form."""
-
-    @abstractmethod
-    def _make_reader(self, X: Any, X_valid: Any) -> ArrayReader | FrameReader:
+    def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         """Return a reader that is fitted to valid training data."""
 
-    def _read(self, X: Any, *, reset: bool = False) -> Any:
-        """Return X as rows of numbers within the support of the likelihood.
+    def _read_valid(self, X_valid: Any, *, reset: bool = False) -> Any:
+        """Return valid data as rows of numbers within the support of the likelihood.
 
         Parameters
         ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+        X_valid : ndarray, CSR matrix or Table of shape (n_samples, n_features)
+            Data from `_validate`.
         reset : bool, default=False
-            Whether X is training data, to which a new reader is fitted.
+            Whether this is training data, to which a new reader is fitted.
 
         Returns
         -------
@@ -221,9 +218,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             NaN stands for missing entries.
         """
         init_threads()
-        X_valid = self._validate(X, reset=reset)
         if reset:
-            self._reader = self._make_reader(X, X_valid)
+            self._reader = self._make_reader(X_valid)
         rows = self._reader.read(X_valid)
         likelihood = self._resolve_likelihood() if reset else self.module_.likelihood
         check_support(self, rows, likelihood, self._reader.observed)

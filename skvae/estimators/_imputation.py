@@ -36,7 +36,7 @@ class ImputationStrategy(ABC):
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
+        X : ndarray or Table of shape (n_samples, n_features)
         rows : ndarray of shape (n_samples, n_observed)
             X as the reader returned it.
         estimates : ndarray of shape (n_incomplete, n_observed)
@@ -56,6 +56,10 @@ class ImputationStrategy(ABC):
     @abstractmethod
     def add_indicator(self, filled: Any, is_missing: np.ndarray, names: np.ndarray) -> Any:
         """Return a filled table with indicator columns of the given names."""
+
+    @abstractmethod
+    def write(self, filled: Any, *, with_empty_features: bool) -> Any:
+        """Return a filled table as an object of the class of X in `fit`."""
 
 
 class NumericImputation(ImputationStrategy):
@@ -84,7 +88,7 @@ class NumericImputation(ImputationStrategy):
         observed = self.reader.observed
         if observed.all():
             return filled
-        table = np.zeros((len(filled), len(observed)), filled.dtype)
+        table = np.nan_to_num(X, nan=0.0).astype(filled.dtype)
         table[:, observed] = filled
         return table
 
@@ -92,6 +96,9 @@ class NumericImputation(ImputationStrategy):
         self, filled: np.ndarray, is_missing: np.ndarray, names: np.ndarray
     ) -> np.ndarray:
         return np.hstack([filled, is_missing.astype(filled.dtype)])
+
+    def write(self, filled: np.ndarray, *, with_empty_features: bool) -> np.ndarray:
+        return filled
 
 
 class MixedImputation(ImputationStrategy):
@@ -131,9 +138,15 @@ class MixedImputation(ImputationStrategy):
         return self.reader.fill(X, rows, self.reader.codec.decode(draws, positions))
 
     def add_empty_features(self, X: Any, filled: Any) -> Any:
-        table = self.reader.reorder(X).copy()
-        for name, column in filled.items():
-            table[name] = column
+        table = self.reader.reorder(X.frame).copy(deep=False)
+        filled_columns = iter(filled.items())
+        formats = self.reader.table_format.columns
+        for j, is_observed in enumerate(self.reader.observed):
+            if is_observed:
+                table.isetitem(j, next(filled_columns)[1])
+            elif formats[j].is_number:
+                values = table.iloc[:, j].astype(object)
+                table.isetitem(j, values.where(values.notna(), 0))
         return table
 
     def add_indicator(self, filled: Any, is_missing: np.ndarray, names: np.ndarray) -> Any:
@@ -141,3 +154,8 @@ class MixedImputation(ImputationStrategy):
         for name, column in zip(names, is_missing.T.astype(int), strict=True):
             table[name] = column
         return table
+
+    def write(self, filled: Any, *, with_empty_features: bool) -> Any:
+        observed = self.reader.observed
+        selected = np.ones_like(observed) if with_empty_features else observed
+        return self.reader.table_format.write(filled, selected)

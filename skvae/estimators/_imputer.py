@@ -23,7 +23,7 @@ from ._imputer_output import ImputerOutputMixin
 from ._parameters import NETWORK_CONSTRAINTS
 from ._persistence import loadable
 from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker, replace_marker
-from ._validation import validate_array, validate_frame
+from ._validation import validate_array, validate_table
 
 
 @loadable
@@ -280,9 +280,10 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
             z, weights = importance_weighted_draws(module, x, eps.unsqueeze(1))
             return self._strategy.estimate(module, z, weights)
 
-        rows = self._read(X)
+        X_valid = self._validate(X, reset=False)
+        rows = self._read_valid(X_valid)
         estimates = self._compute_incomplete(rows, self._with_draws(estimate), rows.shape[1:])
-        return self._complete(X, self._strategy.fill_estimates(X, rows, estimates))
+        return self._complete(X_valid, self._strategy.fill_estimates(X_valid, rows, estimates))
 
     def sample_imputations(
         self, X: Any, n_imputations: int = 1, *, random_state: Any = None
@@ -319,10 +320,11 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
             z = importance_resampled_codes(module, x, eps, n_imputations, generator)
             return module.sample(z, generator)
 
-        rows = self._read(X)
+        X_valid = self._validate(X, reset=False)
+        rows = self._read_valid(X_valid)
         draws = self._compute_incomplete(rows, draw, (n_imputations, rows.shape[1]))
         tables = [
-            self._complete(X, self._strategy.fill_draws(X, rows, draws[:, i], rng))
+            self._complete(X_valid, self._strategy.fill_draws(X_valid, rows, draws[:, i], rng))
             for i in range(n_imputations)
         ]
         return np.stack(tables) if isinstance(tables[0], np.ndarray) else tables
@@ -362,9 +364,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
                 "With likelihood='mixed', missing entries are NaN, None or pandas.NA; got "
                 f"missing_values={self.missing_values!r}."
             )
-        return validate_frame(self, X, reset=reset, takes_arrays=False)
+        return validate_table(self, X, reset=reset, takes_arrays=False)
 
-    def _make_reader(self, X: Any, X_valid: Any) -> ArrayReader | FrameReader:
+    def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         if self._is_mixed:
             return FrameReader(missing_is_level=False).fit(X_valid)
         return ArrayReader(takes_missing=True).fit(X_valid)

@@ -27,11 +27,12 @@ class ImputerOutputMixin:
 
     @abstractmethod
     def _validate(self, X: Any, *, reset: bool) -> Any:
-        """Return X as an array or data frame, after checks of its form."""
+        """Return X as an array or table, after checks of its form."""
 
     def _after_training(self, X: Any, *, reset: bool) -> None:
         if self.add_indicator and reset:
-            self.indicator_ = MissingIndicator(error_on_new=False).fit(self._mark_missing(X))
+            is_missing = self._reader.mark_missing(self._validate(X, reset=False))
+            self.indicator_ = MissingIndicator(error_on_new=False).fit(is_missing)
 
     @property
     def _strategy(self) -> ImputationStrategy:
@@ -39,15 +40,26 @@ class ImputerOutputMixin:
             return MixedImputation(self._reader)
         return NumericImputation(self._reader)
 
-    def _complete(self, X: Any, filled: Any) -> Any:
+    def _complete(self, X_valid: Any, filled: Any) -> Any:
         """Add empty features and indicator columns, as the parameters specify."""
         if self.keep_empty_features:
-            filled = self._strategy.add_empty_features(X, filled)
+            filled = self._strategy.add_empty_features(X_valid, filled)
         if self.add_indicator:
-            is_missing = self.indicator_.transform(self._mark_missing(X))
-            names = self.indicator_.get_feature_names_out(_check_feature_names_in(self))
+            is_missing = self.indicator_.transform(self._reader.mark_missing(X_valid))
+            names = self._indicator_names(_check_feature_names_in(self))
             filled = self._strategy.add_indicator(filled, is_missing, names)
-        return filled
+        return self._strategy.write(filled, with_empty_features=self.keep_empty_features)
+
+    def _indicator_names(self, names: np.ndarray) -> np.ndarray:
+        """Return the names of the indicator columns, different from the names of the features."""
+        taken = set(names)
+        indicator_names = self.indicator_.get_feature_names_out(names)
+        for i, name in enumerate(indicator_names):
+            while name in taken:
+                name += "_"
+            indicator_names[i] = name
+            taken.add(name)
+        return indicator_names
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns that `transform` returns.
@@ -61,15 +73,12 @@ class ImputerOutputMixin:
         -------
         names : ndarray of str objects
             Names of the filled features. With `add_indicator`, also ``missingindicator_`` followed
-            by the name of the feature for each column of the indicator.
+            by the name of the feature for each column of the indicator. If X has a column of this
+            name, an underscore is added.
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
         filled = names if self.keep_empty_features else names[self._reader.observed]
         if not self.add_indicator:
             return filled
-        return np.concatenate([filled, self.indicator_.get_feature_names_out(names)])
-
-    def _mark_missing(self, X: Any) -> np.ndarray:
-        """Return an array of shape (n_samples, n_features) with NaN for missing entries."""
-        return self._reader.mark_missing(self._validate(X, reset=False))
+        return np.concatenate([filled, self._indicator_names(names)])

@@ -40,8 +40,23 @@ class InferenceMixin:
     _reader: Any  # ArrayReader or FrameReader
 
     @abstractmethod
+    def _validate(self, X: Any, *, reset: bool) -> Any:
+        """Return X as an array, sparse matrix or table, after checks of its form."""
+
+    @abstractmethod
+    def _read_valid(self, X_valid: Any, *, reset: bool = False) -> Any:
+        """Return valid data as rows of numbers within the support of the likelihood."""
+
     def _read(self, X: Any, *, reset: bool = False) -> Any:
-        """Return X as rows of numbers within the support of the likelihood."""
+        """Return X as rows of numbers within the support of the likelihood.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_samples, n_features)
+        reset : bool, default=False
+            Whether X is training data, to which a new reader is fitted.
+        """
+        return self._read_valid(self._validate(X, reset=reset), reset=reset)
 
     # ---- Public methods --------------------------------------------------------------
 
@@ -82,8 +97,10 @@ class InferenceMixin:
             frames, a DataFrame with the index of X: the most probable category of each column, or
             the median for ordered columns. An imputer leaves out features that were empty in `fit`.
         """
-        rows = self._infer(X, _reconstruct)
-        return self._reader.write(rows, like=X)
+        check_is_fitted(self)
+        X_valid = self._validate(X, reset=False)
+        rows = self._compute(self._read_valid(X_valid), _reconstruct)
+        return self._reader.write(rows, like=X_valid)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return a lower bound on the log-density of each row.

@@ -15,8 +15,11 @@ from ..training import chunk_length
 from ..utils import import_optional
 
 if TYPE_CHECKING:
-    from ..columns import FrameCodec
+    from ..columns import FrameCodec, Table, TableFormat
     from ..likelihoods import Likelihood
+
+# Rows of the training data that a reader writes and reads again, to check its results.
+_MAX_CHECKED_ROWS = 1000
 
 
 def result_dtype(X: Any) -> str:
@@ -111,7 +114,7 @@ def import_columns() -> Any:
 
 @serializable(prepare=import_columns)
 class FrameReader:
-    """Reads data frames with columns of any type, as bin numbers.
+    """Reads tables with columns of any type, as bin numbers.
 
     Parameters
     ----------
@@ -126,17 +129,17 @@ class FrameReader:
         Names of the columns in `fit`.
     codec : FrameCodec
         Encodes and decodes the columns.
+    table_format : TableFormat
+        Library and dtypes of X in `fit`.
     observed : ndarray of shape (n_features,)
         Whether a column is read. Without `missing_is_level`, columns without any observed entry in
         `fit` are not read.
-    returns_frames : bool
-        Whether `write` returns data frames. If X of `fit` was an array, `write` returns arrays.
     """
 
     names: Any
     codec: FrameCodec
+    table_format: TableFormat
     observed: np.ndarray
-    returns_frames: bool
     dtype: str = "float64"
 
     def __init__(
@@ -145,15 +148,15 @@ class FrameReader:
         self.column_types = column_types
         self.missing_is_level = missing_is_level
 
-    def fit(self, frame: Any, *, returns_frames: bool = True) -> Self:
-        """Learn the bins of each column.
+    def fit(self, table: Table) -> Self:
+        """Learn the bins of each column, and the format of the table.
 
         Raises
         ------
         TypeError, ValueError
-            If a column cannot be read as its kind, or if all entries are missing.
+            If a column cannot be read as its kind or restored, or if all entries are missing.
         """
-        self.returns_frames = returns_frames
+        frame, self.table_format = table
         self.observed = np.ones(frame.shape[1], dtype=bool)
         if not self.missing_is_level:
             self.observed = frame.notna().any().to_numpy()
@@ -162,25 +165,44 @@ class FrameReader:
         self.codec = import_columns().FrameCodec(
             self._select(frame), self.column_types or {}, missing_is_level=self.missing_is_level
         )
+        self._check_restored(frame.iloc[:_MAX_CHECKED_ROWS])
         return self
+
+    def _check_restored(self, frame: Any) -> None:
+        """Raise a ValueError if `write` does not return the dtypes and categories of `fit`."""
+        rows = self.codec.encode(self._select(frame))
+        any_bin = [column.representative_bin[0] for column in self.codec.likelihood.columns]
+        written = self.write(np.where(np.isnan(rows), any_bin, rows))
+        restored, restored_format = import_columns().read_table(written)
+        again = self.codec.encode(restored.set_axis(self.codec.names, axis=1))
+        formats = [self.table_format.columns[j] for j in np.flatnonzero(self.observed)]
+        for j, (name, codec) in enumerate(zip(self.codec.names, self.codec.codecs, strict=True)):
+            is_kept = np.isnan(rows[:, j]) | (again[:, j] == rows[:, j]) | codec.is_numeric
+            same_dtype = self.table_format.is_array or formats[j] == restored_format.columns[j]
+            if not (is_kept.all() and same_dtype):
+                raise ValueError(
+                    f"Column {name!r} of X can't be used: results would not have its dtype, "
+                    f"{formats[j].stored_dtype}. Convert the column to numbers, strings or a "
+                    "categorical dtype."
+                )
 
     @property
     def likelihood(self) -> Likelihood:
         """Likelihood of the bins of all columns."""
         return self.codec.likelihood
 
-    def read(self, frame: Any) -> np.ndarray:
+    def read(self, table: Table) -> np.ndarray:
         """Return the bin number of each entry, (n, n_observed), with NaN for missing entries."""
-        return self.codec.encode(self._select(frame))
+        return self.codec.encode(self._select(table.frame))
 
-    def mark_missing(self, frame: Any) -> np.ndarray:
+    def mark_missing(self, table: Table) -> np.ndarray:
         """Return an array, (n, n_features), with NaN for missing entries and 0 elsewhere."""
-        return np.where(self.reorder(frame).isna().to_numpy(), np.nan, 0.0)
+        return np.where(self.reorder(table.frame).isna().to_numpy(), np.nan, 0.0)
 
     def write(
         self, rows: np.ndarray, positions: np.ndarray | None = None, *, like: Any = None
     ) -> Any:
-        """Return bin numbers as values: a data frame, or an array if X of `fit` was an array.
+        """Return bin numbers as a table of the library and the dtypes of X in `fit`.
 
         Parameters
         ----------
@@ -188,27 +210,27 @@ class FrameReader:
             Bin numbers.
         positions : ndarray of shape (n, n_observed), optional
             Positions within bins, in [0, 1). By default, the midpoint of each bin.
-        like : object, optional
-            Data with the same rows. If it is a data frame, the result has its index.
+        like : Table, optional
+            Table with the same rows. The result has the index of the table.
         """
-        table = self.codec.decode(rows, positions)
-        if not self.returns_frames:
-            return table.to_numpy()
-        return table.set_axis(like.index) if hasattr(like, "iloc") else table
+        frame = self.codec.decode(rows, positions)
+        if like is not None:
+            frame = frame.set_axis(like.frame.index)
+        return self.table_format.write(frame, self.observed)
 
-    def fill(self, X: Any, rows: np.ndarray, estimates: Any) -> Any:
-        """Return the observed columns of a data frame with estimates for missing entries.
+    def fill(self, table: Table, rows: np.ndarray, estimates: Any) -> Any:
+        """Return the observed columns with estimates for missing entries, a data frame.
 
         Parameters
         ----------
-        X : DataFrame of shape (n_samples, n_features)
+        table : Table of shape (n_samples, n_features)
         rows : ndarray of shape (n_samples, n_observed)
-            Result of `read` for X.
+            Result of `read` for the table.
         estimates : DataFrame of shape (n_incomplete, n_observed)
             Values for the rows with missing entries.
         """
         estimates = estimates.set_axis(incomplete_rows(rows))
-        return self.codec.fill(self._select(X), np.isnan(rows), estimates)
+        return self.codec.fill(self._select(table.frame), np.isnan(rows), estimates)
 
     def reorder(self, frame: Any) -> Any:
         """Return the columns in the order of `fit`; data with other names, as they are."""

@@ -20,7 +20,7 @@ from ._inference import as_dtype, check_n_samples, map_chunks, posterior_mean
 from ._parameters import OBJECTIVE_CONSTRAINTS
 from ._persistence import loadable
 from ._readers import FrameReader
-from ._validation import validate_frame
+from ._validation import validate_table
 
 # Rejection sampling: draws per round, and rounds.
 _MIN_DRAWS = 2000
@@ -366,10 +366,10 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         return self._reader.likelihood
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
-        return validate_frame(self, X, reset=reset)
+        return validate_table(self, X, reset=reset)
 
-    def _make_reader(self, X: Any, X_valid: Any) -> FrameReader:
-        return FrameReader(self.column_types).fit(X_valid, returns_frames=X_valid is X)
+    def _make_reader(self, X_valid: Any) -> FrameReader:
+        return FrameReader(self.column_types).fit(X_valid)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch.distributions import constraints
 from ..likelihoods import Likelihood
 from ..training import chunk_length
 from ._readers import import_columns
+
+if TYPE_CHECKING:
+    from ..columns import Table
 
 
 def validate_array(
@@ -43,25 +46,29 @@ def validate_array(
         raise ValueError(f"{error}\nThe first invalid value is in {place}.") from error
 
 
-def validate_frame(estimator: Any, X: Any, *, reset: bool, takes_arrays: bool = True) -> Any:
-    """Return X as a data frame with unique names of columns: X itself if X is a data frame.
+def validate_table(estimator: Any, X: Any, *, reset: bool, takes_arrays: bool = True) -> Table:
+    """Return X as a table with the columns of `fit`.
 
     Raises
     ------
     ImportError
-        If pandas is missing.
+        If pandas is missing, or the package that reads X.
     ValueError, TypeError
         If X is an array and arrays are not accepted, is not two-dimensional, is empty, has
-        duplicate names, or differs from the data of `fit` in its columns.
+        duplicate names, has a column that cannot be read, or differs from the data of `fit` in its
+        columns.
     """
-    if not takes_arrays and not hasattr(X, "iloc"):
-        raise TypeError(
-            f"{type(estimator).__name__} with likelihood={estimator.likelihood!r} requires a data "
-            f"frame of pandas; got {type(X).__name__}."
-        )
-    frame = import_columns().as_frame(X, estimator)
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return frame
+    table: Table = import_columns().read_table(X, estimator)
+    if table.table_format.is_array:
+        if not takes_arrays:
+            raise TypeError(
+                f"{type(estimator).__name__} with likelihood={estimator.likelihood!r} requires a "
+                f"data frame of pandas, polars or Arrow; got {type(X).__name__}."
+            )
+        validate_data(estimator, table.frame.to_numpy(), reset=reset, skip_check_array=True)
+    else:
+        validate_data(estimator, table.frame, reset=reset, skip_check_array=True)
+    return table
 
 
 def check_support(

@@ -8,6 +8,7 @@ from typing import Any
 # Optional packages, and the extra of skvae that installs each package.
 _EXTRAS = {
     "matplotlib": "plot",
+    "narwhals": "arrow",
     "onnx": "onnx",
     "onnxscript": "onnx",
     "pandas": "data",

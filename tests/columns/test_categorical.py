@@ -31,12 +31,6 @@ def test_categories_are_decoded_exactly(name, missing):
     assert decoded[is_present].tolist() == values[is_present].tolist()
 
 
-@pytest.mark.parametrize("values", [["a", "b"], [1, 2], [1.5, 2.5], [True, False]])
-def test_objects_are_decoded_as_objects(values):
-    values = pd.Series(values * 20, dtype=object)
-    assert decode(codec_of(values), encode(codec_of(values), values)).dtype == object
-
-
 # ---- Levels --------------------------------------------------------------------------
 
 

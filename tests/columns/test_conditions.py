@@ -43,7 +43,7 @@ CONDITIONS = {
     "a nullable boolean": ("boolean", False, lambda x: x.isin([False])),
     "a missing boolean": ("boolean", None, lambda x: x.isna()),
     "a string": ("strings", "b", lambda x: x == "b"),
-    "a tuple of strings": ("strings", ("a", "c", "z"), lambda x: x.isin(["a", "c"])),
+    "a list of strings": ("strings", ["a", "c", "z"], lambda x: x.isin(["a", "c"])),
     "a set of strings": ("string", {"a", "c"}, lambda x: x.isin(["a", "c"])),
     "a string or missing": ("string", ["a", None], lambda x: (x == "a") | x.isna()),
     "a category": ("unordered", "x", lambda x: x == "x"),

@@ -6,32 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from helpers_columns import N, bins_of, codec_of, column, encode
-from skvae.columns import FrameCodec, as_frame
-
-# ---- as_frame ------------------------------------------------------------------------
-
-
-def test_data_frames_are_returned_unchanged():
-    frame = pd.DataFrame({"a": [1, 2]})
-    assert as_frame(frame, None) is frame
-
-
-def test_arrays_have_column_numbers_as_names():
-    frame = as_frame(np.array([[1.5, np.nan], [2, 3]]), None)
-    assert list(frame.columns) == [0, 1]
-    assert frame.isna().to_numpy().tolist() == [[False, True], [False, False]]
-
-
-@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 0)])
-def test_empty_data_frames_are_an_error(shape):
-    with pytest.raises(ValueError, match="at least one row and one column"):
-        as_frame(pd.DataFrame(np.zeros(shape)), None)
-
-
-def test_duplicate_column_names_are_an_error():
-    with pytest.raises(ValueError, match=r"Names of columns must differ; got \['a', 'a'\]"):
-        as_frame(pd.DataFrame(np.zeros((2, 2)), columns=["a", "a"]), None)
-
+from skvae.columns import FrameCodec, read_table
 
 # ---- FrameCodec ----------------------------------------------------------------------
 
@@ -93,7 +68,7 @@ def test_fill_replaces_missing_entries_only():
 def test_error_in_training_names_the_column(invalid):
     frame = pd.DataFrame({"valid": [1, 2], "invalid": pd.Series(invalid)})
     with pytest.raises((TypeError, ValueError), match="Column 'invalid' of X"):
-        FrameCodec(frame, {})
+        FrameCodec(read_table(frame).frame, {})
 
 
 @pytest.mark.parametrize(

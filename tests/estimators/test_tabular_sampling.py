@@ -201,7 +201,7 @@ def test_conditions_of_arrays_name_columns_by_number():
         ({"count": None}, "No training value of column 'count'"),
         ({"wide": 12.5}, "pass a pandas.Interval"),
         ({"wide": pd.Interval(-20, -10)}, "No training value of column 'wide'"),
-        ({"count": "many"}, "Column 'count'"),
+        ({"count": "many"}, r"conditions\['count'\]"),
         ({"word": "pear", "day": "1999-12-31"}, "No training value of column 'day'"),
     ],
 )

@@ -1,0 +1,270 @@
+"""Tables of any library as data frames of pandas in plain dtypes, and back."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn import config_context
+from sklearn.utils import check_array
+
+from ..serialization import serializable
+from ..utils import import_optional
+from ._errors import column_in_errors
+from ._formats import ArrowFormat, read_column
+
+# Modules with the class `DataFrame` of libraries whose data frames are like those of pandas.
+_PANDAS_LIKE = {"cudf": "cudf", "modin": "modin.pandas"}
+
+
+class Table(NamedTuple):
+    """A table as codecs see it, and how to write results like it.
+
+    Attributes
+    ----------
+    frame : DataFrame of shape (n, n_columns)
+        Values in plain dtypes.
+    table_format : TableFormat
+        Format of the table.
+    """
+
+    frame: Any
+    table_format: TableFormat
+
+
+@serializable
+class TableFormat:
+    """Library and dtypes of a table.
+
+    Parameters
+    ----------
+    library : str
+        "pandas", "polars", "pyarrow", "numpy", or a library with data frames like those of pandas.
+    columns : list of ColumnFormat
+        Formats of the columns.
+    dtype : dtype, default=None
+        Dtype of an array. None stands for the common dtype of the columns.
+    """
+
+    def __init__(self, library: str, columns: list[Any], dtype: Any = None) -> None:
+        self.library = library
+        self.columns = columns
+        self.dtype = dtype
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the table is an array, without names of columns."""
+        return self.library == "numpy"
+
+    def write(self, frame: Any, selected: np.ndarray) -> Any:
+        """Return a data frame in plain dtypes as a table of the library.
+
+        Parameters
+        ----------
+        frame : DataFrame of shape (n, n_selected + n_further)
+            The selected columns, and then further columns, which are written in their dtypes.
+        selected : ndarray of bool, of shape (n_columns,)
+            Columns of the table that are in `frame`.
+        """
+        formats = [self.columns[j] for j in np.flatnonzero(selected)]
+        further = frame.iloc[:, len(formats) :]
+        columns = [frame.iloc[:, j] for j in range(len(formats))]
+        if self.library in ("polars", "pyarrow"):
+            return self._write_arrow(frame.columns, columns, formats, further)
+        written = []
+        for column_format, column in zip(formats, columns, strict=True):
+            with column_in_errors(column.name):
+                written.append(column_format.write(column))
+        table = pd.concat([*written, further], axis=1).set_axis(frame.columns, axis=1)
+        if self.is_array:
+            return table.to_numpy() if self.dtype is None else table.to_numpy(dtype=self.dtype)
+        if self.library == "pandas":
+            return table
+        return importlib.import_module(_PANDAS_LIKE[self.library]).DataFrame(table)
+
+    def _write_arrow(
+        self, names: Any, columns: list[Any], formats: list[ArrowFormat], further: Any
+    ) -> Any:
+        import pyarrow as pa
+
+        arrays = []
+        for column_format, column in zip(formats, columns, strict=True):
+            with column_in_errors(column.name):
+                arrays.append(column_format.to_arrow(column))
+        arrays += [pa.array(column) for _, column in further.items()]
+        table = pa.Table.from_arrays(arrays, names=list(names))
+        if self.library == "pyarrow":
+            return table
+        return _to_polars(table, dict(zip(names, columns, strict=False)))
+
+
+def read_table(X: Any, estimator: Any = None) -> Table:
+    """Read a table column by column.
+
+    Parameters
+    ----------
+    X : DataFrame, table or array-like of shape (n, n_columns)
+        Data frame of pandas, polars, modin or cuDF; a table of pyarrow; any object with the
+        interface of Arrow (``__arrow_c_stream__``) or of data frames (``__dataframe__``); or an
+        array.
+    estimator : object, default=None
+        Estimator named in error messages.
+
+    Returns
+    -------
+    table : Table
+        Results for objects with an interface only are tables of pyarrow.
+
+    Raises
+    ------
+    ImportError
+        If reading X needs a package that is not installed.
+    TypeError, ValueError
+        If X is not a table in memory, is empty, has duplicate names of columns, or has a column
+        that cannot be read.
+    """
+    if hasattr(X, "to_native"):  # narwhals
+        X = X.to_native()
+    if isinstance(X, pd.DataFrame):
+        return _read_frame(X, "pandas")
+    _check_in_memory(X)
+    library = type(X).__module__.split(".")[0]
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        return _read_pandas_like(X, library)
+    if library == "polars" and hasattr(X, "columns"):
+        return _read_arrow(_polars_columns(X), "polars")
+    if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__dataframe__"):
+        return _read_arrow(_arrow_columns(X), "pyarrow")
+    return _read_array(X, estimator)
+
+
+def _check_in_memory(X: Any) -> None:
+    """Raise a TypeError if X is a query or a stream rather than a table in memory."""
+    remedies = {"collect": "X.collect()", "compute": "X.compute()", "read_next_batch": "read_all()"}
+    for method, remedy in remedies.items():
+        if hasattr(X, method) and (hasattr(X, "columns") or hasattr(X, "schema")):
+            raise TypeError(
+                f"X is a {type(X).__name__}, which is not in memory: pass the result of {remedy}."
+            )
+
+
+# ---- Data frames like those of pandas ----------------------------------------------------------
+
+
+def _read_frame(X: Any, library: str) -> Table:
+    check_shape(X.shape)
+    _check_names(X.columns)
+    frame, formats = X, []
+    for j, name in enumerate(X.columns):
+        values = X.iloc[:, j]
+        with column_in_errors(name):
+            plain, column_format = read_column(values)
+        formats.append(column_format)
+        if plain is not values:
+            frame = X.copy(deep=False) if frame is X else frame
+            frame.isetitem(j, plain)
+    return Table(frame, TableFormat(library, formats))
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if a table has no rows or no columns."""
+    if 0 in shape:
+        raise ValueError(f"X has shape {shape}, but needs at least one row and one column.")
+
+
+def _check_names(names: Any) -> None:
+    if not pd.Index(names).is_unique:
+        raise ValueError(
+            f"Names of columns must differ; got {list(names)}. Rename the duplicate columns."
+        )
+
+
+# ---- Arrow ---------------------------------------------------------------------------------------
+
+
+def _read_arrow(columns: dict[str, Any], library: str) -> Table:
+    """Read columns of pyarrow, by name."""
+    plain, formats = {}, []
+    for name, values in columns.items():
+        with column_in_errors(name):
+            formats.append(ArrowFormat(values))
+            plain[name] = formats[-1].read(values)
+    frame = pd.DataFrame(plain, copy=False)
+    check_shape((len(frame), len(columns)))
+    return Table(frame, TableFormat(library, formats))
+
+
+def _arrow_columns(X: Any) -> dict[str, Any]:
+    """Return the columns of a table with the interface of Arrow or of data frames.
+
+    An index of pandas that is stored with the columns is left out.
+    """
+    pa = import_optional("pyarrow", "Reading tables of Arrow")
+    if hasattr(X, "__arrow_c_stream__"):
+        table = pa.table(X)
+    else:
+        from pyarrow.interchange import from_dataframe
+
+        table = from_dataframe(X)
+    _check_names(table.column_names)
+    metadata = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    index = [name for name in metadata.get("index_columns", ()) if isinstance(name, str)]
+    return {name: table[name] for name in table.column_names if name not in index}
+
+
+def _polars_columns(X: Any) -> dict[str, Any]:
+    pa = import_optional("pyarrow", "Reading data frames of polars")
+    columns = {}
+    for name, dtype in X.schema.items():
+        with column_in_errors(name):
+            if str(dtype) in ("Object", "Int128", "UInt128"):
+                raise TypeError(
+                    f"its dtype {dtype} has no counterpart in Arrow: cast the column, for example "
+                    "to pl.Int64 or pl.String"
+                )
+            columns[name] = pa.chunked_array([X.get_column(name).to_arrow()])
+    return columns
+
+
+def _to_polars(table: Any, columns: dict[str, Any]) -> Any:
+    """Return a table of pyarrow as a data frame of polars."""
+    import polars as pl
+
+    frame: Any = pl.from_arrow(table)
+    for name, values in columns.items():
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            categories = values.dtype.categories.tolist()
+            dtype = pl.Enum(categories) if values.dtype.ordered else pl.Categorical
+            frame = frame.with_columns(pl.col(name).cast(pl.String).cast(dtype))
+    return frame
+
+
+# ---- Arrays --------------------------------------------------------------------------------------
+
+
+def _read_array(X: Any, estimator: Any) -> Table:
+    """Read an array. Lists are read column by column: NumPy would turn numbers into strings."""
+    if isinstance(X, np.ma.MaskedArray):
+        raise TypeError(
+            "X is a masked array: pass X.filled(numpy.nan), or a data frame with missing values."
+        )
+    dtype = object if isinstance(X, list | tuple) else None
+    with config_context(array_api_dispatch=False):
+        values = check_array(X, dtype=dtype, ensure_all_finite=False, estimator=estimator)
+    table = _read_frame(pd.DataFrame(values), "numpy")
+    if dtype is None:
+        table.table_format.dtype = values.dtype
+    else:
+        plain = pd.concat([column for _, column in table.frame.items()], axis=1)
+        table = _read_frame(plain, "numpy")
+    return table
+
+
+def _read_pandas_like(X: Any, library: str) -> Table:
+    narwhals = import_optional("narwhals", f"Reading data frames of {library}")
+    if library not in _PANDAS_LIKE:
+        raise TypeError(f"X is a {type(X).__name__} of {library}: convert X to pandas.")
+    return _read_frame(narwhals.from_native(X, eager_only=True).to_pandas(), library)

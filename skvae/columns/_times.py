@@ -1,0 +1,251 @@
+"""Datetimes, dates, durations, periods and times of day as floating-point numbers."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..serialization import serializable
+from ._units import MAX_EXACT_INTEGER, Units, check_all, raise_wrong_kind
+
+_DAY = 86_400_000_000
+# Day, hour, minute, second, millisecond and microsecond, in microseconds.
+_TIME_UNITS = (_DAY, 3_600_000_000, 60_000_000, 1_000_000, 1_000, 1)
+
+
+def _largest_unit(microseconds: np.ndarray) -> int:
+    """Return the largest unit of time that divides all numbers of microseconds, (n,)."""
+    return next(unit for unit in _TIME_UNITS if not (microseconds % unit).any())
+
+
+@serializable
+class Times(Units):
+    """Datetimes or durations, as multiples of a unit.
+
+    The unit is the largest of day, hour, minute, second, millisecond and microsecond that divides
+    all training values. Nanoseconds are the unit of durations and datetimes that need them and are
+    small enough for float64, and are cut off otherwise. Datetimes with a time zone count in local
+    time.
+
+    Parameters
+    ----------
+    values : Series
+        Training data.
+    """
+
+    def __init__(self, values: Any) -> None:
+        self.dtype = values.dtype
+        self.is_duration = values.dtype.kind == "m"
+        self._ticks = "us"
+        present = values[values.notna().to_numpy()]
+        if self._needs_nanoseconds(present):
+            self._ticks, self.size = "ns", 0.001
+        else:
+            self.size = _largest_unit(self._count_ticks(present))
+
+    @property
+    def _zone(self) -> Any:
+        return getattr(self.dtype, "tz", None)
+
+    def _needs_nanoseconds(self, values: Any) -> bool:
+        if not self.dtype.name.startswith(("datetime64[ns", "timedelta64[ns")):
+            return False
+        nanoseconds = self._local(values).to_numpy().astype(np.int64)
+        return bool((nanoseconds % 1000).any() and (np.abs(nanoseconds) < MAX_EXACT_INTEGER).all())
+
+    def _local(self, values: Any) -> Any:
+        """Return datetimes without a time zone, in the local time of the zone of the column."""
+        if self._zone is None:
+            return values
+        return values.dt.tz_convert(self._zone).dt.tz_localize(None)
+
+    def _count_ticks(self, values: Any) -> np.ndarray:
+        kind = "timedelta64" if self.is_duration else "datetime64"
+        ticks: np.ndarray = self._local(values).to_numpy(dtype=f"{kind}[{self._ticks}]")
+        return ticks.astype(np.int64)
+
+    @property
+    def _ticks_per_unit(self) -> float:
+        return 1 if self._ticks == "ns" else self.size
+
+    def _numbers(self, values: Any) -> np.ndarray:
+        return self._count_ticks(self._convert(values)) / self._ticks_per_unit
+
+    def _convert(self, values: Any) -> Any:
+        """Return values as a Series of datetimes or durations.
+
+        Datetimes without a time zone and datetimes in UTC are interchangeable.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value is of another kind, or if the values have no time zone but the column has
+            one other than UTC, or the reverse.
+        """
+        if values.dtype == object:
+            classes: tuple[type, ...] = (datetime.date, np.datetime64)
+            if self.is_duration:
+                classes = (datetime.timedelta, np.timedelta64)
+            check_all(values, classes, "durations" if self.is_duration else "datetimes")
+            convert = pd.to_timedelta if self.is_duration else pd.to_datetime
+            values = convert(values)
+        if self.is_duration:
+            if values.dtype.kind != "m":
+                raise_wrong_kind(values, "durations")
+            return values
+        if values.dtype.kind != "M":
+            raise_wrong_kind(values, "datetimes")
+        zone = values.dt.tz
+        if (zone is None) == (self._zone is None):
+            return values
+        if not _is_utc(zone or self._zone):
+            raise ValueError(
+                f"it has datetimes {_in_zone(zone)}, but had datetimes {_in_zone(self._zone)} in "
+                "fit: convert the column with Series.dt.tz_localize or Series.dt.tz_convert"
+            )
+        return values.dt.tz_localize("UTC" if zone is None else None)
+
+    def cast(self, values: Any) -> Any:
+        # Without a detour through local time, in which an hour occurs twice in autumn.
+        return self._convert(values).astype(self.dtype)
+
+    def values(self, numbers: np.ndarray) -> Any:
+        is_missing = np.isnan(numbers)
+        ticks = np.where(is_missing, 0, np.rint(numbers)) * self._ticks_per_unit
+        kind = "timedelta64" if self.is_duration else "datetime64"
+        stamps = pd.Series(ticks.astype(np.int64).astype(f"{kind}[{self._ticks}]"))
+        if self._zone is not None:
+            # The hour that occurs twice in autumn counts as daylight saving time.
+            is_daylight_saving = np.ones(len(stamps), dtype=bool)
+            stamps = stamps.dt.tz_localize(
+                self._zone, ambiguous=is_daylight_saving, nonexistent="shift_forward"
+            )
+        return stamps.astype(self.dtype).mask(is_missing)
+
+    def _to_number(self, value: Any) -> float:
+        if isinstance(value, str):
+            value = pd.Timedelta(value) if self.is_duration else pd.Timestamp(value)
+        if isinstance(value, datetime.date | np.datetime64) and not pd.isna(value):
+            value = pd.Timestamp(value)
+            if value.tz is None and self._zone is not None:
+                value = value.tz_localize(self._zone)  # conditions without a zone: local time
+        return super()._to_number(value)
+
+
+def _is_utc(zone: Any) -> bool:
+    return zone.utcoffset(None) == datetime.timedelta(0)
+
+
+def _in_zone(zone: Any) -> str:
+    return "without a time zone" if zone is None else f"in the time zone {zone}"
+
+
+@serializable
+class Dates(Units):
+    """Objects of the class `datetime.date`, as numbers of days."""
+
+    size = _DAY
+
+    def __init__(self) -> None:
+        self.dtype = np.dtype(object)
+
+    def _numbers(self, values: Any) -> np.ndarray:
+        if values.dtype == object:
+            check_all(values, (datetime.date, np.datetime64), "dates")
+        elif values.dtype.kind != "M":
+            raise_wrong_kind(values, "dates")
+        stamps = values.to_numpy(dtype="datetime64[us]").astype(np.int64)
+        return stamps / _DAY
+
+    def values(self, numbers: np.ndarray) -> Any:
+        is_missing = np.isnan(numbers)
+        days = np.where(is_missing, 0, np.rint(numbers)).astype("datetime64[D]")
+        return _as_objects(days.astype(object), is_missing)
+
+    def _to_number(self, value: Any) -> float:
+        return super()._to_number(pd.Timestamp(value) if isinstance(value, str) else value)
+
+
+@serializable
+class TimesOfDay(Units):
+    """Objects of the class `datetime.time`, as multiples of a unit since midnight.
+
+    Parameters
+    ----------
+    values : Series of object
+        Training data.
+    """
+
+    def __init__(self, values: Any) -> None:
+        self.dtype = np.dtype(object)
+        self.size = 1
+        present = values[values.notna().to_numpy()]
+        self.size = _largest_unit(self._numbers(present).astype(np.int64))
+
+    def _numbers(self, values: Any) -> np.ndarray:
+        check_all(values, (datetime.time,), "times of day")
+        if any(value.tzinfo is not None for value in values):
+            raise ValueError(
+                "it has times of day with a time zone: convert the column to datetimes or strings"
+            )
+        microseconds = [
+            ((v.hour * 60 + v.minute) * 60 + v.second) * 1_000_000 + v.microsecond for v in values
+        ]
+        return np.array(microseconds, dtype=np.float64) / self.size
+
+    def values(self, numbers: np.ndarray) -> Any:
+        is_missing = np.isnan(numbers)
+        counts = np.rint(np.where(is_missing, 0, numbers) * self.size).clip(0, _DAY - 1)
+        midnight = datetime.datetime(1970, 1, 1)
+        times = [
+            (midnight + datetime.timedelta(microseconds=count)).time() for count in counts.tolist()
+        ]
+        return _as_objects(times, is_missing)
+
+    def _to_number(self, value: Any) -> float:
+        return super()._to_number(
+            datetime.time.fromisoformat(value) if isinstance(value, str) else value
+        )
+
+
+@serializable
+class Periods(Units):
+    """Periods of one frequency, as ordinal numbers.
+
+    Parameters
+    ----------
+    dtype : PeriodDtype
+        Dtype of the column.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+
+    def _numbers(self, values: Any) -> np.ndarray:
+        if values.dtype == object:
+            check_all(values, (pd.Period,), "periods")
+            values = values.infer_objects()
+        if values.dtype != self.dtype:
+            raise_wrong_kind(values, f"periods of dtype {self.dtype}")
+        ordinals: np.ndarray = values.array.asi8.astype(np.float64)
+        return ordinals
+
+    def values(self, numbers: np.ndarray) -> Any:
+        is_missing = np.isnan(numbers)
+        ordinals = np.where(is_missing, 0, np.rint(numbers)).astype(np.int64)
+        return pd.Series(pd.arrays.PeriodArray(ordinals, dtype=self.dtype)).mask(is_missing)
+
+    def _to_number(self, value: Any) -> float:
+        is_text = isinstance(value, str)
+        return super()._to_number(pd.Period(value, freq=self.dtype.freq) if is_text else value)
+
+
+def _as_objects(values: Any, is_missing: np.ndarray) -> Any:
+    """Return a Series of objects, with None for missing values."""
+    objects = np.empty(len(is_missing), dtype=object)
+    objects[:] = values
+    objects[is_missing] = None
+    return pd.Series(objects, dtype=object)
