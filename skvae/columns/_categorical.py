@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
-from ._units import raise_inexpressible, raise_tuple
+from ._casts import as_index, raise_inexpressible, raise_tuple, to_categories
 
 # Smallest number of training rows of an unordered category with a separate level.
 _MIN_CATEGORY_ROWS = 10
@@ -48,7 +48,7 @@ class CategoricalColumn(ColumnCodec):
             counts = counts.sort_values(ascending=False, kind="stable")
         elif not isinstance(values.dtype, pd.CategoricalDtype):
             counts = counts.sort_index()
-        self._categories = _as_index(counts.index)
+        self._categories = as_index(counts.index)
         builder = BinsBuilder()
         for level in _divide_into_levels(counts.to_numpy(dtype=float), is_ordered=is_ordered):
             builder.add_level(
@@ -66,7 +66,7 @@ class CategoricalColumn(ColumnCodec):
     def encode(self, values: Any) -> np.ndarray:
         is_missing = pd.isna(values).to_numpy()
         present = values[~is_missing]
-        category = self._categories.get_indexer(_as_index(present))
+        category = self._categories.get_indexer(as_index(present))
         self._check_classes(present[category < 0])
         bin_index = np.where(category < 0, len(self._categories), category)
         return self._insert_missing(bin_index, is_missing)
@@ -76,6 +76,8 @@ class CategoricalColumn(ColumnCodec):
 
         Strings of digits in place of numbers, for example, would all count as unseen.
         """
+        if not len(unseen):
+            return
         known = {_class_of(category) for category in self._categories}
         for row, value in unseen.items():
             if known and _class_of(value) not in known:
@@ -87,6 +89,8 @@ class CategoricalColumn(ColumnCodec):
     def cast(self, values: Any) -> Any:
         if values.dtype == self.dtype:
             return values
+        if isinstance(self.dtype, pd.CategoricalDtype):
+            return to_categories(values, self.dtype)
         objects = values.astype(object)
         try:
             result = values.astype(self.dtype)
@@ -114,7 +118,7 @@ class CategoricalColumn(ColumnCodec):
     def allowed_ranges(self, condition: Any) -> np.ndarray:
         choices = self._choices(condition)
         ranges = np.zeros((self.bins.n_bins, 2))
-        category = self._categories.get_indexer(_as_index(choices.dropna()))
+        category = self._categories.get_indexer(as_index(choices.dropna()))
         ranges[category[category >= 0]] = [0, 1]
         if choices.isna().any() and self.has_missing:
             ranges[-1] = [0, 1]
@@ -165,11 +169,6 @@ def _divide_into_levels(n_rows: np.ndarray, *, is_ordered: bool) -> list[list[fl
         levels.append([*n_rows[n_separate:]])
     levels[-1].append(0.0)
     return levels
-
-
-def _as_index(values: Any) -> Any:
-    """Return values as an Index of objects. Tuples stay objects."""
-    return pd.Index(np.asarray(values.astype(object)), dtype=object, tupleize_cols=False)
 
 
 def _class_of(value: Any) -> type:

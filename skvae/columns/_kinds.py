@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ._base import ColumnCodec
+from ._casts import check_exact_integers, raise_wrong_kind
 from ._categorical import CategoricalColumn
 from ._numeric import NumericColumn
 from ._times import Dates, Periods, Times, TimesOfDay
-from ._units import Decimals, Labels, Numbers, Units, check_exact_integers, raise_wrong_kind
+from ._units import Decimals, Labels, Numbers, Units
 
 KINDS = ("numeric", "categorical", "ordinal")
 # Classes of objects that are numeric, by the names of `pandas.api.types.infer_dtype`.

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
-from ._units import MAX_EXACT_INTEGER, Interval, Units, raise_inexpressible
+from ._casts import MAX_EXACT_INTEGER, raise_inexpressible
+from ._units import Interval, Units
 
 # Smallest fraction and number of rows for which a single value has a separate level.
 _MIN_VALUE_FRACTION = 1 / 1000

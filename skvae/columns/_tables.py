@@ -18,6 +18,8 @@ from ._formats import ArrowFormat, read_column
 
 # Modules with the class `DataFrame` of libraries whose data frames are like those of pandas.
 _PANDAS_LIKE = {"cudf": "cudf", "modin": "modin.pandas"}
+# Methods of queries and streams, and how to get a table in memory.
+_REMEDIES = {"collect": "X.collect()", "compute": "X.compute()", "read_next_batch": "X.read_all()"}
 
 
 class Table(NamedTuple):
@@ -143,11 +145,11 @@ def read_table(X: Any, estimator: Any = None) -> Table:
 
 def _check_in_memory(X: Any) -> None:
     """Raise a TypeError if X is a query or a stream rather than a table in memory."""
-    remedies = {"collect": "X.collect()", "compute": "X.compute()", "read_next_batch": "read_all()"}
-    for method, remedy in remedies.items():
-        if hasattr(X, method) and (hasattr(X, "columns") or hasattr(X, "schema")):
+    cls = type(X)  # some properties of a query compute
+    for method, remedy in _REMEDIES.items():
+        if hasattr(cls, method) and (hasattr(cls, "columns") or hasattr(cls, "schema")):
             raise TypeError(
-                f"X is a {type(X).__name__}, which is not in memory: pass the result of {remedy}."
+                f"X is a {cls.__name__}, which is not in memory: pass the result of {remedy}."
             )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
-from ._units import MAX_EXACT_INTEGER, Units, check_all, raise_wrong_kind
+from ._casts import MAX_EXACT_INTEGER, check_all, raise_wrong_kind
+from ._units import Units
 
 _DAY = 86_400_000_000
 # Day, hour, minute, second, millisecond and microsecond, in microseconds.

@@ -12,9 +12,13 @@ import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
-
-# Every integer of smaller magnitude has an exact representation in float64.
-MAX_EXACT_INTEGER = 2.0**53
+from ._casts import (
+    check_all,
+    check_exact_integers,
+    raise_tuple,
+    raise_wrong_kind,
+    to_categories,
+)
 
 
 class Interval(NamedTuple):
@@ -259,6 +263,8 @@ class Labels(Units):
         return numbers
 
     def cast(self, values: Any) -> Any:
+        if isinstance(self.dtype, pd.CategoricalDtype):
+            return to_categories(values, self.dtype)
         return values.astype(self.dtype)
 
     def values(self, numbers: np.ndarray) -> Any:
@@ -267,54 +273,3 @@ class Labels(Units):
         nearest = np.searchsorted(middles, np.where(is_missing, 0, numbers))
         labels = pd.Series(self._labels[nearest], dtype=object)
         return labels.mask(is_missing).astype(self.dtype)
-
-
-def check_exact_integers(dtype: Any, numbers: np.ndarray) -> None:
-    """Raise a ValueError if integers have no exact representation in float64."""
-    if pd.api.types.is_integer_dtype(dtype) and (np.abs(numbers) >= MAX_EXACT_INTEGER).any():
-        raise ValueError(
-            "it has integers beyond 2**53, which float64 cannot represent exactly: convert the "
-            "column to a categorical dtype, or drop the column if the values are identifiers"
-        )
-
-
-def check_all(values: Any, classes: tuple[type, ...], kind: str) -> None:
-    """Raise a ValueError if a value is no instance of the classes.
-
-    Parameters
-    ----------
-    values : Series
-        Values without missing values.
-    classes : tuple of type
-        Classes of values.
-    kind : str
-        Name of the values of such classes, for the message.
-    """
-    is_right = np.fromiter((isinstance(value, classes) for value in values), bool, len(values))
-    if not is_right.all():
-        raise_wrong_kind(values[~is_right], kind)
-
-
-def raise_wrong_kind(values: Any, kind: str) -> None:
-    """Raise a ValueError that names the first of several values of the wrong kind."""
-    value, row = values.iloc[0], values.index[0]
-    raise ValueError(
-        f"it should hold {kind}, but has {value!r} of type {type(value).__name__} in row {row!r}: "
-        "convert the column, or declare another kind in column_types"
-    )
-
-
-def raise_inexpressible(values: Any, dtype: Any) -> None:
-    """Raise a ValueError that names the first of several values that a dtype cannot express."""
-    raise ValueError(
-        f"it has {values.iloc[0]!r} in row {values.index[0]!r}, which the dtype of the column in "
-        f"fit, {dtype}, cannot express: fit with a dtype that holds all values"
-    )
-
-
-def raise_tuple(condition: tuple[Any, ...]) -> None:
-    """Raise a TypeError for a condition that may be meant as a list of values or as an interval."""
-    raise TypeError(
-        f"the condition {condition!r} is a tuple: pass a list for one of several values, or a "
-        "pandas.Interval for all values between two ends"
-    )
