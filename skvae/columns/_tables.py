@@ -61,7 +61,7 @@ class TableFormat:
         """Whether the table is an array, without names of columns."""
         return self.library == "numpy"
 
-    def write(self, frame: Any, selected: np.ndarray) -> Any:
+    def write(self, frame: Any, selected: np.ndarray, *, library: str | None = None) -> Any:
         """Return a data frame in plain dtypes as a table of the library.
 
         Parameters
@@ -70,22 +70,25 @@ class TableFormat:
             The selected columns, and then further columns, which are written in their dtypes.
         selected : ndarray of bool, of shape (n_columns,)
             Columns of the table that are in `frame`.
+        library : {"pandas"} or None, default=None
+            Library of the result, instead of the library of the table.
         """
+        library = library or self.library
         formats = [self.columns[j] for j in np.flatnonzero(selected)]
         further = frame.iloc[:, len(formats) :]
         columns = [frame.iloc[:, j] for j in range(len(formats))]
-        if self.library in ("polars", "pyarrow"):
+        if library in ("polars", "pyarrow"):
             return self._write_arrow(frame.columns, columns, formats, further)
         written = []
         for column_format, column in zip(formats, columns, strict=True):
             with column_in_errors(column.name):
                 written.append(column_format.write(column))
         table = pd.concat([*written, further], axis=1).set_axis(frame.columns, axis=1)
-        if self.is_array:
+        if library == "numpy":
             return table.to_numpy() if self.dtype is None else table.to_numpy(dtype=self.dtype)
-        if self.library == "pandas":
+        if library == "pandas":
             return table
-        return importlib.import_module(_PANDAS_LIKE[self.library]).DataFrame(table)
+        return importlib.import_module(_PANDAS_LIKE[library]).DataFrame(table)
 
     def _write_arrow(
         self, names: Any, columns: list[Any], formats: list[ArrowFormat], further: Any

@@ -58,8 +58,8 @@ class ImputationStrategy(ABC):
         """Return a filled table with indicator columns of the given names."""
 
     @abstractmethod
-    def write(self, filled: Any, *, with_empty_features: bool) -> Any:
-        """Return a filled table as an object of the class of X in `fit`."""
+    def write(self, filled: Any, *, with_empty_features: bool, library: str | None) -> Any:
+        """Return a filled table as an object of the class of X in `fit`, or of a library."""
 
 
 class NumericImputation(ImputationStrategy):
@@ -97,7 +97,9 @@ class NumericImputation(ImputationStrategy):
     ) -> np.ndarray:
         return np.hstack([filled, is_missing.astype(filled.dtype)])
 
-    def write(self, filled: np.ndarray, *, with_empty_features: bool) -> np.ndarray:
+    def write(
+        self, filled: np.ndarray, *, with_empty_features: bool, library: str | None
+    ) -> np.ndarray:
         return filled
 
 
@@ -155,7 +157,7 @@ class MixedImputation(ImputationStrategy):
             table[name] = column
         return table
 
-    def write(self, filled: Any, *, with_empty_features: bool) -> Any:
+    def write(self, filled: Any, *, with_empty_features: bool, library: str | None) -> Any:
         observed = self.reader.observed
         selected = np.ones_like(observed) if with_empty_features else observed
-        return self.reader.table_format.write(filled, selected)
+        return self.reader.table_format.write(filled, selected, library=library)

@@ -271,8 +271,14 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
 
         Returns
         -------
-        X_filled : ndarray of shape (n_samples, n_features_out), or DataFrame if X is mixed
-            Filled data. Observed entries equal the entries of X, bit for bit.
+        X_filled : ndarray or, if X is mixed, table of shape (n_samples, n_features_out)
+            Filled data. Observed entries equal the entries of X, bit for bit. Columns of tables
+            have the dtypes of `fit`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is invalid, or if the dtype of a column in `fit` cannot express an observed entry.
         """
         check_is_fitted(self)
 
@@ -305,8 +311,8 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
 
         Returns
         -------
-        X_filled : ndarray of shape (n_imputations, n_samples, n_features_out), or list of DataFrame
-            Filled data; a list of data frames if X is mixed. Observed entries equal the entries of
+        X_filled : ndarray of shape (n_imputations, n_samples, n_features_out), or list of tables
+            Filled data; a list of tables if X is mixed. Observed entries equal the entries of
             X, bit for bit.
         """
         check_is_fitted(self)

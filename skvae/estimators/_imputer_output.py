@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.impute import MissingIndicator
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from ..serialization import serializable
@@ -48,7 +49,13 @@ class ImputerOutputMixin:
             is_missing = self.indicator_.transform(self._reader.mark_missing(X_valid))
             names = self._indicator_names(_check_feature_names_in(self))
             filled = self._strategy.add_indicator(filled, is_missing, names)
-        return self._strategy.write(filled, with_empty_features=self.keep_empty_features)
+        # scikit-learn itself would turn other frames into frames of objects without names.
+        wants_pandas = _get_output_config("transform", self)["dense"] == "pandas"
+        return self._strategy.write(
+            filled,
+            with_empty_features=self.keep_empty_features,
+            library="pandas" if wants_pandas else None,
+        )
 
     def _indicator_names(self, names: np.ndarray) -> np.ndarray:
         """Return the names of the indicator columns, different from the names of the features."""

@@ -33,7 +33,9 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     A variational autoencoder for data frames: columns may hold numbers, booleans, categories,
     strings, ordered categories, datetimes and durations, with missing values. Synthetic rows have
-    the same columns, dtypes, categories and ranges as the training data.
+    the same columns, dtypes, categories and ranges as the training data. Tables may be data frames
+    of pandas, polars, modin or cuDF, tables of pyarrow, objects with the interface of Arrow, and
+    arrays.
 
     Each column is divided into bins: the values of categories and, for numbers, intervals between
     quantiles and single values that occur often. The decoder predicts the probabilities of the
@@ -46,7 +48,8 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         Number of latent dimensions: the dimension of z.
     column_types : dict, default=None
         Kinds of columns by name, for columns whose dtype does not determine the kind: "numeric",
-        "categorical" or "ordinal". If X is an array, names are the numbers of columns.
+        "categorical" or "ordinal". Strings and categories that stand for numbers may be declared
+        numeric. If X is an array, names are the numbers of columns.
     autoregressive : bool, default=True
         Whether each column depends on the columns before it, in addition to the code. Encoder and
         decoder are the same in both cases. Without autoregression, columns are independent given
@@ -245,7 +248,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
+        X : data frame, table or array-like of shape (n_samples, n_features)
 
         Returns
         -------
@@ -264,9 +267,9 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
         Returns
         -------
-        X_decoded : DataFrame of shape (n_samples, n_features), or ndarray if `fit` had an array
-            The most probable category of each column, or the median for ordered columns, given the
-            code and the columns before.
+        X_decoded : table of shape (n_samples, n_features)
+            Table of the library and the dtypes of X in `fit`, with the most probable category of
+            each column, or the median for ordered columns, given the code and the columns before.
         """
         rows = self._decode(X)
         return self._reader.write(rows)
@@ -276,11 +279,11 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
+        X : data frame, table or array-like of shape (n_samples, n_features)
 
         Returns
         -------
-        X_decoded : DataFrame of shape (n_samples, n_features), or ndarray if `fit` had an array
+        X_decoded : table of shape (n_samples, n_features)
             ``inverse_transform(transform(X))``, with the index of X.
         """
         return super().reconstruct(X)
@@ -302,7 +305,8 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
             Number of rows.
         conditions : mapping, default=None
             Names of columns to the values that all rows have there: a value, a list of values, or a
-            `pandas.Interval` for numbers and datetimes. NaN or None stands for a missing value.
+            `pandas.Interval` for numbers and datetimes. NaN or None stands for a missing value. A
+            tuple is a value, for columns of tuples only.
             Conditions are met by rejection sampling, bounded by the largest probability so far
             (Caffo, Booth and Davis, "Empirical supremum rejection sampling", Biometrika 89, 2002),
             so rare conditions take long.
@@ -311,8 +315,9 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
         Returns
         -------
-        X : DataFrame of shape (n_samples, n_features), or ndarray if `fit` had an array
-            Values that occur in the training data, and numbers between such values.
+        X : table of shape (n_samples, n_features)
+            Table of the library and the dtypes of X in `fit`, with values that occur in the
+            training data, and numbers between such values.
 
         Raises
         ------

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from skvae import TabularVAE, VAEImputer
@@ -18,7 +20,6 @@ def test_lists_are_reconstructed_by_a_model_of_data_frames():
 
 
 def test_polars_frames_keep_column_names():
-    pl = pytest.importorskip("polars")
     vae = TabularVAE(**FAST).fit(pl.DataFrame({"n": [1, 2] * 20}))
     assert vae.feature_names_in_.tolist() == ["n"]
     new = vae.sample(20, conditions={"n": 1}, random_state=0)
@@ -51,3 +52,47 @@ def test_columns_of_a_multiindex_are_read_from_arrays_too():
     X = pd.DataFrame({0: [1.0, 2.0] * 20, 1: [3.5, 4.5] * 20}).set_axis(names, axis=1)
     vae = TabularVAE(**FAST).fit(X)
     assert vae.score(X.to_numpy()) == vae.score(X) == vae.score(X.iloc[:, ::-1])
+
+
+def test_indicator_columns_never_replace_columns_of_the_table():
+    X = pd.DataFrame({"f": [1.0, np.nan] * 20, "missingindicator_f": np.arange(40.0) + 100})
+    for params in (MIXED, FAST):
+        imputer = VAEImputer(**params, add_indicator=True).set_output(transform="pandas").fit(X)
+        filled = imputer.transform(X)
+        names = ["f", "missingindicator_f", "missingindicator_f_"]
+        assert list(filled) == imputer.get_feature_names_out().tolist() == names
+        assert filled["missingindicator_f"].tolist() == X["missingindicator_f"].tolist()
+        assert filled["missingindicator_f_"].tolist() == [0, 1] * 20
+
+
+def test_empty_features_keep_later_entries_and_are_zero_elsewhere():
+    X = pd.DataFrame({"a": [1.0, np.nan] * 20, "n": np.nan, "o": None})
+    later = X.assign(n=[7.5, np.nan] * 20, o=["new", None] * 20)
+    frames = VAEImputer(**MIXED, keep_empty_features=True).fit(X)
+    filled = frames.transform(later)
+    assert filled.dtypes.tolist() == X.dtypes.tolist()
+    assert filled["n"].tolist() == [7.5, 0.0] * 20
+    assert filled["o"].tolist() == ["new", None] * 20  # zero is no string
+    assert frames.transform(X)["n"].tolist() == [0.0] * 40
+    arrays = VAEImputer(**FAST, keep_empty_features=True).fit(X[["a", "n"]])
+    assert arrays.transform(later[["a", "n"]])[:, 1].tolist() == [7.5, 0.0] * 20
+
+
+@pytest.mark.parametrize("make", [pl.from_pandas, pa.Table.from_pandas])
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_set_output_keeps_names_and_dtypes(make, library):
+    X = make(pd.DataFrame({"n": [1, None, 3, 3] * 10, "c": ["a", "b", None, "b"] * 10}))
+    imputer = VAEImputer(**MIXED, add_indicator=True).set_output(transform=library)
+    filled = imputer.fit_transform(X)
+    assert type(filled).__module__.split(".")[0] == library
+    assert list(filled.columns) == imputer.get_feature_names_out().tolist()
+    assert set(filled["c"].to_list() if library == "polars" else filled["c"]) == {"a", "b"}
+    assert filled["n"].min() == 1
+
+
+def test_tuples_are_values_of_columns_of_tuples_only():
+    X = pd.DataFrame({"k": [(1, 2), (3, 4)] * 20, "s": ["a", "b"] * 20})
+    model = TabularVAE(**FAST).fit(X)
+    assert model.sample(5, conditions={"k": (1, 2)}, random_state=0)["k"].tolist() == [(1, 2)] * 5
+    with pytest.raises(TypeError, match=r"conditions\['s'\] can't be used.*pass a list"):
+        model.sample(5, conditions={"s": ("a", "b")})
