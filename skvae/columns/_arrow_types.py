@@ -7,6 +7,7 @@ import zoneinfo
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
@@ -116,7 +117,7 @@ def arrow_to_plain(values: Any) -> Any:
 
     arrow_type = values.type
     if pa.types.is_dictionary(arrow_type):
-        return values.unify_dictionaries().to_pandas()
+        return _read_dictionary(values)
     if pa.types.is_integer(arrow_type) and values.null_count:
         nullable = str(arrow_type).replace("int", "Int").replace("u", "U")
         return values.to_pandas(types_mapper={arrow_type: pd.api.types.pandas_dtype(nullable)}.get)
@@ -124,6 +125,23 @@ def arrow_to_plain(values: Any) -> Any:
         values = values.cast(f"large_{str(arrow_type).removesuffix('_view')}")
     plain = values.to_pandas()
     return plain if plain.dtype.kind in "biufmM" else plain.astype(object)
+
+
+def _read_dictionary(values: Any) -> Any:
+    """Return a column of dictionary-encoded values as a categorical Series."""
+    import pyarrow as pa
+
+    chunks = values.unify_dictionaries().chunks
+    codes = [chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy() for chunk in chunks]
+    dictionary = chunks[0].dictionary if chunks else pa.array([], values.type.value_type)
+    categories = arrow_to_plain(pa.chunked_array([dictionary]))
+    return pd.Series(
+        pd.Categorical.from_codes(
+            np.concatenate([np.empty(0, dtype=np.int64), *codes]),
+            pd.Index(categories, tupleize_cols=False),
+            ordered=values.type.ordered,
+        )
+    )
 
 
 def plain_to_arrow(values: Any, arrow_type: ArrowType, *, keeps_nan: bool) -> Any:

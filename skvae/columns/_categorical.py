@@ -193,6 +193,8 @@ def _count_categories(values: Any) -> Any:
     try:
         if pd.api.types.is_object_dtype(values.dtype):
             set(values)
+        if not isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.astype(object)  # other dtypes have another order of categories
         return values.value_counts(sort=False)
     except TypeError as error:
         # With the text that scikit-learn's estimator checks expect.

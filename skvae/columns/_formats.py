@@ -33,6 +33,10 @@ class ColumnFormat(ABC):
     def write(self, values: Any) -> Any:
         """Convert a plain Series to the dtype of the column."""
 
+    @abstractmethod
+    def to_arrow(self, values: Any) -> Any:
+        """Convert a plain Series to an array of pyarrow."""
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ColumnFormat) and self.stored_dtype == other.stored_dtype
 
@@ -78,6 +82,11 @@ class PandasFormat(ColumnFormat):
             objects = pd.Series(array, index=values.index, dtype=object)
         return objects
 
+    def to_arrow(self, values: Any) -> Any:
+        import pyarrow as pa
+
+        return pa.array(self.write(values), from_pandas=True)
+
 
 @serializable
 class ArrowFormat(ColumnFormat):
@@ -108,7 +117,6 @@ class ArrowFormat(ColumnFormat):
         return arrow_to_plain(values)
 
     def to_arrow(self, values: Any) -> Any:
-        """Convert a plain Series to an array of pyarrow."""
         return plain_to_arrow(values, self.type, keeps_nan=self.nan_is_missing)
 
     def write(self, values: Any) -> Any:
@@ -206,4 +214,5 @@ def _infer_datetimes(values: Any) -> Any:
             "pandas.to_datetime(column, utc=True)"
         )
     # Beyond the range of nanoseconds.
-    return values.where(values.notna(), None).astype("datetime64[us]")
+    stamps = np.array(values.where(values.notna(), None).tolist(), dtype="datetime64[us]")
+    return pd.Series(stamps, index=values.index)

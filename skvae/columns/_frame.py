@@ -153,13 +153,11 @@ class FrameCodec:
         for j, (name, codec) in enumerate(zip(self.names, self.codecs, strict=True)):
             with column_in_errors(name):
                 observed = codec.cast(frame.iloc[:, j][~is_missing[:, j]])
-            rows = np.flatnonzero(is_missing[:, j])
-            if len(rows):
-                observed = observed.set_axis(np.flatnonzero(~is_missing[:, j]))
-                column = pd.concat([observed, values.iloc[:, j].loc[rows]]).sort_index()
-                observed = column.set_axis(frame.index)
-            columns.append(observed)
-        return self._join(columns)
+            observed = observed.set_axis(np.flatnonzero(~is_missing[:, j]))
+            filled = values.iloc[:, j].loc[np.flatnonzero(is_missing[:, j])]
+            parts = [part for part in (observed, filled) if len(part)]
+            columns.append(pd.concat(parts).sort_index())
+        return self._join(columns).set_axis(frame.index)
 
     def allowed_ranges(self, conditions: Mapping[Any, Any]) -> dict[int, np.ndarray]:
         """Return the ranges of positions in observed bins allowed by conditions.

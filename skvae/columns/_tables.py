@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 from ..serialization import serializable
 from ..utils import import_optional
 from ._errors import column_in_errors
-from ._formats import ArrowFormat, read_column
+from ._formats import ArrowFormat, PandasFormat, read_column
 
 # Modules with the class `DataFrame` of libraries whose data frames are like those of pandas.
 _PANDAS_LIKE = {"cudf": "cudf", "modin": "modin.pandas"}
@@ -74,36 +74,22 @@ class TableFormat:
             Library of the result, instead of the library of the table.
         """
         library = library or self.library
+        is_arrow = library in ("polars", "pyarrow")
         formats = [self.columns[j] for j in np.flatnonzero(selected)]
-        further = frame.iloc[:, len(formats) :]
-        columns = [frame.iloc[:, j] for j in range(len(formats))]
-        if library in ("polars", "pyarrow"):
-            return self._write_arrow(frame.columns, columns, formats, further)
-        written = []
-        for column_format, column in zip(formats, columns, strict=True):
-            with column_in_errors(column.name):
-                written.append(column_format.write(column))
-        table = pd.concat([*written, further], axis=1).set_axis(frame.columns, axis=1)
+        formats += [PandasFormat(column) for _, column in frame.iloc[:, len(formats) :].items()]
+        columns = []
+        for column_format, (name, column) in zip(formats, frame.items(), strict=True):
+            with column_in_errors(name):
+                write = column_format.to_arrow if is_arrow else column_format.write
+                columns.append(write(column))
+        if is_arrow:
+            return _join_arrow(columns, frame, library)
+        table = pd.concat(columns, axis=1).set_axis(frame.columns, axis=1)
         if library == "numpy":
             return table.to_numpy() if self.dtype is None else table.to_numpy(dtype=self.dtype)
         if library == "pandas":
             return table
         return importlib.import_module(_PANDAS_LIKE[library]).DataFrame(table)
-
-    def _write_arrow(
-        self, names: Any, columns: list[Any], formats: list[ArrowFormat], further: Any
-    ) -> Any:
-        import pyarrow as pa
-
-        arrays = []
-        for column_format, column in zip(formats, columns, strict=True):
-            with column_in_errors(column.name):
-                arrays.append(column_format.to_arrow(column))
-        arrays += [pa.array(column) for _, column in further.items()]
-        table = pa.Table.from_arrays(arrays, names=list(names))
-        if self.library == "pyarrow":
-            return table
-        return _to_polars(table, dict(zip(names, columns, strict=False)))
 
 
 def read_table(X: Any, estimator: Any = None) -> Table:
@@ -222,6 +208,8 @@ def _arrow_columns(X: Any) -> dict[str, Any]:
 
 def _polars_columns(X: Any) -> dict[str, Any]:
     pa = import_optional("pyarrow", "Reading data frames of polars")
+    import polars as pl
+
     columns = {}
     for name, dtype in X.schema.items():
         with column_in_errors(name):
@@ -230,21 +218,30 @@ def _polars_columns(X: Any) -> dict[str, Any]:
                     f"its dtype {dtype} has no counterpart in Arrow: cast the column, for example "
                     "to pl.Int64 or pl.String"
                 )
-            columns[name] = pa.chunked_array([X.get_column(name).to_arrow()])
+            values = X.get_column(name).to_arrow()
+            if isinstance(dtype, pl.Enum):  # early versions of polars do not mark the order
+                parts = values.indices, values.dictionary
+                values = pa.DictionaryArray.from_arrays(*parts, ordered=True)
+            columns[name] = pa.chunked_array([values])
     return columns
 
 
-def _to_polars(table: Any, columns: dict[str, Any]) -> Any:
-    """Return a table of pyarrow as a data frame of polars."""
+def _join_arrow(columns: list[Any], frame: Any, library: str) -> Any:
+    """Return columns of pyarrow, with the names of a data frame, as a table of the library."""
+    import pyarrow as pa
+
+    table = pa.Table.from_arrays(columns, names=list(frame.columns))
+    if library == "pyarrow":
+        return table
     import polars as pl
 
-    frame: Any = pl.from_arrow(table)
-    for name, values in columns.items():
+    result: Any = pl.from_arrow(table)
+    for name, values in frame.items():
         if isinstance(values.dtype, pd.CategoricalDtype):
             categories = values.dtype.categories.tolist()
             dtype = pl.Enum(categories) if values.dtype.ordered else pl.Categorical
-            frame = frame.with_columns(pl.col(name).cast(pl.String).cast(dtype))
-    return frame
+            result = result.with_columns(pl.col(name).cast(pl.String).cast(dtype))
+    return result
 
 
 # ---- Arrays --------------------------------------------------------------------------------------
