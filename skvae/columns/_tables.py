@@ -127,7 +127,9 @@ def read_table(X: Any, estimator: Any = None) -> Table:
         return _read_pandas_like(X, library)
     if library == "polars" and hasattr(X, "columns"):
         return _read_arrow(_polars_columns(X), "polars")
-    if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__dataframe__"):
+    is_series = len(getattr(X, "shape", "2D")) == 1
+    has_columns = hasattr(X, "__arrow_c_stream__") or hasattr(X, "__dataframe__")
+    if has_columns and not is_series:
         return _read_arrow(_arrow_columns(X), "pyarrow")
     return _read_array(X, estimator)
 
@@ -249,6 +251,8 @@ def _join_arrow(columns: list[Any], frame: Any, library: str) -> Any:
 
 def _read_array(X: Any, estimator: Any) -> Table:
     """Read an array. Lists are read column by column: NumPy would turn numbers into strings."""
+    if isinstance(X, dict):
+        raise TypeError("X is a dict: pass pandas.DataFrame(X).")
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError(
             "X is a masked array: pass X.filled(numpy.nan), or a data frame with missing values."

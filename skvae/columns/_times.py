@@ -127,7 +127,7 @@ class Times(Units):
         return stamps.astype(self.dtype).mask(is_missing)
 
     def _to_number(self, value: Any) -> float:
-        if isinstance(value, str):
+        if isinstance(value, str | np.timedelta64):
             value = pd.Timedelta(value) if self.is_duration else pd.Timestamp(value)
         if isinstance(value, datetime.date | np.datetime64) and not pd.isna(value):
             value = pd.Timestamp(value)

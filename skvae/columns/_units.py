@@ -136,9 +136,15 @@ class Units(ABC):
 
     def _to_number(self, value: Any) -> float:
         """Convert an end of an interval, possibly infinite, or a value of a condition."""
-        if isinstance(value, Real) and math.isinf(value):
-            return float(value)
-        return float(self.numbers(pd.Series([value]))[0])
+        if isinstance(value, float) and math.isinf(value):
+            return value
+        try:
+            return float(self.numbers(pd.Series([value]))[0])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{value!r} is no value of a column of dtype {self.dtype}: pass a value, a list of "
+                "values or a pandas.Interval of such values"
+            ) from error
 
 
 @serializable
