@@ -1,6 +1,7 @@
 """Helpers of several test modules."""
 
 import random
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -98,6 +99,13 @@ def assert_same_fit(first, second):
     """Check that two fitted estimators have the same history and weights, bit for bit."""
     assert first.history_ == second.history_
     assert same_weights(first.module_, second.module_)
+
+
+def free_port() -> str:
+    """Return a free port of this machine, for the main process of a distributed run."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return str(server.getsockname()[1])
 
 
 def image_grid(display) -> np.ndarray:

@@ -26,6 +26,7 @@ from ..training import (
     ProcessGroup,
     ProgressBar,
     Rows,
+    RunIdentity,
     Trainer,
     TrainingLoop,
     by_metric,
@@ -43,6 +44,7 @@ from ..utils import (
     to_device,
 )
 from ._callbacks import CallbackSupportMixin, SklearnCallbacks, with_callbacks
+from ._identity import identify_fit, identify_process
 from ._inference import InferenceMixin
 from ._parameters import VAEParameters
 from ._persistence import PersistenceMixin
@@ -79,8 +81,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
     # ---- Fitting ---------------------------------------------------------------------
 
     @rollback_on_error
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X.
 
@@ -101,24 +101,35 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, if an imputer finds no observed entry, or if training
-            diverges.
+            If X or a parameter is invalid, if an imputer finds no observed entry, if training
+            diverges, if the checkpoint belongs to another fit or is in use, or if processes that
+            train together differ in X, the parameters or the checkpoint.
+        RuntimeError
+            If a process that trains together with this process ends or does not answer.
         """
+        group = init_process_group()
+        with group.reporting_failures():
+            self._fit(X, y, group)
+        return self
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit(self, X: Any, y: Any, group: ProcessGroup) -> None:
         resume = self.warm_start and hasattr(self, "module_")
         data = self._read(X, reset=not resume)
-        group = init_process_group()
+        identity = self._identify("fit", data, group, resume=resume)
         rng = self._make_rng(group)
-        checkpointer = make_checkpointer(self.checkpoint, self._training_params(), rng, group)
-        rows, validation = self._split(data, rng, group)
-        trainer = self._make_trainer(rows, rng, group, resume=resume)
-        callbacks: list[LoopCallback] = [ProgressBar()] if self.verbose else []
-        callbacks += [checkpointer, *self._sklearn_callbacks(X, y)]
-        loop = TrainingLoop(trainer, rows, validation, callbacks=callbacks)
-        checkpointer.resume(loop)
-        self._run(loop)
+        with make_checkpointer(self.checkpoint, identity, rng, group) as checkpointer:
+            rows, validation = self._split(data, rng, group)
+            trainer = self._make_trainer(rows, rng, group, resume=resume)
+            callbacks: list[LoopCallback] = [ProgressBar()] if self.verbose else []
+            callbacks += [checkpointer, *self._sklearn_callbacks(X, y)]
+            loop = TrainingLoop(trainer, rows, validation, callbacks=callbacks)
+            checkpointer.resume(loop)
+            group.begin_training()
+            self._run(loop)
         self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
         self._after_training(X, reset=True)
-        return self
 
     def _run(self, loop: TrainingLoop) -> None:
         """Train to the end, or until the user interrupts training."""
@@ -140,7 +151,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             )
 
     @rollback_on_error
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X only.
 
@@ -166,15 +176,26 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         Raises
         ------
         ValueError
-            If X or a parameter is invalid, or if training diverges. A fitted model is then
-            unchanged.
+            If X or a parameter is invalid, if training diverges, or if processes that train
+            together differ. A fitted model is then unchanged.
+        RuntimeError
+            If a process that trains together with this process ends or does not answer.
         """
-        resume = hasattr(self, "module_")
         group = init_process_group()
-        rows = self._make_rows(self._read(X, reset=not resume), group)
+        with group.reporting_failures():
+            self._partial_fit(X, group)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _partial_fit(self, X: Any, group: ProcessGroup) -> None:
+        resume = hasattr(self, "module_")
+        data = self._read(X, reset=not resume)
+        self._identify("partial_fit", data, group, resume=resume)
+        rows = self._make_rows(data, group)
         trainer = getattr(self, "_trainer", None)
         if trainer is None:
             trainer = self._make_trainer(rows, self._make_rng(group), group, resume=resume)
+        group.begin_training()
         config = self._training_config(trainer.module, len(rows))
         trainer.config = replace(config, learning_rate="constant")
         before = copy.deepcopy(trainer.state_dict())
@@ -188,7 +209,6 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             if isinstance(error, DivergenceError):
                 raise _explain_divergence(trainer, len(history.get("loss", ()))) from error
             raise
-        return self
 
     def _after_training(self, X: Any, *, reset: bool) -> None:
         """Learn further attributes from X, with the trained module.
@@ -253,6 +273,18 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
 
     # ---- Training --------------------------------------------------------------------
 
+    def _identify(
+        self, method: str, rows: Any, group: ProcessGroup, *, resume: bool
+    ) -> RunIdentity:
+        """Return the identity of a fit, if anybody needs it, and compare it between processes."""
+        if self.checkpoint is None and not group.is_distributed:
+            return {}
+        identity = identify_fit(self, rows, resume=resume)
+        if group.is_distributed:
+            trainer = getattr(self, "_trainer", None) if method == "partial_fit" else None
+            group.check_equal({**identify_process(self, method, trainer), **identity})
+        return identity
+
     def _make_rng(self, group: ProcessGroup) -> np.random.RandomState:
         """Return the random generator of training, with the same state in all processes."""
         rng = local_random_state(self.random_state)
@@ -275,12 +307,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
                 f"The fitted model was built as {self.module_.config}, but the parameters now "
                 f"specify {config}: training cannot continue. Fit with warm_start=False."
             )
-        if group.is_distributed and not group.all_equal(digest_of(module.state_dict())):
-            raise ValueError(
-                "Processes that train together must have the same X and parameters, but those of "
-                "this run differ. Each process selects its own part of the rows: pass all of X in "
-                "each process."
-            )
+        if group.is_distributed:
+            group.check_equal({"the initial weights": digest_of(module.state_dict())})
         module = to_device(module, rows.device)
         return Trainer(module, self._training_config(module, len(rows)), training_seed, group)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from abc import abstractmethod
@@ -118,9 +119,22 @@ class VAEParameters(BaseEstimator):
         """Return the likelihood object of the parameters or of the training data."""
 
     def _training_params(self) -> dict[str, Any]:
-        """Return the parameters with an influence on the result of training."""
-        parameters = self.get_params(deep=False)
-        return {name: parameters[name] for name in parameters if name not in _WITHOUT_EFFECT}
+        """Return the parameters with an influence on the result of training.
+
+        A subclass may fix parameters: these are attributes, but `get_params` does not list them.
+        """
+        names = {
+            name
+            for cls in type(self).__mro__
+            if issubclass(cls, VAEParameters) and "__init__" in vars(cls)
+            for name in inspect.signature(cls.__init__).parameters
+        }
+        names |= self.get_params(deep=False).keys()
+        return {
+            name: getattr(self, name)
+            for name in sorted(names - {"self", *_WITHOUT_EFFECT})
+            if hasattr(self, name)
+        }
 
     def _module_config(self, n_features: int) -> VAEConfig:
         """Return the configuration of the module, in a comparable form."""

@@ -11,6 +11,7 @@ from ._loop import LoopCallback, TrainingLoop, by_metric
 from ._metrics import Metrics
 from ._process_group import ProcessGroup, init_process_group
 from ._progress import ProgressBar
+from ._run_identity import RunIdentity, identify_run
 from ._trainer import DivergenceError, Trainer
 
 __all__ = [
@@ -21,12 +22,14 @@ __all__ = [
     "ProcessGroup",
     "ProgressBar",
     "Rows",
+    "RunIdentity",
     "Trainer",
     "TrainingConfig",
     "TrainingLoop",
     "by_metric",
     "chunk_length",
     "column_moments",
+    "identify_run",
     "init_process_group",
     "make_checkpointer",
 ]

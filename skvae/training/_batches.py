@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from ..utils import free_memory
 
 # Number types that torch supports. Other number types are converted to float64.
-_TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
+TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
 # Elements per chunk when rows are read in order: 2 MiB in float64, which fit in caches.
 _CHUNK_ELEMENTS = 2**18
 # Rows are shuffled within windows of this size, which consist of blocks of neighbouring rows.
@@ -142,7 +142,7 @@ class Rows:
         return np.take(self.X, positions, axis=0)
 
     def _tensor(self, rows: np.ndarray) -> Tensor:
-        if rows.dtype.str[1:] not in _TORCH_KINDS or not rows.dtype.isnative:
+        if rows.dtype.str[1:] not in TORCH_KINDS or not rows.dtype.isnative:
             rows = rows.astype(np.float64)
         batch = torch.from_numpy(rows)
         if self.device.type == "mps" and batch.dtype == torch.float64:

@@ -109,22 +109,20 @@ class TrainingLoop:
         """
         if self.is_finished:
             return
+        on_main_process = self.trainer.group.on_main_process  # an error there ends all processes
         try:
-            for callback in self.callbacks:
-                callback.on_train_begin(self)
+            on_main_process(self._on_train_begin)
             while not self.is_finished:
-                for callback in self.callbacks:
-                    callback.on_epoch_begin(self)
+                on_main_process(self._on_epoch_begin)
                 metrics = self.trainer.train_epoch(self.rows, on_step_end=self._on_step_end)
                 self._record(metrics)
-                if self.trainer.group.on_main_process(self._on_epoch_end):
+                if on_main_process(self._on_epoch_end):
                     break
         finally:
             self.restore_best()
             for callback in self.callbacks:
                 callback.on_exit(self)
-        for callback in self.callbacks:
-            callback.on_train_end(self)
+        on_main_process(self._on_train_end)
 
     def restore_best(self) -> None:
         """Return to the best epoch, or without validation rows to the last complete epoch."""
@@ -147,6 +145,14 @@ class TrainingLoop:
         max_iter = self.trainer.config.max_iter
         self.is_finished = self._stopping.should_stop or len(self.history) == max_iter
 
+    def _on_train_begin(self) -> None:
+        for callback in self.callbacks:
+            callback.on_train_begin(self)
+
+    def _on_epoch_begin(self) -> None:
+        for callback in self.callbacks:
+            callback.on_epoch_begin(self)
+
     def _on_step_end(self) -> None:
         for callback in self.callbacks:
             callback.on_step_end(self)
@@ -154,6 +160,10 @@ class TrainingLoop:
     def _on_epoch_end(self) -> bool:
         asks_to_stop = [callback.on_epoch_end(self) for callback in self.callbacks]
         return any(asks_to_stop)
+
+    def _on_train_end(self) -> None:
+        for callback in self.callbacks:
+            callback.on_train_end(self)
 
     # ---- State -----------------------------------------------------------------------
 

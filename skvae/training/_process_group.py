@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -31,6 +32,7 @@ class ProcessGroup:
     def __init__(self, rank: int = 0, world_size: int = 1) -> None:
         self.rank = rank
         self.world_size = world_size
+        self._reports_failures = False
 
     @property
     def is_distributed(self) -> bool:
@@ -60,32 +62,123 @@ class ProcessGroup:
         for tensor in tensors if self.is_distributed else ():
             _run_collective(partial(dist.broadcast, tensor, 0))
 
-    def all_equal(self, value: Any) -> bool:
-        """Return whether all processes have the same value."""
-        if not self.is_distributed:
-            return True
-        values = [None] * self.world_size
-        _run_collective(lambda: dist.all_gather_object(values, value))
-        return all(other == value for other in values)
+    # ---- Agreement -------------------------------------------------------------------
+
+    def exchange(self, value: Any, error: BaseException | None = None) -> list[Any]:
+        """Return the values of all processes, in the order of their ranks.
+
+        A process that cannot go on passes an error instead of a value, in place of the exchange
+        that the other processes come to next. So no process waits for a process that has failed.
+
+        Raises
+        ------
+        BaseException
+            `error`, in a process that passes an error.
+        ValueError, RuntimeError
+            In the other processes, if any process passes an error. A ValueError stands for an
+            invalid value or type.
+        """
+        answers: list[Any] = [(value, error)]
+        if self.is_distributed:
+            answers = [None] * self.world_size
+            failure = None if error is None else _Failure.of(error)
+            try:
+                _run_collective(lambda: dist.all_gather_object(answers, (value, failure)))
+            except BaseException:
+                self._reports_failures = False
+                raise
+        failures = {rank: answer[1] for rank, answer in enumerate(answers) if answer[1]}
+        if failures:
+            self._reports_failures = False
+            raise error or _explain_failures(failures)
+        return [answer[0] for answer in answers]
+
+    def check_equal(self, values: Mapping[str, str]) -> None:
+        """Raise `ValueError` in all processes if the processes have different values.
+
+        Parameters
+        ----------
+        values : mapping
+            Values by name. The error message lists the names of the values that differ.
+        """
+        reference, *others = self.exchange(dict(values))
+        for rank, other in enumerate(others, start=1):
+            names = different_names(reference, other)
+            if names:
+                self._reports_failures = False
+                raise ValueError(
+                    "Processes that train together must have the same X, parameters and "
+                    f"checkpoint, but process {rank} of this run differs from process 0 in "
+                    f"{', '.join(names)}. Each process selects its own part of the rows: pass all "
+                    "of X in each process, and use the same script."
+                )
+
+    @contextmanager
+    def reporting_failures(self) -> Iterator[None]:
+        """Report an error of this process to the other processes, until training begins.
+
+        The others receive the error in their next call of `exchange`. All communication before
+        `begin_training` must therefore use `exchange`.
+        """
+        self._reports_failures = self.is_distributed
+        try:
+            yield
+        except BaseException as error:
+            if self._reports_failures:
+                self.exchange(None, error)
+            raise
+
+    def begin_training(self) -> None:
+        """Wait until all processes are ready to train. Later errors are no longer reported."""
+        self.exchange(None)
+        self._reports_failures = False
 
     def on_main_process(self, function: Callable[[], Value]) -> Value:
         """Call a function in the main process only, and return the result in all processes.
 
-        An exception of the function is raised in all processes.
+        If the function raises an exception, all processes fail: see `exchange`.
         """
         if not self.is_distributed:
             return function()
-        outcome: list[Any] = [None, None]
+        outcome: list[Any] = [None]
+        raised = None
         if self.is_main:
             try:
                 outcome[0] = function()
-            except Exception as error:
-                outcome[1] = error
+            except BaseException as error:
+                raised = error
+        self.exchange(None, raised)
         _run_collective(lambda: dist.broadcast_object_list(outcome, 0))
-        value, raised = outcome
-        if raised is not None:
-            raise raised
+        value: Value = outcome[0]
         return value
+
+
+class _Failure(NamedTuple):
+    """An error of another process, as text: not every exception can be pickled."""
+
+    is_invalid: bool  # whether a value or type is invalid
+    text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Failure:
+        is_invalid = isinstance(error, ValueError | TypeError)
+        return cls(is_invalid, f"{type(error).__name__}: {error}")
+
+
+def _explain_failures(failures: Mapping[int, _Failure]) -> Exception:
+    rank, failure = next(iter(failures.items()))
+    kind = ValueError if failure.is_invalid else RuntimeError
+    return kind(
+        f"Process {rank} of this run has failed, so no process can train. The error of process "
+        f"{rank} was {failure.text}"
+    )
+
+
+def different_names(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return the names of the values in which two mappings differ."""
+    missing = object()
+    names = dict.fromkeys([*first, *second])
+    return [name for name in names if first.get(name, missing) != second.get(name, missing)]
 
 
 def init_process_group() -> ProcessGroup:

@@ -1,7 +1,6 @@
 """Distributed training in two processes."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 import skvae
+from helpers import free_port
 from skvae import Checkpoint, VAETransformer
 from skvae.training._batches import Rows
 from skvae.training._process_group import ProcessGroup
@@ -40,12 +40,6 @@ def folder(tmp_path):
     X = rng.normal(size=(407, 5)) @ rng.normal(size=(5, 5))
     np.save(tmp_path / "X.npy", X.astype(np.float32))
     return tmp_path
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return str(server.getsockname()[1])
 
 
 def fit_and_save(folder, rank, accident=None, **options):

@@ -1,0 +1,250 @@
+"""Digests of objects, and of code by its content: equal for equal objects in any process.
+
+Functions and classes of your own code count by their bytecode and by the values that they refer to,
+so a changed function has another digest, and an equal lambda of another process the same digest.
+Functions and classes of installed packages count by their names.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import hashlib
+import inspect
+import sys
+import sysconfig
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+Parts = tuple[str, Iterable[bytes]]
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
+_CACHED_FUNCTION = type(functools.cache(len))
+# Attributes of classes that do not affect results, or that differ between equal classes.
+_IGNORED_ATTRIBUTES = {
+    *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"),
+    *("__annotate__", "__annotate_func__", "__annotations_cache__", "__firstlineno__"),
+    *("__static_attributes__", "__abstractmethods__", "_abc_impl"),
+}
+
+
+class Fingerprinter:
+    """Computes digests of objects.
+
+    Attributes
+    ----------
+    has_code : bool
+        Whether any object so far contained bytecode, which depends on the version of Python.
+    """
+
+    def __init__(self) -> None:
+        self.has_code = False
+        # Digests by id. The objects are kept, so no other object gets the same id.
+        self._digests: dict[int, bytes] = {}
+        self._kept: list[Any] = []
+
+    def fingerprint(self, value: Any) -> str:
+        """Return the digest of an object, in hexadecimal digits.
+
+        Parts that cannot be read, such as open files, count by their types only.
+
+        Raises
+        ------
+        ValueError
+            If objects are nested too deeply.
+        """
+        try:
+            return self._digest(value).hex()
+        except RecursionError as error:
+            raise ValueError(
+                f"The objects that {value!r:.80} refers to are nested too deeply to be compared."
+            ) from error
+
+    def _digest(self, value: Any) -> bytes:
+        key = id(value)
+        if key not in self._digests:
+            self._kept.append(value)
+            self._digests[key] = _hash("cycle", [])  # if the object contains itself
+            self._digests[key] = _hash(*self._describe(value))
+        return self._digests[key]
+
+    def _each(self, values: Iterable[Any]) -> list[bytes]:
+        return [self._digest(value) for value in values]
+
+    def _pairs(self, mapping: Mapping[Any, Any]) -> list[bytes]:
+        return sorted(self._digest(key) + self._digest(item) for key, item in mapping.items())
+
+    # ---- Values ----------------------------------------------------------------------
+
+    def _describe(self, value: Any) -> Parts:
+        """Return the kind of an object, and the digests of its parts."""
+        cls = type(value)
+        if cls in _PLAIN:
+            return cls.__name__, [repr(value).encode()]
+        if cls in (list, tuple):
+            return cls.__name__, self._each(value)
+        if cls in (set, frozenset):
+            return "set", sorted(self._each(value))
+        if cls in (dict, types.MappingProxyType):
+            return "dict", self._pairs(value)
+        if isinstance(value, np.generic) and not value.dtype.hasobject:
+            return f"scalar {value.dtype.str}", [value.tobytes()]
+        if isinstance(value, np.ndarray):
+            return self._array(value)
+        if isinstance(value, torch.Tensor):
+            return f"tensor {value.dtype} {tuple(value.shape)}", [_tensor_bytes(value)]
+        if isinstance(value, torch.Generator):
+            return "generator", [self._digest(value.get_state())]
+        # Pickles of NumPy's generators contain how a generator was seeded, too.
+        if isinstance(value, np.random.RandomState):
+            return "generator", self._each(value.get_state(legacy=True))
+        if isinstance(value, np.random.Generator):
+            return "generator", [self._digest(value.bit_generator.state)]
+        return self._describe_code(value) or self._reduced(value)
+
+    def _array(self, array: np.ndarray) -> Parts:
+        if array.dtype.hasobject:
+            return f"array {array.shape}", self._each(array.ravel().tolist())
+        return f"array {array.dtype.str} {array.shape}", [array.tobytes()]
+
+    def _reduced(self, value: Any) -> Parts:
+        """Describe an object by the parts that a pickle would contain."""
+        try:
+            reduced = value.__reduce_ex__(4)
+        except Exception:  # locks, files and weak references, for example
+            return "opaque", self._each([type(value)])
+        if isinstance(reduced, str):
+            return "global", [f"{getattr(value, '__module__', None)}.{reduced}".encode()]
+        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        if isinstance(state, dict):
+            state = {k: v for k, v in state.items() if not _is_cached(type(value), k)}
+        parts = [make, arguments, state, list(items or ())]
+        return "object", [*self._each(parts), *self._pairs(dict(pairs or ()))]
+
+    # ---- Code ------------------------------------------------------------------------
+
+    def _describe_code(self, value: Any) -> Parts | None:
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, types.CodeType):
+            return self._code(value)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, types.ModuleType):
+            return "module", [value.__name__.encode()]
+        if isinstance(value, types.MethodType):
+            return "method", self._each([value.__func__, value.__self__])
+        if isinstance(value, property):
+            return "property", self._each([value.fget, value.fset, value.fdel])
+        if isinstance(value, staticmethod | classmethod):
+            return type(value).__name__, self._each([value.__func__])
+        if isinstance(value, functools.cached_property):
+            return "cached_property", self._each([value.func])
+        if isinstance(value, _CACHED_FUNCTION):
+            return "cached_function", self._each([value.__wrapped__])
+        return None
+
+    def _function(self, function: types.FunctionType) -> Parts:
+        is_installed = _is_installed(function.__module__)
+        if is_installed and "<" not in function.__qualname__:
+            return "function", [f"{function.__module__}.{function.__qualname__}".encode()]
+        parts: list[Any] = [function.__code__, function.__defaults__, function.__kwdefaults__]
+        parts += [_content(cell) for cell in function.__closure__ or ()]
+        references = {} if is_installed else _references(function)
+        return "function", [*self._each(parts), *self._pairs(references)]
+
+    def _code(self, code: types.CodeType) -> Parts:
+        self.has_code = True
+        numbers = (code.co_flags, code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount)
+        names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        return "code", self._each(
+            [code.co_code, code.co_exceptiontable, code.co_consts, numbers, names]
+        )
+
+    def _class(self, cls: type) -> Parts:
+        if _is_installed(cls.__module__):
+            return "class", [f"{cls.__module__}.{cls.__qualname__}".encode()]
+        attributes = {k: v for k, v in vars(cls).items() if k not in _IGNORED_ATTRIBUTES}
+        slots = (types.MemberDescriptorType, types.GetSetDescriptorType)
+        attributes = {k: None if isinstance(v, slots) else v for k, v in attributes.items()}
+        parts = [cls.__qualname__, *cls.__bases__]
+        return "class", [*self._each(parts), *self._pairs(attributes)]
+
+
+def _hash(kind: str, parts: Iterable[bytes]) -> bytes:
+    digest = hashlib.sha256(kind.encode())
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+def _tensor_bytes(tensor: torch.Tensor) -> bytes:
+    if tensor.is_meta:
+        return b""
+    dense = tensor.detach().to_dense() if tensor.layout != torch.strided else tensor.detach()
+    return dense.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _is_cached(cls: type, name: Any) -> bool:
+    """Return whether an attribute of an object is the stored result of a `cached_property`."""
+    attribute = inspect.getattr_static(cls, name, None) if isinstance(name, str) else None
+    return isinstance(attribute, functools.cached_property)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # the variable has no value yet
+        return ()
+
+
+def _is_installed(module_name: Any) -> bool:
+    """Return whether a module belongs to Python, to skvae or to an installed package."""
+    name = str(module_name)
+    root = name.partition(".")[0]
+    if root == "skvae":
+        return True
+    module = sys.modules.get(name) or sys.modules.get(root)
+    file = getattr(module, "__file__", None)
+    if file is None or root in ("__main__", "__mp_main__"):
+        return root in sys.stdlib_module_names
+    path = Path(file).resolve()
+    standard = Path(sysconfig.get_path("stdlib")).resolve()
+    is_standard = root in sys.stdlib_module_names and path.is_relative_to(standard)
+    return is_standard or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+
+
+def _references(function: types.FunctionType) -> dict[str, Any]:
+    """Return the global variables that a function reads, and the attributes of its modules."""
+    namespace = function.__globals__
+    names: set[str] = set()
+    attributes: set[str] = set()
+    for code in _nested_code(function.__code__):
+        attributes.update(code.co_names)
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                names.add(instruction.argval)
+    found: dict[str, Any] = {}
+    pending = {name: namespace[name] for name in names if name in namespace}
+    while pending:
+        name, value = pending.popitem()
+        found[name] = value
+        if isinstance(value, types.ModuleType) and not _is_installed(value.__name__):
+            for attribute in attributes & vars(value).keys():
+                place = f"{value.__name__}.{attribute}"
+                if place not in found:
+                    pending[place] = getattr(value, attribute)
+    return dict(sorted(found.items()))  # the digest of a cycle depends on where it is entered
+
+
+def _nested_code(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _nested_code(constant)
