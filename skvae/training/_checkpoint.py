@@ -45,7 +45,7 @@ class Checkpoint:
     ----------
     path : path-like
         File to write. Each fit needs a separate file, so searches cannot use checkpoints. During a
-        fit, no other process can use the file.
+        fit, no other fit can use the file.
     epochs : int, default=None
         Number of epochs between checkpoints. If both `epochs` and `seconds` are None, a checkpoint
         is written after each epoch.

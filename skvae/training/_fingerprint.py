@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import importlib.util
 import inspect
 import sys
 import sysconfig
@@ -62,7 +63,7 @@ class Fingerprinter:
             return self._digest(value).hex()
         except RecursionError as error:
             raise ValueError(
-                f"The objects that {value!r:.80} refers to are nested too deeply to be compared."
+                f"The objects in a {type(value).__name__} are nested too deeply to be compared."
             ) from error
 
     def _digest(self, value: Any) -> bytes:
@@ -154,8 +155,11 @@ class Fingerprinter:
         if is_installed and "<" not in function.__qualname__:
             return "function", [f"{function.__module__}.{function.__qualname__}".encode()]
         parts: list[Any] = [function.__code__, function.__defaults__, function.__kwdefaults__]
-        parts += [_content(cell) for cell in function.__closure__ or ()]
-        references = {} if is_installed else _references(function)
+        parts += [vars(function)]
+        if is_installed:
+            parts += [_content(cell) for cell in function.__closure__ or ()]
+            return "function", self._each(parts)
+        references = _references(function)
         return "function", [*self._each(parts), *self._pairs(references)]
 
     def _code(self, code: types.CodeType) -> Parts:
@@ -197,10 +201,11 @@ def _is_cached(cls: type, name: Any) -> bool:
     return isinstance(attribute, functools.cached_property)
 
 
-def _content(cell: types.CellType) -> Any:
+def _content(cell: types.CellType) -> tuple[Any, ...]:
+    """Return the value of a variable, if the variable has a value."""
     try:
         return (cell.cell_contents,)
-    except ValueError:  # the variable has no value yet
+    except ValueError:
         return ()
 
 
@@ -214,24 +219,27 @@ def _is_installed(module_name: Any) -> bool:
     file = getattr(module, "__file__", None)
     if file is None or root in ("__main__", "__mp_main__"):
         return root in sys.stdlib_module_names
-    path = Path(file).resolve()
-    standard = Path(sysconfig.get_path("stdlib")).resolve()
-    is_standard = root in sys.stdlib_module_names and path.is_relative_to(standard)
-    return is_standard or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+    return _is_installed_file(Path(file))
+
+
+def _is_installed_file(file: Path) -> bool:
+    path, standard = file.resolve(), Path(sysconfig.get_path("stdlib")).resolve()
+    is_package = not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+    return is_package or path.is_relative_to(standard)
 
 
 def _references(function: types.FunctionType) -> dict[str, Any]:
-    """Return the global variables that a function reads, and the attributes of its modules."""
-    namespace = function.__globals__
-    names: set[str] = set()
-    attributes: set[str] = set()
-    for code in _nested_code(function.__code__):
-        attributes.update(code.co_names)
-        for instruction in dis.get_instructions(code):
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                names.add(instruction.argval)
-    found: dict[str, Any] = {}
+    """Return the variables to which a function refers, the attributes of its modules, and imports.
+
+    The variables are global variables, and variables of enclosing functions.
+    """
+    code, namespace = function.__code__, function.__globals__
+    names, imports = _names(code)
     pending = {name: namespace[name] for name in names if name in namespace}
+    enclosing = zip(code.co_freevars, function.__closure__ or (), strict=True)
+    pending |= {name: value for name, cell in enclosing for value in _content(cell)}
+    attributes = {name for nested in _nested_code(code) for name in nested.co_names}
+    found: dict[str, Any] = {}
     while pending:
         name, value = pending.popitem()
         found[name] = value
@@ -240,7 +248,41 @@ def _references(function: types.FunctionType) -> dict[str, Any]:
                 place = f"{value.__name__}.{attribute}"
                 if place not in found:
                     pending[place] = getattr(value, attribute)
+    for level, name in imports:
+        root = name if level == 0 else str(namespace.get("__package__"))
+        root = root.partition(".")[0]
+        found[f"import {root}"] = _source(root)
     return dict(sorted(found.items()))  # the digest of a cycle depends on where it is entered
+
+
+def _names(function_code: types.CodeType) -> tuple[set[str], set[tuple[int, str]]]:
+    """Return the global names in a code object, and the levels and names of imports."""
+    names, imports = set(), set()
+    for code in _nested_code(function_code):
+        instructions = [i for i in dis.get_instructions(code) if i.opname != "EXTENDED_ARG"]
+        for position, instruction in enumerate(instructions):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                names.add(instruction.argval)
+            elif instruction.opname == "IMPORT_NAME":
+                level = instructions[position - 2].argval  # loaded before the names to import
+                imports.add((level, instruction.argval))
+    return names, imports
+
+
+def _source(root: str) -> list[bytes]:
+    """Return the files of a module or package of your own code, which may not be imported yet."""
+    try:
+        spec = importlib.util.find_spec(root)
+    except (ImportError, ValueError):
+        return []
+    if spec is None or spec.origin is None or not spec.has_location or root == "skvae":
+        return []
+    file = Path(spec.origin)
+    if _is_installed_file(file):
+        return []
+    is_package = spec.submodule_search_locations is not None
+    files = sorted(file.parent.rglob("*.py")) if is_package else [file]
+    return [file.read_bytes() for file in files]
 
 
 def _nested_code(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -212,7 +212,7 @@ def test_a_finished_checkpoint_of_a_gpu_gives_the_same_model_on_the_cpu(tmp_path
 # ---- Several processes ---------------------------------------------------------------
 
 
-N_FILES = 15
+N_FILES = 8
 
 
 def fit_to_all(folder, results):
