@@ -226,8 +226,8 @@ class Checkpointer(NullCheckpointer):
             raise self._mismatch(different)
         if versions != _versions():
             warnings.warn(
-                f"The checkpoint {os.fspath(self._path)!r} was written with {versions}, and this "
-                f"process has {_versions()}. The model may differ from the model of an "
+                f"The checkpoint {os.fspath(self._path)!r} was written with {versions!s:.200}, and "
+                f"this process has {_versions()}. The model may differ from the model of an "
                 "uninterrupted fit.",
                 stacklevel=find_stack_level(),
             )
@@ -241,9 +241,10 @@ class Checkpointer(NullCheckpointer):
         )
 
     def _mismatch(self, names: list[str]) -> ValueError:
+        shown = [name[:80] for name in names[:20]]  # some of the names may come from the file
         return ValueError(
             f"The checkpoint {os.fspath(self._path)!r} belongs to another fit: it differs in "
-            f"{', '.join(names)}. Choose another path, or delete the file to train again from the "
+            f"{', '.join(shown)}. Choose another path, or delete the file to train again from the "
             "beginning."
         )
 

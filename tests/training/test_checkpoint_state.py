@@ -171,6 +171,17 @@ def test_a_checkpoint_of_another_version_is_an_error(missing, interrupted, tmp_p
         make(path, early_stopping=True, n_iter_no_change=9).fit(X)
 
 
+def test_long_names_in_a_file_are_cut(interrupted, tmp_path):
+    path = tmp_path / "run"
+    path.write_bytes(interrupted)
+    document, arrays = read_file(path)
+    document["identity"].update({f"{i}{'x' * 1000}": "" for i in range(1000)})
+    write_file(path, document, arrays)
+    with pytest.raises(ValueError, match="belongs to another fit") as info:
+        make(path, early_stopping=True, n_iter_no_change=9).fit(X)
+    assert len(str(info.value)) < 3000
+
+
 # ---- Other devices -------------------------------------------------------------------
 
 
@@ -200,6 +211,20 @@ def test_the_checkpoint_of_a_gpu_resumes_on_the_cpu(architecture, n_steps, tmp_p
     assert losses[0][:n_epochs] == losses[1][:n_epochs]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("architecture", ["mlp", dropout_networks])
+@pytest.mark.parametrize("devices", [("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_fit_may_move_to_another_device(devices, architecture, tmp_path, monkeypatch):
+    before, after = devices
+    vae = make(tmp_path / "run", architecture=architecture)
+    interrupt(clone(vae).set_params(device=before), monkeypatch, n_steps=7)
+    content = (tmp_path / "run").read_bytes()
+    first = clone(vae).set_params(device=after).fit(X)
+    (tmp_path / "run").write_bytes(content)
+    assert_same_fit(clone(vae).set_params(device=after).fit(X), first)
 
 
 def test_a_finished_checkpoint_of_a_gpu_gives_the_same_model_on_the_cpu(tmp_path):
