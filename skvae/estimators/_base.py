@@ -108,7 +108,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             If a process that trains together with this process ends or does not answer.
         """
         group = init_process_group()
-        with group.reporting_failures():
+        with group.sharing_failures():
             self._fit(X, y, group)
         return self
 
@@ -128,6 +128,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             checkpointer.resume(loop)
             group.begin_training()
             self._run(loop)
+            group.end_training()
         self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
         self._after_training(X, reset=True)
 
@@ -137,6 +138,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         try:
             loop.run()
         except DivergenceError as error:
+            trainer.group.end_training()
             raise _explain_divergence(trainer, len(loop.history)) from error
         except KeyboardInterrupt:
             is_fitted = loop.history and not trainer.group.is_distributed
@@ -182,7 +184,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             If a process that trains together with this process ends or does not answer.
         """
         group = init_process_group()
-        with group.reporting_failures():
+        with group.sharing_failures():
             self._partial_fit(X, group)
         return self
 
@@ -202,11 +204,13 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         history = copy.deepcopy(self.history_) if resume else {}
         try:
             _append(history, trainer.train_epoch(rows))
+            group.end_training()
             self.__dict__.update(_fitted_attributes(trainer, history))
             self._after_training(X, reset=not resume)
         except BaseException as error:
             trainer.load_state_dict(before)
             if isinstance(error, DivergenceError):
+                group.end_training()
                 raise _explain_divergence(trainer, len(history.get("loss", ()))) from error
             raise
 

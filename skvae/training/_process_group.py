@@ -32,7 +32,7 @@ class ProcessGroup:
     def __init__(self, rank: int = 0, world_size: int = 1) -> None:
         self.rank = rank
         self.world_size = world_size
-        self._reports_failures = False
+        self._phase: str = "idle"  # or "preparing" or "training": see `sharing_failures`
 
     @property
     def is_distributed(self) -> bool:
@@ -85,11 +85,11 @@ class ProcessGroup:
             try:
                 _run_collective(lambda: dist.all_gather_object(answers, (value, failure)))
             except BaseException:
-                self._reports_failures = False
+                self._phase = "idle" if self._phase == "preparing" else self._phase
                 raise
         failures = {rank: answer[1] for rank, answer in enumerate(answers) if answer[1]}
         if failures:
-            self._reports_failures = False
+            self._phase = "idle"
             raise error or _explain_failures(failures)
         return [answer[0] for answer in answers]
 
@@ -105,7 +105,7 @@ class ProcessGroup:
         for rank, other in enumerate(others, start=1):
             names = different_names(reference, other)
             if names:
-                self._reports_failures = False
+                self._phase = "idle"
                 raise ValueError(
                     "Processes that train together must have the same X, parameters and "
                     f"checkpoint, but process {rank} of this run differs from process 0 in "
@@ -114,24 +114,32 @@ class ProcessGroup:
                 )
 
     @contextmanager
-    def reporting_failures(self) -> Iterator[None]:
-        """Report an error of this process to the other processes, until training begins.
+    def sharing_failures(self) -> Iterator[None]:
+        """Let the other processes fail, too, if this process fails in this context.
 
-        The others receive the error in their next call of `exchange`. All communication before
-        `begin_training` must therefore use `exchange`.
+        Until `begin_training`, all communication uses `exchange`, so the others receive the error
+        in their next call of `exchange`. Between `begin_training` and `end_training`, the others
+        wait for this process within a step. The process then leaves the group, which ends their
+        waiting, if skvae has created the group.
         """
-        self._reports_failures = self.is_distributed
+        self._phase = "preparing" if self.is_distributed else "idle"
         try:
             yield
         except BaseException as error:
-            if self._reports_failures:
+            if self._phase == "preparing":
                 self.exchange(None, error)
+            elif self._phase == "training":
+                _leave_process_group()
             raise
 
     def begin_training(self) -> None:
-        """Wait until all processes are ready to train. Later errors are no longer reported."""
+        """Wait until all processes are ready to train."""
         self.exchange(None)
-        self._reports_failures = False
+        self._phase = "training" if self.is_distributed else "idle"
+
+    def end_training(self) -> None:
+        """End the communication of a fit, also after an error that all processes have noticed."""
+        self._phase = "idle"
 
     def on_main_process(self, function: Callable[[], Value]) -> Value:
         """Call a function in the main process only, and return the result in all processes.
@@ -187,23 +195,51 @@ def init_process_group() -> ProcessGroup:
     If torch.distributed has a default group, this group is used. Otherwise, the environment
     variables of `torchrun` define a group, which is destroyed when the process ends. Without the
     variables, the process trains alone.
+
+    Raises
+    ------
+    RuntimeError
+        If the process has left its group after an error, or if another process does not answer.
     """
     if not dist.is_available():
         return ProcessGroup()
     if not dist.is_initialized():
+        if _OWN_GROUP.has_left:
+            raise RuntimeError(
+                "An earlier fit of this process failed during distributed training, so this "
+                "process can no longer train with the others. Restart all processes."
+            )
         if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
             return ProcessGroup()
         seconds = float(os.environ.get("SKVAE_DISTRIBUTED_TIMEOUT", _DEFAULT_TIMEOUT))
         timeout = timedelta(seconds=seconds)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         _run_collective(lambda: dist.init_process_group(backend, timeout=timeout))
+        _OWN_GROUP.exists = True
         atexit.register(_destroy_process_group)
     return ProcessGroup(dist.get_rank(), dist.get_world_size())
+
+
+class _OwnGroup:
+    """The default group, if `init_process_group` has created it."""
+
+    exists = False
+    has_left = False  # whether this process has left the group after an error
+
+
+_OWN_GROUP = _OwnGroup()
 
 
 def _destroy_process_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _leave_process_group() -> None:
+    """Close the connections to the other processes, which then fail at once."""
+    if _OWN_GROUP.exists:
+        _OWN_GROUP.has_left = True
+        _destroy_process_group()
 
 
 def _run_collective(operation: Callable[[], Any]) -> None:

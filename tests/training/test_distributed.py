@@ -77,14 +77,14 @@ def work(folder, rank, environment, options):
 def start(folder, fresh_processes):
     """Return a function that starts two processes."""
 
-    def start_two(timeout=120, **options):
+    def start_two(timeout=120, target=work, **options):
         team = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
         team["SKVAE_DISTRIBUTED_TIMEOUT"] = str(timeout)
         processes = []
         for rank in range(2):
             environment = {**team, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            arguments = (folder, rank, environment, options)
-            processes.append(fresh_processes.Process(target=work, args=arguments))
+            arguments = (folder, rank, environment, *([options] if options else []))
+            processes.append(fresh_processes.Process(target=target, args=arguments))
             processes[-1].start()
         return processes
 
@@ -197,6 +197,36 @@ def test_a_lost_process_is_an_error_and_training_resumes_from_the_checkpoint(
     (folder / "run").unlink()
     run(**options)
     assert (folder / "vae-0").read_bytes() == resumed
+
+
+def fail():
+    raise OSError("no more data")
+
+
+def fit_and_go_on(folder, rank, environment):
+    """Fit with an error in process 1, which then goes on until process 0 has an error, too."""
+    os.environ.update(environment)
+    with open(folder / f"stderr-{rank}", "w") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    with pytest.raises(RuntimeError if rank == 0 else OSError) as info:
+        fit_and_save(folder, rank, accident=fail, random_state=0)
+    (folder / f"error-{rank}").write_text(str(info.value))
+    with pytest.raises(RuntimeError, match="Restart all processes"):
+        VAETransformer().fit(np.eye(5))
+    deadline = time.monotonic() + 60
+    while not (folder / f"error-{1 - rank}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_no_process_waits_for_a_process_that_has_failed_within_a_step(start, folder):
+    processes = start(timeout=300, target=fit_and_go_on)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    message = "Another process of this run has ended or does not answer"
+    assert message in (folder / "error-0").read_text()
+    assert "no more data" in (folder / "error-1").read_text()
 
 
 def test_two_processes_resume_within_an_epoch_of_one_process(folder, run, monkeypatch):
