@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..metrics import associations, column_distances
-from ..metrics._tables import is_numeric, to_float
+from ..metrics._associations import association_matrix
+from ..metrics._tables import distances
+from ..utils import import_optional
 from ._axes import new_axes, split_axes
 from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
 from ._tables import panel_grid, panel_grid_size
@@ -16,7 +17,8 @@ from ._tables import panel_grid, panel_grid_size
 _MAX_BARS = 8
 _N_BINS = 30
 _MAX_COLUMNS = 20
-_MICROSECONDS_PER_YEAR = 365.2425 * 86_400_000_000
+_MICROSECONDS_PER_DAY = 86_400_000_000
+_DAYS_PER_YEAR = 365.2425
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Marginal:
     labels : list of str or None
         Names of the categories, in order of decreasing frequency. None for numeric columns.
     edges : ndarray of shape (n_bins + 1,) or None
-        Edges of the bins of a numeric column, in years for datetimes. None for categories.
+        Edges of the bins of a numeric column, in years for datetimes and in days for durations.
+        None for categories.
     real, synthetic : ndarray of shape (n_bins,)
         Fraction of the rows in each bin or category.
     distance : float
@@ -96,8 +99,11 @@ class SyntheticTableDisplay:
 
         Parameters
         ----------
-        real, synthetic : DataFrame
-            Tables with the same columns, at most twenty. The numbers of rows may differ.
+        real : DataFrame
+            Real table, with at most twenty columns. The dtypes of this table decide which columns
+            are numeric and which are categorical.
+        synthetic : DataFrame
+            Synthetic table with the same columns. The number of rows and the dtypes may differ.
         ax : matplotlib Axes, default=None
             Axes to split into panels. By default, a new figure is created.
         **plot_options : dict
@@ -110,28 +116,30 @@ class SyntheticTableDisplay:
 
         Raises
         ------
+        TypeError
+            If a table is not a data frame.
         ValueError
-            If the tables differ in the columns, or have more than twenty columns.
+            If the tables differ in the columns, have more than twenty columns or no rows, or if a
+            value cannot be read as a value of the real column.
         """
-        if set(real.columns) != set(synthetic.columns):
+        import_optional("pandas", "SyntheticTableDisplay")
+        from ..metrics._frames import TableReader
+
+        reader = TableReader(real, "real")
+        if len(reader.names) > _MAX_COLUMNS:
             raise ValueError(
-                f"Both tables must have the same columns; real has {list(real.columns)}, but "
-                f"synthetic has {list(synthetic.columns)}."
+                f"The tables must have at most {_MAX_COLUMNS} columns; got {len(reader.names)}. "
+                "Select a subset of the columns."
             )
-        if real.shape[1] > _MAX_COLUMNS:
-            raise ValueError(
-                f"The tables must have at most {_MAX_COLUMNS} columns; got {real.shape[1]}. Select "
-                "a subset of the columns."
-            )
-        synthetic = synthetic[real.columns]
-        distances = column_distances(real, synthetic)
+        tables = reader.read(real, "real"), reader.read(synthetic, "synthetic")
+        marginals = map(_marginal, reader.columns, *tables, distances(*tables, reader.is_numeric))
+        matrices = [
+            _label(association_matrix(table, reader.is_numeric), reader.names) for table in tables
+        ]
         display = cls(
-            marginals={
-                str(name): _marginal(real[name], synthetic[name], distances[name])
-                for name in real.columns
-            },
-            real_associations=associations(real),
-            synthetic_associations=associations(synthetic),
+            marginals=dict(zip(_unique_names(reader.names), marginals, strict=True)),
+            real_associations=matrices[0],
+            synthetic_associations=matrices[1],
         )
         return display.plot(ax, **plot_options)
 
@@ -193,28 +201,49 @@ class SyntheticTableDisplay:
         return self
 
 
-def _marginal(real: Any, synthetic: Any, distance: float) -> Marginal:
+def _unique_names(names: list[Any]) -> list[str]:
+    """Return names as strings, with quotes if a number and a string look alike."""
+    texts = [str(name) for name in names]
+    return texts if len(set(texts)) == len(texts) else [repr(name) for name in names]
+
+
+def _label(matrix: np.ndarray, names: list[Any]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(matrix, index=names, columns=names)
+
+
+def _marginal(reader: Any, real: np.ndarray, synthetic: np.ndarray, distance: float) -> Marginal:
     """Return the distributions over bins of the common range or the most frequent categories."""
-    if is_numeric(real):
-        numbers = [to_float(series, missing=np.nan) for series in (real, synthetic)]
-        if real.dtype.kind == "M":
-            numbers = [1970 + n / _MICROSECONDS_PER_YEAR for n in numbers]
+    if reader.is_numeric:
+        numbers = [_in_axis_units(reader, values) for values in (real, synthetic)]
         known = np.concatenate(numbers)
         known = known[~np.isnan(known)]
         low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+        if low == high:
+            low, high = low - 0.5, high + 0.5
         edges = np.linspace(low, high, _N_BINS + 1)
-        fractions = [np.histogram(n[~np.isnan(n)], edges)[0] / max(len(n), 1) for n in numbers]
+        fractions = [np.histogram(n[~np.isnan(n)], edges)[0] / len(n) for n in numbers]
         return Marginal(None, edges, fractions[0], fractions[1], distance)
-    frequencies = [
-        series.astype(object).fillna("missing").astype(str).value_counts(normalize=True)
-        for series in (real, synthetic)
-    ]
-    labels = list(frequencies[0].index[:_MAX_BARS])
-    fractions = [np.array([f.get(label, 0.0) for label in labels]) for f in frequencies]
-    if any(not f.index.isin(labels).all() for f in frequencies):
+    import pandas as pd
+
+    frequencies = [pd.Series(t).value_counts(normalize=True) for t in (real, synthetic)]
+    shown = list(frequencies[0].index[:_MAX_BARS])
+    labels = [text[1:] if text else "missing" for text in shown]
+    fractions = [np.array([f.get(text, 0.0) for text in shown]) for f in frequencies]
+    if any(not f.index.isin(shown).all() for f in frequencies):
         labels.append("others")
         fractions = [np.append(f, max(1 - f.sum(), 0.0)) for f in fractions]
     return Marginal(labels, None, fractions[0], fractions[1], distance)
+
+
+def _in_axis_units(reader: Any, numbers: np.ndarray) -> np.ndarray:
+    """Return datetimes in years, durations in days, and other numbers as they are."""
+    from ..metrics._columns import DatetimeReader, DurationReader
+
+    if isinstance(reader, DatetimeReader):
+        return 1970 + numbers / (_MICROSECONDS_PER_DAY * _DAYS_PER_YEAR)
+    return numbers / _MICROSECONDS_PER_DAY if isinstance(reader, DurationReader) else numbers
 
 
 def _draw_marginal(panel: Any, marginal: Marginal, bar_kwargs: dict[str, Any]) -> None:

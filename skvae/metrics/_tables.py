@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
-from sklearn.base import is_classifier
-from sklearn.compose import make_column_transformer
-from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import f1_score, r2_score
-from sklearn.neighbors import NearestNeighbors
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from ..utils import draw_seed, local_random_state
+from ._associations import association_matrix
+from ._table_scores import closer_to_training, missing_mask, predictive_scores
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-# Maximum number of rows of each table in the search for nearest neighbours.
-_MAX_NEIGHBOR_ROWS = 5_000
+    from ._columns import ColumnReader
 
 
 def compare_tables(
@@ -44,7 +28,9 @@ def compare_tables(
     """Compare synthetic tables with the real table used for training.
 
     The metrics measure the use of the synthetic rows for training predictive models, the similarity
-    of the distributions, and the novelty of the rows.
+    of the distributions, and the novelty of the rows. The dtypes of `train` decide which columns
+    are numeric and which are categorical. The other tables may have other dtypes, for example after
+    reading a CSV file.
 
     Parameters
     ----------
@@ -86,9 +72,19 @@ def compare_tables(
 
     Raises
     ------
+    TypeError
+        If `tables` is not a dict with strings as keys, or a table is not a data frame.
     ValueError
-        If the columns of a table differ from the columns of `train`, or if `target` is not a
-        column.
+        If a table has no rows, columns of the same name, other columns than `train`, infinite
+        values, or a value that cannot be read as a value of the column of `train`. Also if `target`
+        is not a column, is constant in `train`, or has no known value in a table. The message names
+        the table, the column and the row.
+
+    Notes
+    -----
+    Predictive models and the nearest-neighbour search use at most 255 one-hot columns for each
+    categorical column (fewer for very large tables): the most frequent categories have separate
+    columns, and all other categories share a column.
 
     Examples
     --------
@@ -106,30 +102,84 @@ def compare_tables(
     """
     import pandas as pd
 
-    for name, table in {**tables, "test": test}.items():
-        if set(table.columns) != set(train.columns):
-            raise ValueError(
-                f"All tables must have the columns of train, {list(train.columns)}; table {name!r} "
-                f"has {list(table.columns)}."
-            )
-    if target not in train.columns:
-        raise ValueError(f"target must be a column of train, {list(train)}; got {target!r}.")
+    from ._frames import TableReader
+
+    _check_names(tables)
+    reader = TableReader(train, "train")
+    index = _target_index(reader.names, target)
+    values = {"train": reader.read(train, "train"), "test": reader.read(test, "test")}
+    _check_target(values["train"][index], target, "train", min_values=2)
+    _check_target(
+        values["test"][index], target, "test", min_values=1 + reader.columns[index].is_numeric
+    )
+    synthetic = {name: reader.read(table, f"table {name!r}") for name, table in tables.items()}
+    for name, columns in synthetic.items():
+        _check_target(columns[index], target, f"table {name!r}", min_values=1)
     seed = draw_seed(local_random_state(random_state))
-    real = associations(train)
-    rows = {}
-    for name, table in tables.items():
-        row = _predictive_scores(table[train.columns], train, test, target, seed)
-        distance = float(column_distances(train, table).mean())
-        error = _mean_difference(real, associations(table[train.columns]))
-        closer = _closer_to_training(table[train.columns], train, test, seed)
-        parts = [*row.values(), 1 - distance, 1 - error, 1 - 2 * abs(closer - 0.5)]
-        rows[name] = row | {
-            "column_distance": distance,
-            "association_error": error,
-            "closer_to_training": closer,
-            "mean": float(np.mean(parts)),
-        }
+    rows = {
+        name: _compare(columns, values["train"], values["test"], reader.columns, index, seed)
+        for name, columns in synthetic.items()
+    }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _compare(
+    table: list[np.ndarray],
+    train: list[np.ndarray],
+    test: list[np.ndarray],
+    readers: list[ColumnReader],
+    target: int,
+    seed: int,
+) -> dict[str, float]:
+    """Return the metrics of a table, from the columns returned by `TableReader.read`."""
+    is_numeric = [reader.is_numeric for reader in readers]
+    row = predictive_scores(table, train, test, is_numeric, target, seed)
+    distance = float(np.mean(distances(train, table, is_numeric)))
+    error = _mean_difference(
+        *(association_matrix(columns, is_numeric) for columns in (train, table))
+    )
+    closer = closer_to_training(table, train, test, is_numeric, seed)
+    parts = [*row.values(), 1 - distance, 1 - error, 1 - 2 * abs(closer - 0.5)]
+    return row | {
+        "column_distance": distance,
+        "association_error": error,
+        "closer_to_training": closer,
+        "mean": float(np.mean(parts)),
+    }
+
+
+def _check_names(tables: Any) -> None:
+    if not isinstance(tables, Mapping):
+        raise TypeError(
+            "tables must be a dict of data frames by name, such as {'synthetic': table}; got "
+            f"{type(tables).__name__}."
+        )
+    if not tables:
+        raise ValueError("tables must contain at least one table; got an empty dict.")
+    for name in tables:
+        if not isinstance(name, str):
+            raise TypeError(f"The names of tables must be strings; got {name!r}.")
+
+
+def _target_index(names: list[Any], target: Any) -> int:
+    if target not in names:
+        raise ValueError(f"target must be a column of train, {names}; got {target!r}.")
+    if len(names) < 2:
+        raise ValueError(
+            f"train must have columns from which to predict the target; got only {target!r}."
+        )
+    return names.index(target)
+
+
+def _check_target(values: np.ndarray, target: Any, label: str, *, min_values: int) -> None:
+    """Raise `ValueError` if a target has too few different values."""
+    known = values[~missing_mask(values)]
+    n_values = len(np.unique(known.astype(str) if known.dtype == object else known))
+    if n_values < min_values:
+        problem = "is constant" if n_values else "has no known value"
+        raise ValueError(
+            f"The target {target!r} {problem} in {label}: choose another target or other rows."
+        )
 
 
 def column_distances(real: DataFrame, synthetic: DataFrame) -> Series:
@@ -140,15 +190,31 @@ def column_distances(real: DataFrame, synthetic: DataFrame) -> Series:
     values. For all other columns, the distance is the total variation, half the sum of the absolute
     differences between the frequencies, with missing values as an additional category.
 
+    The column of `real` decides whether a column is numeric. A column of `synthetic` with another
+    dtype is converted: the integer 1, the float 1.0 and the text "1" are equal values, and so are a
+    datetime and its text in the format of ISO 8601. Datetimes are compared to the microsecond, in
+    the time zone of `real`.
+
     Parameters
     ----------
-    real, synthetic : DataFrame
-        Tables with the same columns. The numbers of rows may differ.
+    real : DataFrame
+        Real table.
+    synthetic : DataFrame
+        Synthetic table with the same columns. The number of rows and the dtypes may differ.
 
     Returns
     -------
     distances : Series of shape (n_columns,)
         Distance for each column of `real`, in [0, 1]. Equal distributions have distance 0.
+
+    Raises
+    ------
+    TypeError
+        If a table is not a data frame, or a column holds complex numbers.
+    ValueError
+        If a table has no rows, columns of the same name, other columns than `real`, infinite
+        values, integers that float64 cannot represent exactly, or a value that cannot be read as a
+        value of the column of `real`. The message names the table, the column and the row.
 
     Examples
     --------
@@ -161,76 +227,29 @@ def column_distances(real: DataFrame, synthetic: DataFrame) -> Series:
     """
     import pandas as pd
 
-    distances = {}
-    for name in real.columns:
-        if is_numeric(real[name]):
-            a, b = (to_float(table[name], missing=-np.inf) for table in (real, synthetic))
-            distances[name] = _kolmogorov_smirnov(a, b)
-        else:
-            a, b = (
-                _categories(table[name]).value_counts(normalize=True) for table in (real, synthetic)
-            )
-            distances[name] = 0.5 * float(a.sub(b, fill_value=0).abs().sum())
-    return pd.Series(distances, dtype=float)
+    from ._frames import TableReader
+
+    reader = TableReader(real, "real")
+    tables = reader.read(real, "real"), reader.read(synthetic, "synthetic")
+    return pd.Series(distances(*tables, reader.is_numeric), index=reader.names, dtype=float)
 
 
-def associations(table: DataFrame) -> DataFrame:
-    """Compute the strength of association of each pair of columns.
+def distances(
+    real: Sequence[np.ndarray], synthetic: Sequence[np.ndarray], is_numeric: Sequence[bool]
+) -> list[float]:
+    """Return the distance of each column, from the columns returned by `TableReader.read`."""
+    return [
+        (_kolmogorov_smirnov if numeric else _total_variation)(a, b)
+        for a, b, numeric in zip(real, synthetic, is_numeric, strict=True)
+    ]
 
-    The association is
 
-    - for two numeric columns, the absolute value of Spearman's rank correlation;
-    - for two categorical columns, Cramer's V [1]_;
-    - for a numeric and a categorical column, the correlation ratio of the ranks: the square root of
-      the fraction of the variance of the ranks explained by the categories.
-
-    Datetimes and durations count as numeric columns. Rows with a missing number are ignored.
-    Missing values of a categorical column form an additional category.
-
-    Parameters
-    ----------
-    table : DataFrame of shape (n_samples, n_columns)
-        Table with columns of any type.
-
-    Returns
-    -------
-    associations : DataFrame of shape (n_columns, n_columns)
-        Symmetric matrix of associations in [0, 1], with ones on the diagonal. The association with
-        a constant column is 0.
-
-    References
-    ----------
-    .. [1] H. Cramer, "Mathematical methods of statistics", Princeton University Press, 1946.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skvae.metrics import associations
-    >>> table = pd.DataFrame({"size": [1, 2, 3, 4], "kind": ["a", "a", "b", "b"]})
-    >>> associations(table).round(2).to_numpy().tolist()
-    [[1.0, 0.89], [0.89, 1.0]]
-    """
+def _total_variation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return half the sum of the absolute differences between the frequencies."""
     import pandas as pd
 
-    names = list(table.columns)
-    numeric = [is_numeric(table[name]) for name in names]
-    columns = [
-        to_float(table[name], missing=np.nan)
-        if is_number
-        else pd.factorize(_categories(table[name]))[0]
-        for name, is_number in zip(names, numeric, strict=True)
-    ]
-    matrix = np.eye(len(names))
-    for i, j in combinations(range(len(names)), 2):
-        if numeric[i] and numeric[j]:
-            value = _correlation(columns[i], columns[j])
-        elif numeric[i] or numeric[j]:
-            number, category = (i, j) if numeric[i] else (j, i)
-            value = _correlation_ratio(columns[number], columns[category])
-        else:
-            value = _cramers_v(columns[i], columns[j])
-        matrix[i, j] = matrix[j, i] = value
-    return pd.DataFrame(matrix, index=names, columns=names)
+    first, second = (pd.Series(values).value_counts(normalize=True) for values in (a, b))
+    return 0.5 * float(first.sub(second, fill_value=0).abs().sum())
 
 
 def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
@@ -238,125 +257,12 @@ def _kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
 
     `scipy.stats.ks_2samp` is slower and may warn, because the function also computes a p-value.
     """
+    a, b = (np.where(np.isnan(numbers), -np.inf, numbers) for numbers in (a, b))
     values = np.union1d(a, b)
     cdfs = [np.searchsorted(np.sort(x), values, side="right") / len(x) for x in (a, b)]
     return float(np.abs(cdfs[0] - cdfs[1]).max())
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    both = ~(np.isnan(a) | np.isnan(b))
-    if both.sum() < 2 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
-        return 0.0
-    return abs(float(stats.spearmanr(a[both], b[both]).statistic))
-
-
-def _correlation_ratio(number: np.ndarray, category: np.ndarray) -> float:
-    known = ~np.isnan(number)
-    if not known.any() or np.ptp(number[known]) == 0:
-        return 0.0
-    ranks, group = stats.rankdata(number[known]), category[known]
-    sizes = np.bincount(group)
-    means = np.bincount(group, ranks) / np.maximum(sizes, 1)
-    between = (sizes * np.square(means - ranks.mean())).sum() / len(ranks)
-    return float(np.sqrt(min(between / ranks.var(), 1.0)))
-
-
-def _cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    counts = stats.contingency.crosstab(a, b).count
-    if min(counts.shape) < 2:
-        return 0.0
-    return float(stats.contingency.association(counts, method="cramer"))
-
-
-def _mean_difference(first: DataFrame, second: DataFrame) -> float:
+def _mean_difference(first: np.ndarray, second: np.ndarray) -> float:
     """Return the mean absolute difference over pairs of columns."""
-    differences = (first - second).to_numpy()[np.tril_indices(len(first), -1)]
-    return float(np.abs(differences).mean()) if len(differences) else 0.0
-
-
-def _predictive_scores(
-    table: DataFrame, train: DataFrame, test: DataFrame, target: Any, seed: int
-) -> dict[str, float]:
-    """Return the scores on `test` of models fitted to `table`."""
-    known, known_test = table[table[target].notna()], test[test[target].notna()]
-    features = [name for name in train.columns if name != target]
-    if is_numeric(train[target]):
-        y, y_test = (to_float(t[target], missing=np.nan) for t in (known, known_test))
-        models: dict[str, Any] = {
-            "linear": Ridge(),
-            "forest": RandomForestRegressor(random_state=seed),
-            "boosting": HistGradientBoostingRegressor(random_state=seed),
-        }
-    else:
-        y, y_test = (t[target].astype(str).to_numpy() for t in (known, known_test))
-        models = {
-            "linear": LogisticRegression(max_iter=1000),
-            "forest": RandomForestClassifier(random_state=seed),
-            "boosting": HistGradientBoostingClassifier(random_state=seed),
-        }
-        if len(np.unique(y)) < 2:
-            models = dict.fromkeys(models, DummyClassifier())
-    encoder = _make_encoder(train[features]).fit(_simplify(train[features]))
-    X, X_test = (encoder.transform(_simplify(t[features])) for t in (known, known_test))
-    scores = {}
-    for name, model in models.items():
-        predicted = model.fit(X, y).predict(X_test)
-        if is_classifier(model):
-            scores[name] = float(f1_score(y_test, predicted, average="macro"))
-        else:
-            scores[name] = float(r2_score(y_test, predicted))
-    return scores
-
-
-def _closer_to_training(table: DataFrame, train: DataFrame, test: DataFrame, seed: int) -> float:
-    """Return the fraction of rows with the nearest neighbour in `train`; ties count half."""
-    encoder = _make_encoder(train).fit(_simplify(train))
-    n = min(len(train), len(test), _MAX_NEIGHBOR_ROWS)
-    subsets = [t.sample(min(n, len(t)), random_state=seed) for t in (table, train, test)]
-    rows, train_rows, test_rows = (encoder.transform(_simplify(t)) for t in subsets)
-    train_distances, test_distances = (
-        NearestNeighbors(n_neighbors=1).fit(real_rows).kneighbors(rows)[0][:, 0]
-        for real_rows in (train_rows, test_rows)
-    )
-    is_closer, is_tie = train_distances < test_distances, train_distances == test_distances
-    return float(np.mean(is_closer) + 0.5 * np.mean(is_tie))
-
-
-def _make_encoder(table: DataFrame) -> Any:
-    """Return a transformer that standardises numbers and one-hot encodes categories."""
-    numeric = [name for name in table.columns if is_numeric(table[name])]
-    other = [name for name in table.columns if name not in numeric]
-    return make_column_transformer(
-        (make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numeric),
-        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), other),
-    )
-
-
-def _simplify(table: DataFrame) -> DataFrame:
-    """Convert numeric columns to float64 and all other columns to strings."""
-    import pandas as pd
-
-    columns = [
-        pd.Series(to_float(column, missing=np.nan)) if is_numeric(column) else _categories(column)
-        for _, column in table.reset_index(drop=True).items()
-    ]
-    return pd.concat(columns, axis=1).set_axis(table.columns, axis=1)
-
-
-def is_numeric(column: Series) -> bool:
-    """Return whether a column holds numbers, datetimes or durations."""
-    return column.dtype.kind in "iufmM"
-
-
-def to_float(column: Series, *, missing: float) -> np.ndarray:
-    """Return values as float64, with times in microseconds and missing values as `missing`."""
-    from ..columns import infer_units
-
-    units = infer_units(column)
-    numbers = units.numbers(column) * units.size
-    return np.where(np.isnan(numbers), missing, numbers)
-
-
-def _categories(column: Series) -> Series:
-    """Return values as strings with the prefix "=", and missing values as the empty string."""
-    return column.astype(object).map(lambda value: f"={value}", na_action="ignore").fillna("")
+    return float(np.abs(first - second)[np.tril_indices(len(first), -1)].mean())

@@ -1,12 +1,18 @@
 """Metrics of synthetic tables."""
 
+import io
+import tracemalloc
+
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
 from skvae.metrics import associations, column_distances, compare_tables
+from skvae.metrics._table_scores import _fit_encoder, _to_frame
 
 
 def mixed_table(n=600, seed=0, noise=0.3):
@@ -108,6 +114,35 @@ def test_the_association_of_a_column_with_a_function_of_the_column_is_1():
     assert_allclose(matrix.loc["d", ["a", "b", "c"]], 0)
 
 
+def test_associations_of_many_categories_need_little_memory():
+    rng = np.random.RandomState(0)
+    n = 20_000
+    table = pd.DataFrame({"a": np.arange(n).astype(str), "b": rng.permutation(n).astype(str)})
+    tracemalloc.start()
+    try:
+        matrix = associations(table)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert matrix.loc["a", "b"] == 1
+    assert peak < 50e6  # of the table of all pairs: 3.2 GB
+
+
+@pytest.mark.parametrize(("n_first", "n_second", "n_rows"), [(2, 2, 9), (2, 30, 99), (90, 70, 999)])
+def test_cramers_v_of_sparse_pairs_is_exact(n_first, n_second, n_rows):
+    rng = np.random.RandomState(0)
+    a, b = rng.randint(n_first, size=n_rows), rng.randint(n_second, size=n_rows)
+    table = pd.DataFrame({"a": a, "b": b}).astype("category")
+    counts = stats.contingency.crosstab(a, b).count
+    expected = stats.contingency.association(counts, method="cramer")
+    assert_allclose(associations(table).loc["a", "b"], expected, rtol=0, atol=1e-12)
+
+
+def test_independent_categories_have_association_0():
+    table = pd.DataFrame({"a": list("xxyyzz") * 7, "b": ["p", "q"] * 21})
+    assert associations(table).loc["a", "b"] == 0
+
+
 # ---- Comparing -----------------------------------------------------------------------
 
 
@@ -152,8 +187,122 @@ def test_column_names_may_be_integers(table):
     assert comparison.loc["real", "column_distance"] == 0
 
 
+def test_any_column_names_and_any_index_give_the_same_comparison(table):
+    table, test = table[:60], mixed_table(60, seed=1)
+    expected = compare_tables({"x": test}, table, test, target="label", random_state=0)
+    names = dict(zip(table.columns, [3, "3", (1, 2), 0, None], strict=True))
+    train, test = (
+        t.rename(columns=names).set_axis([7] * len(t)).iloc[:, [3, 0, 4, 2, 1]]
+        for t in (table, test)
+    )
+    train = train[list(names.values())]
+    found = compare_tables({"x": test}, train, test, target=None, random_state=0)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_table_read_from_a_csv_file_is_compared_as_the_original(table):
+    code = pd.Categorical(np.arange(60) % 4)
+    table, synthetic = table[:60].assign(code=code), mixed_table(60, seed=2).assign(code=code)
+    text = synthetic.astype({"flag": int}).to_csv(index=False)
+    tables = {
+        "original": synthetic,
+        "csv": pd.read_csv(io.StringIO(text), float_precision="round_trip"),
+        "text": pd.read_csv(io.StringIO(text), dtype=str),
+        "arrow": pa.Table.from_pandas(synthetic),
+        "polars": pl.from_pandas(synthetic),
+        "nullable": synthetic.convert_dtypes(),
+    }
+    for target in ("label", "flag", "code", "when"):
+        comparison = compare_tables(tables, table, table, target=target, random_state=0)
+        assert (comparison == comparison.loc["original"]).all(axis=None)
+
+
+def test_categories_beyond_255_share_a_one_hot_column():
+    rng = np.random.RandomState(0)
+    few, many = (rng.randint(n, size=2_000).astype(str).astype(object) for n in (255, 10_000))
+    encoder = _fit_encoder([few, many, few], [False] * 3, n_rows=2_000, without=2)
+    frame = _to_frame([few, many, few], [False] * 3)
+    assert encoder.transform(frame).shape == (2_000, 255 + 255)
+    # 10 million rows: fewer columns.
+    encoder = _fit_encoder([few, many, few], [False] * 3, n_rows=10**7)
+    assert encoder.transform(frame).shape[1] * 10**7 <= 2**27
+
+
+def test_a_class_of_one_row_among_many_rows_is_no_error(table):
+    # With more than 10,000 rows, gradient boosting holds out rows of each class.
+    large = pd.DataFrame({"x": np.arange(10_001) % 100, "y": ["rare"] + ["a", "b"] * 5000})
+    comparison = compare_tables({"x": large}, large, large[:100], target="y", random_state=0)
+    assert comparison.notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tables": pd.DataFrame({"x": [1]})}, "tables must be a dict of data frames.*DataFrame"),
+        ({"tables": {0: pd.DataFrame({"x": [1]})}}, "names of tables must be strings; got 0"),
+        ({"tables": {"a": np.eye(5)}}, "table 'a' must be a data frame.*ndarray"),
+        ({"train": [1]}, "train must be a data frame.*list"),
+        ({"test": None}, "test must be a data frame.*NoneType"),
+    ],
+)
+def test_other_objects_than_tables_are_type_errors(table, change, message):
+    arguments = {"tables": {"a": table}, "train": table, "test": table, **change}
+    with pytest.raises(TypeError, match=message):
+        compare_tables(**arguments, target="label")
+
+
+def with_value(table, name, value):
+    table = table.astype({name: object})
+    table.iloc[3, table.columns.get_loc(name)] = value
+    return table
+
+
+@pytest.mark.parametrize("label", ["train", "test", "table 'test'"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[:0], "must have at least one row.* no rows"),
+        (lambda t: t.iloc[:, :0], "must have at least one row and one column; got no columns"),
+        (lambda t: pd.concat([t, t], axis=1), "must have different names; 'size' occurs more"),
+        (lambda t: with_value(t, "size", np.inf), r"has the value inf in row 3, which is not fin"),
+        (lambda t: t.assign(label=None), "no known value"),
+    ],
+)
+def test_an_invalid_table_is_named(table, label, change, message):
+    arguments = {"train": table, "test": table, "table 'test'": table, label: change(table)}
+    with pytest.raises(ValueError, match=f"{label}.*{message}|{message} in {label}"):
+        compare_tables(
+            {"test": arguments["table 'test'"]},
+            arguments["train"],
+            arguments["test"],
+            target="label",
+        )
+
+
+def test_a_target_without_different_values_or_without_features_is_an_error(table):
+    constant = table.assign(label="low", size=1.0)
+    for target in ("label", "size"):
+        with pytest.raises(ValueError, match=f"target '{target}' is constant in train"):
+            compare_tables({"x": table}, constant, table, target=target)
+    with pytest.raises(ValueError, match="target 'size' is constant in test"):
+        compare_tables({"x": table}, table, constant, target="size")
+    with pytest.raises(ValueError, match="columns from which to predict the target"):
+        compare_tables({"x": table[["size"]]}, table[["size"]], table[["size"]], target="size")
+    with pytest.raises(ValueError, match="at least one table"):
+        compare_tables({}, table, table, target="label")
+
+
+@pytest.mark.parametrize("value", [None, np.nan, pd.NA])
+def test_columns_without_known_values_are_compared(table, value):
+    table = table[:60].assign(none="x")
+    empty = table.assign(size=np.nan, none=value)
+    for synthetic, train in ((empty, empty), (table, table), (empty, table)):
+        comparison = compare_tables({"x": synthetic}, train, train, target="label")
+        assert comparison.notna().all(axis=None)
+
+
 def test_other_columns_and_an_unknown_target_are_errors(table):
-    with pytest.raises(ValueError, match=r"columns of train, .* table 'odd' has"):
+    with pytest.raises(ValueError, match=r"columns as train; table 'odd' lacks \['size'\]"):
         compare_tables({"odd": table.drop(columns="size")}, table, table, target="label")
     with pytest.raises(ValueError, match=r"target must be a column of train, .* got 'income'"):
         compare_tables({"real": table}, table, table, target="income")

@@ -1,0 +1,108 @@
+"""Tables read as the real table, with errors that name the table and the column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._columns import ColumnReader, column_reader
+
+
+class TableReader:
+    """Reader of tables with the columns of the real table.
+
+    Parameters
+    ----------
+    real : DataFrame of shape (n, n_columns)
+        Real table, which decides what each column is.
+    label : str
+        Description of the real table in error messages.
+
+    Attributes
+    ----------
+    names : list
+        Names of the columns.
+    columns : list of ColumnReader
+        Reader of each column.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `real` is not a data frame, has no rows or columns, has columns of the same name, or has
+        values without a meaning, such as infinite numbers.
+    """
+
+    def __init__(self, real: Any, label: str) -> None:
+        frame = check_frame(real, label)
+        self.label = label
+        self.names = list(frame.columns)
+        self.columns: list[ColumnReader] = []
+        for j, name in enumerate(self.names):
+            try:
+                self.columns.append(column_reader(frame.iloc[:, j]))
+            except TypeError as error:
+                raise TypeError(f"Column {name!r} of {label} {error}.") from error
+
+    @property
+    def is_numeric(self) -> list[bool]:
+        """Whether each column is numeric."""
+        return [column.is_numeric for column in self.columns]
+
+    def read(self, table: Any, label: str) -> list[np.ndarray]:
+        """Return the values of each column, see `ColumnReader.read`.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n, n_columns)
+            Table with the columns of the real table, in any order.
+        label : str
+            Description of the table in error messages.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `table` is not a data frame, has other columns, or has a value that cannot be read
+            as a value of the real column.
+        """
+        frame = check_frame(table, label)
+        self._check_names(list(frame.columns), label)
+        position = {name: j for j, name in enumerate(frame.columns)}
+        values = []
+        for name, reader in zip(self.names, self.columns, strict=True):
+            try:
+                values.append(reader.read(frame.iloc[:, position[name]]))
+            except ValueError as error:
+                raise ValueError(f"Column {name!r} of {label} {error}.") from error
+        return values
+
+    def _check_names(self, names: list[Any], label: str) -> None:
+        absent = [name for name in self.names if name not in names]
+        additional = [name for name in names if name not in self.names]
+        if absent or additional:
+            found = {"lacks": absent, "also has": additional}
+            listed = [f"{verb} {columns}" for verb, columns in found.items() if columns]
+            raise ValueError(
+                f"All tables must have the same columns as {self.label}; {label} "
+                f"{' and '.join(listed)}."
+            )
+
+
+def check_frame(table: Any, label: str) -> pd.DataFrame:
+    """Return a table as a data frame of pandas, after checks of the shape and the names."""
+    if not isinstance(table, pd.DataFrame):
+        if not hasattr(table, "to_pandas") or len(getattr(table, "shape", ())) != 2:
+            raise TypeError(
+                f"{label} must be a data frame with named columns; got {type(table).__name__}."
+            )
+        table = table.to_pandas()
+    for axis, noun in enumerate(("rows", "columns")):
+        if not table.shape[axis]:
+            raise ValueError(f"{label} must have at least one row and one column; got no {noun}.")
+    if not table.columns.is_unique:
+        name = table.columns[table.columns.duplicated()][0]
+        raise ValueError(
+            f"The columns of {label} must have different names; {name!r} occurs more than once."
+        )
+    return table
