@@ -45,5 +45,8 @@ def split_axes(ax: Any, n_rows: int, n_columns: int, **gridspec: Any) -> np.ndar
             "For a plot of several panels, ax must belong to a grid of subplots. Create ax with "
             "plt.subplots."
         )
+    current = ax.figure.gca()
     ax.set_axis_off()
-    return spec.subgridspec(n_rows, n_columns, **gridspec).subplots(squeeze=False)
+    axes = spec.subgridspec(n_rows, n_columns, **gridspec).subplots(squeeze=False)
+    ax.figure.sca(current)  # new axes become the current axes of pyplot
+    return axes

@@ -8,6 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from ..utils import import_optional
 
 # Ten colours that remain distinguishable with every kind of colour blindness: Petroff, "Accessible
 # color sequences for data visualization", arXiv 2107.02270.
@@ -27,6 +30,42 @@ _PALETTE = (
 PRIMARY_COLOR, SECONDARY_COLOR = _PALETTE[0], _PALETTE[2]
 # More distinct numbers than this are drawn on a continuous colour scale.
 _MAX_CLASSES = 20
+
+
+def check_labels(y: Any) -> np.ndarray | None:
+    """Return the labels of points as an array, (n_samples,), or None if `y` is None.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing or infinite, or if the labels are neither classes nor numbers.
+    """
+    if y is None:
+        return None
+    labels = column_or_1d(y)
+    is_invalid = np.array(np.ma.getmaskarray(y)) if np.ma.isMA(y) else _is_not_finite(labels)
+    if is_invalid.any():
+        row = int(is_invalid.argmax())
+        raise ValueError(
+            f"y has the label {labels[row]} in row {row}. Drop rows with missing or infinite "
+            "labels, or give them a class of their own, for example by y.fillna('missing')."
+        )
+    if labels.dtype == object and type_of_target(labels) == "unknown":
+        try:
+            return labels.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "y must consist of classes or real numbers; convert y to strings to draw classes."
+            ) from error
+    return labels
+
+
+def _is_not_finite(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype == object:
+        return import_optional("pandas", "Labels of objects").isna(labels)
+    if labels.dtype.kind in "mM":
+        return np.isnat(labels)
+    return ~np.isfinite(labels) if labels.dtype.kind in "fc" else np.zeros(len(labels), dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sklearn.utils import check_scalar
 
 from ._axes import new_axes, split_axes
 from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
-from ._estimators import apply_earlier_steps, final_estimator
+from ._estimators import apply_earlier_steps, check_methods, final_estimator
 from ._tables import check_table, column_names
 
 _MAX_ROWS = 6
@@ -107,9 +107,12 @@ class ContributionsDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator is no `VAEOutlierDetector`.
         ValueError
             If there are more than six rows, or if the steps of a pipeline change the columns.
         """
+        check_methods(cls, estimator, "explain")
         numbers, names = check_table(X, feature_names)
         if len(numbers) > _MAX_ROWS:
             raise ValueError(

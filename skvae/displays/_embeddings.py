@@ -7,9 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import check_array
 
+from ..estimators import VAEImputer
 from ._axes import new_axes, split_axes
+from ._colors import check_labels
+from ._estimators import check_methods
 from ._latent_space import LatentSpaceDisplay
 
 
@@ -90,7 +93,14 @@ class EmbeddingsDisplay:
         -------
         display : EmbeddingsDisplay
             Object that stores the data and the axes.
+
+        Raises
+        ------
+        TypeError
+            If an estimator does not compute codes: an outlier detector or an imputer.
         """
+        for estimator in estimators.values():
+            check_methods(cls, estimator, "transform", refused=(VAEImputer,))
         codes = {name: estimator.transform(X) for name, estimator in estimators.items()}
         return cls.from_codes(codes, y, **options)
 
@@ -139,8 +149,11 @@ class EmbeddingsDisplay:
             raise ValueError("codes must contain at least one embedding; got an empty mapping.")
         invalid = {name: Z.shape for name, Z in points.items() if Z.shape[1] != 2}
         if invalid:
-            raise ValueError(f"Each embedding must have two columns; got the shapes {invalid}.")
-        labels = None if y is None else column_or_1d(y)
+            raise ValueError(
+                f"Each embedding must have two columns; got the shapes {invalid}. Use "
+                "LatentSpaceDisplay for embeddings of other dimensions."
+            )
+        labels = check_labels(y)
         check_consistent_length(*points.values(), labels)
         display = cls(codes=points, labels=labels, target_names=target_names, titles=titles)
         return display.plot(ax, **plot_options)

@@ -8,7 +8,24 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..estimators import BaseVAE
+from ..estimators import BaseVAE, TabularVAE, VAEImputer, VAEOutlierDetector
+from ._tables import frame_names
+
+# What the estimators have instead of the usual methods, and what draws it.
+_REMEDIES = {
+    TabularVAE: (
+        "To draw synthetic rows, pass the real rows and estimator.sample(len(X)) to "
+        "SyntheticTableDisplay.from_tables; to draw codes, use LatentSpaceDisplay."
+    ),
+    VAEImputer: (
+        "VAEImputer completes rows: compare transform(X) with X by SyntheticTableDisplay, or draw "
+        "the losses by LossCurveDisplay."
+    ),
+    VAEOutlierDetector: (
+        "VAEOutlierDetector scores rows: explain scores by ContributionsDisplay, or draw the "
+        "losses by LossCurveDisplay."
+    ),
+}
 
 
 def final_estimator(estimator: Any) -> Any:
@@ -29,6 +46,41 @@ def fitted_vae(estimator: Any) -> BaseVAE:
     return vae
 
 
+def check_methods(
+    display: type, estimator: Any, *methods: str, refused: tuple[type, ...] = ()
+) -> None:
+    """Raise an error with a suitable display if an estimator has no method that a display needs.
+
+    Parameters
+    ----------
+    display : type
+        Display that draws the estimator.
+    estimator : estimator
+        Estimator, or a pipeline or hyperparameter search.
+    *methods : str
+        Names of the methods.
+    refused : tuple of types, default=()
+        Types of estimators whose methods have another meaning.
+
+    Raises
+    ------
+    NotFittedError
+        If an estimator of skvae is not fitted.
+    TypeError
+        If a method is missing or has another meaning.
+    """
+    final = final_estimator(estimator)
+    has_methods = all(hasattr(final, method) for method in methods)
+    if not has_methods or isinstance(final, refused):
+        remedy = next((text for cls, text in _REMEDIES.items() if isinstance(final, cls)), "")
+        needed = " and ".join(methods)
+        reason = f"has no {needed}" if not has_methods else f"has another kind of {needed}"
+        problem = f"{display.__name__} can't draw {type(final).__name__}, which {reason}."
+        raise TypeError(f"{problem} {remedy}".strip())
+    if isinstance(final, BaseVAE):
+        check_is_fitted(final)
+
+
 def apply_earlier_steps(estimator: Any, X: Any) -> Any:
     """Apply the steps of pipelines before the final estimator to rows."""
     for outer in _unwrap(estimator):
@@ -43,6 +95,25 @@ def invert_earlier_steps(estimator: Any, X: Any) -> Any:
         if isinstance(outer, Pipeline) and len(outer) > 1:
             X = outer[:-1].inverse_transform(X)
     return X
+
+
+def align_columns(estimator: Any, X: Any) -> Any:
+    """Return a frame with the columns in the order of `fit`, and any other X as it is.
+
+    Raises
+    ------
+    ValueError
+        If the names of the columns differ from the names in `fit`.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    found = frame_names(X)
+    if names is None or found is None or found == list(names):
+        return X
+    if set(found) != set(names):
+        raise ValueError(
+            f"X must have the columns that the estimator was fitted to, {list(names)}; got {found}."
+        )
+    return X[list(names)] if hasattr(X, "__getitem__") else X
 
 
 def _unwrap(estimator: Any) -> Iterator[Any]:

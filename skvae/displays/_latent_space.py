@@ -11,11 +11,13 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_consistent_length, check_scalar
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import check_array
 
+from ..estimators import VAEImputer
 from ..utils import local_random_state
 from ._axes import new_axes
-from ._colors import Classes
+from ._colors import Classes, check_labels
+from ._estimators import check_methods
 
 _MAX_TSNE_POINTS = 5_000
 
@@ -87,7 +89,13 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
             Object that stores the data and the axes.
+
+        Raises
+        ------
+        TypeError
+            If the estimator does not compute codes: an outlier detector or an imputer.
         """
+        check_methods(cls, estimator, "transform", refused=(VAEImputer,))
         return cls.from_codes(estimator.transform(X), y, **options)
 
     @classmethod
@@ -136,10 +144,10 @@ class LatentSpaceDisplay:
         Raises
         ------
         ValueError
-            If `projection` is invalid, or `Z` and `y` differ in length.
+            If `projection` is invalid, `Z` and `y` differ in length, or a label is missing.
         """
         codes = check_array(Z, input_name="Z")
-        labels = None if y is None else column_or_1d(y)
+        labels = check_labels(y)
         check_consistent_length(codes, labels)
         rng = local_random_state(random_state)
         projected = codes.shape[1] > 2
@@ -236,11 +244,17 @@ def _project(
     codes: np.ndarray, projection: Any, rng: np.random.RandomState
 ) -> tuple[np.ndarray, list[str]]:
     """Project codes to two dimensions, and return the projection with names of the axes."""
+    if len(codes) < 2:
+        raise ValueError(
+            f"A projection to two dimensions requires at least two codes; got {len(codes)}."
+        )
     if projection == "pca":
         pca = PCA(2)
+        with np.errstate(invalid="ignore"):  # NaN for equal codes
+            ratios = np.nan_to_num(pca.fit(codes).explained_variance_ratio_)
         names = [
             f"principal component {i + 1} of z ({ratio:.0%} of variance)"
-            for i, ratio in enumerate(pca.fit(codes).explained_variance_ratio_)
+            for i, ratio in enumerate(ratios)
         ]
         return pca.transform(codes), names
     if projection == "tsne":

@@ -11,9 +11,10 @@ from scipy.stats import norm
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array
 
+from ..estimators import TabularVAE
 from ..utils import check_choice
 from ._axes import new_axes
-from ._estimators import fitted_vae
+from ._estimators import check_methods, fitted_vae
 from ._images import draw_images, resolve_image_shape, to_images
 
 _MAX_TICKS = 9
@@ -109,9 +110,13 @@ class ManifoldDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator is no `VAETransformer`.
         ValueError
             If `image_shape` is unknown, or a parameter is invalid.
         """
+        vae = fitted_vae(estimator)
+        check_methods(cls, estimator, "inverse_transform", refused=(TabularVAE,))
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         check_scalar(n_dims, "n_dims", Integral, min_val=1)
         check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
@@ -121,7 +126,6 @@ class ManifoldDisplay:
                 "The estimator has no image_shape: pass image_shape=(height, width). "
                 "ManifoldDisplay draws images only."
             )
-        vae = fitted_vae(estimator)
         latent_dim = vae.module_.latent_dim
         steps = _steps(kind, n_steps, coverage) * vae.prior_std
         plane = latent_dim == 2

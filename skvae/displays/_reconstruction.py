@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_array
 
 from ._axes import new_axes
 from ._colors import PRIMARY_COLOR
+from ._estimators import check_methods
 from ._images import draw_images, resolve_image_shape, to_images
 from ._tables import check_table, column_names, panel_grid, panel_grid_size
 
@@ -94,8 +94,18 @@ class ReconstructionDisplay:
         -------
         display : ReconstructionDisplay
             Object that stores the data and the axes.
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no `inverse_transform`.
+        ValueError
+            If X has columns of other values than finite numbers.
         """
+        check_methods(cls, estimator, "inverse_transform")
         shape = resolve_image_shape(estimator, image_shape)
+        if shape is None:
+            check_table(X, None)
         reconstructed = estimator.inverse_transform(estimator.transform(X))
         return cls.from_rows(X, reconstructed, image_shape=shape, **options)
 
@@ -138,7 +148,7 @@ class ReconstructionDisplay:
             If the shapes of `X`, `X_reconstructed`, `image_shape` or `feature_names` do not match.
         """
         numbers, names = check_table(X, feature_names)
-        reconstructed = check_array(X_reconstructed, input_name="X_reconstructed")
+        reconstructed, _ = check_table(X_reconstructed, None, "X_reconstructed")
         if numbers.shape != reconstructed.shape:
             raise ValueError(
                 f"X has shape {numbers.shape}, but X_reconstructed has shape {reconstructed.shape}."
@@ -203,5 +213,8 @@ class ReconstructionDisplay:
             original, reconstructed = self.X[:, i], self.X_reconstructed[:, i]
             panel.scatter(original, reconstructed, **{**defaults, **kwargs})
             panel.axline((original.mean(),) * 2, slope=1, color="black", linewidth=0.8)
-            panel.set_title(f"{names[i]}, R² = {r2_score(original, reconstructed):.2f}", fontsize=9)
+            title = names[i]
+            if len(original) > 1:
+                title += f", R² = {r2_score(original, reconstructed):.2f}"
+            panel.set_title(title, fontsize=9)
         self.axes_[0].set(xlabel="original", ylabel="reconstruction")

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_array
 
+from ..estimators import TabularVAE
 from ._axes import new_axes, split_axes
 from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
-from ._estimators import fitted_vae, invert_earlier_steps
+from ._estimators import align_columns, check_methods, fitted_vae, invert_earlier_steps
 from ._images import draw_images, resolve_image_shape, to_images
 from ._tables import check_table, column_names, panel_grid, panel_grid_size
 
@@ -118,13 +118,19 @@ class SampleDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator is no `VAETransformer`. `SyntheticTableDisplay` draws the rows of
+            `TabularVAE`.
         ValueError
-            If the rows are a table and `X` is None.
+            If the rows are a table and `X` is None, or has other columns than in `fit`.
         """
+        vae = fitted_vae(estimator)
+        check_methods(cls, estimator, "sample", refused=(TabularVAE,))
         shape = resolve_image_shape(estimator, image_shape)
         if n_samples is None:
             n_samples = _N_IMAGES if shape is not None else len(_check_real_rows(X))
-        samples = fitted_vae(estimator).sample(
+        X = align_columns(estimator, X)
+        samples = vae.sample(
             n_samples, noise=shape is None if noise is None else noise, random_state=random_state
         )
         samples = invert_earlier_steps(estimator, samples)
@@ -169,7 +175,7 @@ class SampleDisplay:
         ValueError
             If the rows are a table and `X` is None or has other columns.
         """
-        generated = check_array(samples, input_name="samples")
+        generated, _ = check_table(samples, None, "samples")
         if image_shape is not None:
             return cls(samples=generated, image_shape=image_shape).plot(ax, **plot_options)
         real, names = check_table(_check_real_rows(X), feature_names)
@@ -260,8 +266,10 @@ def _draw_marginal(
 
 
 def _draw_correlations(ax: Any, rows: np.ndarray, names: Sequence[str]) -> Any:
-    with np.errstate(invalid="ignore", divide="ignore"):  # NaN for constant columns
-        correlations = np.corrcoef(rows, rowvar=False)
+    correlations = np.full((rows.shape[1],) * 2, np.nan)
+    if len(rows) > 1:
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN for constant columns
+            correlations = np.corrcoef(rows, rowvar=False)
     image = ax.imshow(np.atleast_2d(correlations), cmap="RdBu_r", vmin=-1, vmax=1)
     if len(names) <= _MAX_NAMES:
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)

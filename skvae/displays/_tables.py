@@ -13,20 +13,60 @@ from ._axes import split_axes
 _MAX_GRID_COLUMNS = 4
 
 
-def check_table(X: Any, feature_names: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
-    """Return a table as an array, and the names of the columns.
+def check_table(
+    X: Any, feature_names: Sequence[str] | None, input_name: str = "X"
+) -> tuple[np.ndarray, list[str]]:
+    """Return a table as an array of finite numbers, and the names of the columns.
 
     The names are `feature_names`, or the column names of a frame, or x0, x1, ...
     """
-    numbers = check_array(X)
+    if np.ma.is_masked(X):
+        raise ValueError(
+            f"{input_name} is a masked array with missing values, which can't be drawn. Drop the "
+            "rows with missing values."
+        )
+    try:
+        numbers = check_array(X, input_name=input_name)
+    except (TypeError, ValueError) as error:
+        if (place := _first_invalid_place(X)) is None:
+            raise
+        raise ValueError(
+            f"{input_name} must consist of finite numbers, unlike {place}. For columns of any type "
+            f"and missing values, use SyntheticTableDisplay. The error was: {error}"
+        ) from error
     if feature_names is None:
-        feature_names = getattr(X, "columns", None)
+        feature_names = frame_names(X)
     names = column_names(feature_names, numbers.shape[1])
     if len(names) != numbers.shape[1]:
         raise ValueError(
             f"feature_names has {len(names)} names, but X has {numbers.shape[1]} columns."
         )
     return numbers, names
+
+
+def frame_names(X: Any) -> list[Any] | None:
+    """Return the names of the columns of a frame of any library, or None for other objects."""
+    # `columns` of an Arrow table holds the values.
+    names = getattr(X, "column_names", getattr(X, "columns", None))
+    return None if names is None else list(names)
+
+
+def _first_invalid_place(X: Any) -> str | None:
+    """Return the first column of a frame without finite numbers, and the row if known."""
+    frame = X.to_pandas() if hasattr(X, "to_pandas") else X
+    if not hasattr(frame, "iloc") or getattr(frame, "ndim", 0) != 2 or not len(frame):
+        return None
+    from pandas import to_numeric
+
+    for j, name in enumerate(frame.columns):
+        try:
+            check_array(frame.iloc[:, [j]])
+        except (TypeError, ValueError):
+            values = to_numeric(frame.iloc[:, j].astype(object), errors="coerce")
+            is_invalid = ~np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
+            row = f", row {is_invalid.argmax()}" if is_invalid.any() else ""
+            return f"column {name!r}{row}"
+    return None
 
 
 def column_names(names: Iterable[Any] | None, n_columns: int) -> list[str]:

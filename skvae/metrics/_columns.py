@@ -41,6 +41,7 @@ class InvalidValueError(ValueError):
     """Error for the value of a row. The message follows "the value x in row i, which "."""
 
     def __init__(self, row: Any, value: Any, problem: str) -> None:
+        value = value.item() if isinstance(value, np.generic) else value
         super().__init__(f"has the value {value!r} in row {row}, which {problem}")
 
 

@@ -9,7 +9,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import mean_squared_error, silhouette_score
@@ -19,6 +18,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 
 from ..estimators import BaseVAE
 from ..utils import check_choice, import_optional, local_random_state
+from ._embedding_checks import check_classes, check_embedders, check_metrics, check_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -104,9 +104,12 @@ def compare_embeddings(
     ImportError
         If pandas is not installed.
     TypeError
-        If X is sparse, or an embedder has neither `transform` nor `fit_transform`.
+        If X is sparse, if `embedders` is not a dictionary, or if an embedder has neither
+        `transform` nor `fit_transform`.
     ValueError
-        If a metric is unknown, or if `X_test` is given with only one of `y` and `y_test`.
+        If a metric is unknown, if `X_test` is given with only one of `y` and `y_test`, if a class
+        is missing, or if the data do not permit a metric: too few rows or classes, or columns
+        without finite numbers.
 
     References
     ----------
@@ -137,11 +140,13 @@ def compare_embeddings(
         check_choice("Each name in metrics", name, METRICS)
     check_scalar(n_neighbors, "n_neighbors", Integral, min_val=1)
     check_scalar(max_rows, "max_rows", Integral, min_val=2)
+    check_embedders(embedders)
     rng = local_random_state(random_state)
     X_train, X_test, y_train, y_test = _split(X, y, X_test, y_test, test_size, rng)
     n_test = _n_rows(X_test)
     subset = np.sort(rng.choice(n_test, min(max_rows, n_test), replace=False))
     data = _Data(X_train, X_test, y_train, y_test, subset, n_neighbors)
+    check_metrics(names, data)
 
     rows, codes = {}, {}
     for name, embedder in embedders.items():
@@ -184,10 +189,10 @@ def _split(
     X: Any, y: Any, X_test: Any, y_test: Any, test_size: float, rng: np.random.RandomState
 ) -> tuple[Any, Any, np.ndarray | None, np.ndarray | None]:
     """Return training and held-out rows with classes, split at random if `X_test` is None."""
-    if issparse(X) or issparse(X_test):
-        raise TypeError(
-            "compare_embeddings requires dense data; convert sparse data with X.toarray()."
-        )
+    check_rows(X, "X")
+    if X_test is not None:
+        check_rows(X_test, "X_test")
+    y, y_test = check_classes(y, "y"), check_classes(y_test, "y_test")
     if X_test is None:
         if y_test is not None:
             raise ValueError("y_test is given without X_test: pass both, or neither.")
@@ -196,17 +201,12 @@ def _split(
         )
         X, X_test = _safe_indexing(X, train), _safe_indexing(X, test)
         if y is not None:
-            y, y_test = np.asarray(y)[train], np.asarray(y)[test]
+            y, y_test = y[train], y[test]
     if (y is None) != (y_test is None):
         raise ValueError("With X_test, pass both y and y_test, or neither.")
     check_consistent_length(X, y)
     check_consistent_length(X_test, y_test)
-    return (
-        X,
-        X_test,
-        None if y is None else np.asarray(y),
-        None if y is None else np.asarray(y_test),
-    )
+    return X, X_test, y, y_test
 
 
 def _n_rows(X: Any) -> int:
@@ -223,25 +223,30 @@ def _embed(name: str, embedder: Any, data: _Data) -> _Embedding:
         transform_seconds = time.perf_counter() - fitted
         Z_train = embedder.transform(data.X_train)
         out_of_sample = True
-    elif hasattr(embedder, "fit_transform"):
+    else:
         Z = embedder.fit_transform(_stack(data.X_train, data.X_test))
         fitted, transform_seconds = time.perf_counter(), np.nan
         n_train = _n_rows(data.X_train)
         Z_train, Z_test = Z[:n_train], Z[n_train:]
         out_of_sample = False
-    else:
-        raise TypeError(
-            f"Each embedder must have transform or fit_transform; {name!r} is {embedder!r}, which "
-            "has neither."
-        )
     return _Embedding(
         embedder,
-        np.asarray(Z_train),
-        np.asarray(Z_test),
+        _check_codes(name, Z_train),
+        _check_codes(name, Z_test),
         out_of_sample,
         fitted - start,
         transform_seconds,
     )
+
+
+def _check_codes(name: str, Z: Any) -> np.ndarray:
+    codes = np.asarray(Z)
+    if codes.ndim != 2 or codes.dtype.kind not in "fiub" or not np.isfinite(codes).all():
+        raise ValueError(
+            f"The codes of {name!r} must be finite numbers of shape (n_samples, n_components); got "
+            f"shape {codes.shape} and dtype {codes.dtype}, or values that are not finite."
+        )
+    return codes
 
 
 def _stack(first: Any, second: Any) -> Any:

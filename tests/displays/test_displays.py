@@ -3,16 +3,19 @@
 import sys
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from matplotlib import pyplot as plt
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from helpers import run_python
-from skvae import VAETransformer, displays
+from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer, displays
 from skvae.displays import (
     ContributionsDisplay,
     EmbeddingsDisplay,
@@ -72,6 +75,119 @@ def test_estimators_of_other_packages_and_unfitted_estimators_are_errors(display
         display.from_estimator(PCA().fit(images[0]), **kwargs)
     with pytest.raises(NotFittedError):
         display.from_estimator(VAETransformer(), **kwargs)
+
+
+FROM_ESTIMATOR = {
+    "latent": LatentSpaceDisplay.from_estimator,
+    "loss": lambda model, X: LossCurveDisplay.from_estimator(model),
+    "manifold": lambda model, X: ManifoldDisplay.from_estimator(model, image_shape=(2, 2)),
+    "reconstruction": ReconstructionDisplay.from_estimator,
+    "sample": SampleDisplay.from_estimator,
+    "images": lambda model, X: SampleDisplay.from_estimator(model, image_shape=(2, 2)),
+    "contributions": lambda model, X: ContributionsDisplay.from_estimator(model, X[:2]),
+    "embeddings": lambda model, X: EmbeddingsDisplay.from_estimators({"a": model}, X),
+}
+SUITABLE = {
+    VAETransformer: FROM_ESTIMATOR.keys() - {"contributions"},
+    VAEOutlierDetector: {"loss", "contributions", "sample", "images"},
+    VAEImputer: {"loss"},
+    TabularVAE: {"loss", "latent", "reconstruction", "embeddings"},
+}
+REMEDIES = {
+    VAETransformer: "which has no explain",
+    VAEOutlierDetector: "ContributionsDisplay",
+    VAEImputer: "compare transform.* by SyntheticTableDisplay",
+    TabularVAE: r"estimator.sample\(len\(X\)\) to SyntheticTableDisplay.from_tables",
+}
+
+
+@pytest.mark.parametrize("name", FROM_ESTIMATOR)
+@pytest.mark.parametrize("cls", SUITABLE)
+def test_each_display_draws_an_estimator_or_names_a_suitable_display(cls, name):
+    X = pd.DataFrame(np.random.RandomState(0).normal(size=(20, 4)), columns=list("abcd"))
+    model = cls(2, hidden_layer_sizes=4, max_iter=1, random_state=0)
+    draw = FROM_ESTIMATOR[name]
+    if name in SUITABLE[cls]:
+        with pytest.raises(NotFittedError):
+            draw(model, X)
+        draw(model.fit(X), X)
+        draw(make_pipeline(StandardScaler().set_output(transform="pandas"), model).fit(X), X)
+    else:
+        for fitted in (model, model.fit(X), make_pipeline(StandardScaler(), model).fit(X)):
+            with pytest.raises(TypeError, match=rf"can't draw {cls.__name__}.*{REMEDIES[cls]}"):
+                draw(fitted, X)
+
+
+@pytest.mark.parametrize("name", ["sample", "reconstruction"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, "text", None])
+def test_a_column_without_numbers_is_named(name, value):
+    X = pd.DataFrame(np.random.RandomState(0).normal(size=(20, 4)), columns=list("abcd"))
+    model = VAETransformer(2, hidden_layer_sizes=4, max_iter=1, random_state=0).fit(X)
+    X = X.astype({"c": object})
+    X.iloc[3, 2] = value
+    with pytest.raises(ValueError, match=r"unlike column 'c', row 3.*SyntheticTableDisplay"):
+        FROM_ESTIMATOR[name](model, X)
+    with pytest.raises(ValueError, match="X is a masked array with missing values"):
+        FROM_ESTIMATOR[name](model, np.ma.masked_less(X[["a", "b", "d", "d"]].to_numpy(float), 0))
+
+
+@pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas])
+def test_frames_of_other_libraries_keep_the_names(table, table_vae, convert):
+    for display in (
+        SampleDisplay.from_estimator(table_vae, convert(table), random_state=0),
+        ReconstructionDisplay.from_estimator(table_vae, convert(table)),
+    ):
+        assert display.feature_names == list(table.columns)
+        np.testing.assert_array_equal(display.X, table)
+
+
+def test_real_rows_are_drawn_in_the_order_of_the_generated_columns(table, table_vae):
+    display = SampleDisplay.from_estimator(table_vae, table[table.columns[::-1]])
+    assert display.feature_names == list(table.columns)
+    np.testing.assert_array_equal(display.X, table)
+    with pytest.raises(ValueError, match=r"X must have the columns .* fitted to, \['alcohol'"):
+        SampleDisplay.from_estimator(table_vae, table.rename(columns={"ash": "dust"}))
+
+
+def test_a_single_row_and_constant_columns_are_drawn(table, table_vae):
+    for X in (table[:1], table.assign(ash=1.0)):
+        SampleDisplay.from_estimator(table_vae, X)
+        ReconstructionDisplay.from_estimator(table_vae, X)
+        LatentSpaceDisplay.from_codes(np.tile(X[:1], (3, 1)))
+    with pytest.raises(ValueError, match="at least two codes; got 1"):
+        LatentSpaceDisplay.from_codes(table[:1])
+
+
+def test_the_current_axes_and_the_settings_of_pyplot_stay(table, table_vae):
+    settings = dict(plt.rcParams)
+    figure, axes = plt.subplots(1, 2)
+    plt.sca(axes[0])
+    SampleDisplay.from_estimator(table_vae, table, ax=axes[1])
+    SyntheticTableDisplay.from_tables(table, table, ax=figure.add_subplot(3, 3, 9))
+    plt.sca(axes[0])
+    LossCurveDisplay.from_estimator(table_vae, ax=figure.add_subplot(3, 3, 1))
+    assert plt.gcf() is figure
+    assert dict(plt.rcParams) == settings
+
+
+@pytest.mark.parametrize("display", [LatentSpaceDisplay, EmbeddingsDisplay])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1.0, np.nan, 2.0], "label nan in row 1"),
+        ([1.0, 2.0, np.inf], "label inf in row 2"),
+        (["a", None, "b"], "label None in row 1"),
+        (pd.Categorical(["a", "b", None]), "label nan in row 2"),
+        (pd.array(["a", "b", None], dtype="string"), "label <NA> in row 2"),
+        (pd.to_datetime(["2020", None, "2021"]), "label NaT in row 1"),
+        (np.ma.masked_equal([1, 2, 3], 2), "in row 1"),
+        (pd.period_range("2020", periods=3), "classes or real numbers"),
+    ],
+)
+def test_labels_without_a_colour_are_an_error_that_names_the_row(display, labels, message):
+    Z = np.random.RandomState(0).normal(size=(3, 2))
+    with pytest.raises(ValueError, match=message):
+        display.from_codes(Z if display is LatentSpaceDisplay else {"a": Z}, labels)
 
 
 def test_pipelines_and_searches_are_drawn_in_the_units_of_the_input(images):

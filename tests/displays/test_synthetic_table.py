@@ -1,7 +1,12 @@
 """Real and synthetic tables compared column by column."""
 
+import io
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from skvae.displays import SyntheticTableDisplay
@@ -42,6 +47,48 @@ def test_rare_categories_are_counted_as_others():
     assert marginal.labels[-1] == "others"
     assert marginal.real.sum() == pytest.approx(1)
     assert marginal.synthetic.tolist()[-1] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "convert", [pd.DataFrame.convert_dtypes, pl.from_pandas, pa.Table.from_pandas]
+)
+def test_tables_of_any_dtypes_are_drawn_as_the_real_table(convert):
+    real = pd.DataFrame(
+        {
+            "flag": [True, False, True, True],
+            "code": pd.Categorical([1, 2, 2, 3]),
+            "when": pd.to_datetime(["2020-01-01", None, "2021-01-01", "2021-06-01"]),
+            "took": pd.to_timedelta([1, 2, None, 3], unit="D"),
+            "price": [Decimal("1.5"), Decimal("2"), None, Decimal("0.1")],
+            "constant": 7,
+            "none": None,
+            1: list("abca"),
+        }
+    ).rename(columns=str)
+    text = pd.read_csv(io.StringIO(real.to_csv(index=False)), dtype=str)
+    expected = SyntheticTableDisplay.from_tables(real, real)
+    for synthetic in (convert(real), text):
+        display = SyntheticTableDisplay.from_tables(real, synthetic)
+        for name, marginal in display.marginals.items():
+            assert marginal.distance == 0
+            np.testing.assert_array_equal(marginal.synthetic, expected.marginals[name].real)
+        pd.testing.assert_frame_equal(display.synthetic_associations, expected.real_associations)
+    assert expected.marginals["took"].edges[[0, -1]].tolist() == [1, 3]
+    assert expected.marginals["none"].labels == ["missing"]
+
+
+def test_names_that_look_alike_have_separate_panels():
+    table = pd.DataFrame({1: [1, 2], "1": [3, 4]})
+    assert list(SyntheticTableDisplay.from_tables(table, table).marginals) == ["1", "'1'"]
+
+
+def test_an_invalid_table_is_an_error_that_names_the_table(table):
+    with pytest.raises(TypeError, match="synthetic must be a data frame"):
+        SyntheticTableDisplay.from_tables(table, table.to_numpy())
+    with pytest.raises(ValueError, match="Column 'ash' of synthetic has the value inf in row 2"):
+        SyntheticTableDisplay.from_tables(table, table.assign(ash=[0, 0, np.inf, *[0] * 175]))
+    with pytest.raises(ValueError, match="synthetic must have at least one row"):
+        SyntheticTableDisplay.from_tables(table, table[:0])
 
 
 def test_different_columns_and_more_than_20_columns_are_errors(table):

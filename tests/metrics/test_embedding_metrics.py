@@ -4,7 +4,10 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+from numpy.testing import assert_allclose
 from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -14,7 +17,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skvae import VAETransformer
 from skvae.metrics import compare_embeddings
@@ -160,11 +163,56 @@ def test_umap_is_accepted(data):
         ({"X_test": np.eye(64)}, ValueError, "pass both y and y_test"),
         ({"X_test": np.eye(64), "y_test": [0]}, ValueError, "inconsistent numbers of samples"),
         ({"X_test": csr_array(np.eye(64))}, TypeError, "requires dense data"),
+        ({"n_neighbors": 40}, ValueError, "more than 2 . n_neighbors held-out rows; got 75 rows"),
+        (
+            {"n_neighbors": 240, "metrics": ["knn_accuracy"]},
+            ValueError,
+            "at least n_neighbors=240 training rows; got 225",
+        ),
+        ({"embedders": [PCA(2)]}, TypeError, "embedders must be a dict.*got list"),
+        ({"embedders": {}}, ValueError, "at least one estimator"),
+        ({"X": np.zeros(9)}, ValueError, r"X must have shape .*got \(9,\)"),
+        ({"X": np.zeros((0, 9))}, ValueError, r"X must have shape .*got \(0, 9\)"),
+        ({"X": np.ma.masked_less(np.eye(300), 1)}, ValueError, "X is a masked array with missing"),
+        ({"y": np.ma.masked_less(np.arange(300) % 2, 1)}, ValueError, "y is a masked array"),
+        ({"y": np.where(np.arange(300) == 7, None, "a")}, ValueError, "missing class in row 7"),
+        ({"y": np.where(np.arange(300) == 7, np.nan, 1)}, ValueError, "missing class in row 7"),
+        ({"y": np.linspace(0, 1, 300)}, ValueError, "y must consist of classes"),
+        ({"y": np.zeros(300)}, ValueError, "'silhouette' requires .* got 1 classes in 75 rows"),
     ],
 )
 def test_the_error_for_an_invalid_argument_names_the_argument(data, kwargs, error, message):
     with pytest.raises(error, match=message):
-        compare_embeddings({"PCA": PCA(2)}, *data, **kwargs)
+        compare_embeddings(**{"embedders": {"PCA": PCA(2)}, "X": data[0], "y": data[1], **kwargs})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "a"])
+def test_metrics_of_numbers_name_the_column_without_numbers(data, value):
+    frame = pd.DataFrame(data[0]).add_prefix("pixel_").astype({"pixel_5": object})
+    frame["pixel_5"] = value
+    pipeline = make_pipeline(FunctionTransformer(lambda X: X.drop(columns="pixel_5")), PCA(2))
+    with pytest.raises(ValueError, match=r"'trustworthiness' .*finite .* unlike column 'pixel_5'"):
+        compare_embeddings({"PCA": pipeline}, frame, data[1])
+    metrics = ["knn_accuracy", "silhouette"]
+    table = compare_embeddings({"PCA": pipeline}, frame, data[1], metrics=metrics)
+    assert table[metrics].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    "convert", [pl.DataFrame, pa.Table.from_pandas, lambda X: X.astype(object)]
+)
+def test_frames_of_other_libraries_give_the_same_metrics(data, convert):
+    frame = pd.DataFrame(data[0]).add_prefix("pixel_")
+    expected = compare_embeddings({"PCA": PCA(2)}, frame, data[1], random_state=0)
+    found = compare_embeddings({"PCA": PCA(2)}, convert(frame), data[1], random_state=0)
+    assert_allclose(found[list(METRICS)], expected[list(METRICS)])
+
+
+@pytest.mark.parametrize("codes", [np.zeros(9), np.full((9, 2), np.nan), np.full((9, 2), "a")])
+def test_invalid_codes_are_an_error_that_names_the_method(data, codes):
+    broken = FunctionTransformer(lambda X: codes)
+    with pytest.raises(ValueError, match="codes of 'broken' must be finite numbers"):
+        compare_embeddings({"broken": broken}, *data)
 
 
 def test_the_error_for_an_invalid_embedder_names_the_embedder(data):
