@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..serialization import replacing
-from ._arrow_sources import Table, import_pyarrow, open_table
-
-# Largest rounding error without a warning, as a fraction of the range of the column.
-_MAX_ROUNDING_ERROR = 1e-3
+from ._arrow_sources import Table, open_table
+from ._arrow_values import MAX_ROUNDING_ERROR, RoundingMonitor, convert
 
 
 def memmap_from_arrow(
@@ -56,14 +54,16 @@ def memmap_from_arrow(
         Path of the file to write, usually with the suffix ``.npy``.
     columns : sequence of str, default=None
         Names of the columns to read, in the order of the columns of the array. By default, all
-        columns in the order of the files. Columns must hold numbers, booleans or decimals.
+        columns in the order of the files, except the index of a pandas data frame. Columns must
+        hold numbers, booleans or decimals.
     format : {"parquet", "feather", "csv"} or pyarrow.dataset.FileFormat, default=None
         Format of all files. By default, the format is inferred from the suffixes. If given, all
         files in a directory are read, whatever the suffix. Pass a FileFormat for further options,
         such as the delimiter of a CSV file.
     dtype : dtype, default="float32"
-        Data type of the array. Floating-point types round to their precision; other types must
-        represent every value exactly.
+        Data type of the array. Floating-point types round to their precision, but integers and
+        decimals beyond 2^53 must be exact in float64. Other types must represent every value
+        exactly.
     allow_missing : bool, default=False
         Whether to write missing values as NaN, for `VAEImputer`. If False, a missing value is an
         error. A column absent from a file counts as missing in all rows of the file.
@@ -90,7 +90,8 @@ def memmap_from_arrow(
         If a column holds something other than numbers, for example text or times.
     ValueError
         If a value is missing, infinite, or not representable in `dtype` (the message names the
-        column, the row and the file), if a file cannot be read, or if there are no rows.
+        column, the row and the file), if a file cannot be read, if `path` is one of the files to
+        read, or if there are no rows.
 
     Warns
     -----
@@ -108,9 +109,14 @@ def memmap_from_arrow(
     pyarrow reads ahead up to 1 GiB of a CSV file or a dataset. For a dataset of Parquet files
     without a filter, pyarrow reads ahead a single row group at most.
 
+    pandas writes the index of a data frame as a column of Parquet and Arrow files, and notes in the
+    metadata which columns are the index. To read such a column nevertheless, name the column in
+    `columns`.
+
     Column types may differ between files, for example integers in the first file and fractions in
     the second. If `dtype` is a floating-point type, integer columns of CSV files are read as
-    float64, because pyarrow infers types from the first rows, and fractions may follow.
+    float64, because pyarrow infers types from the first rows, and fractions may follow. A file with
+    numbers beyond 2^53 in such a column is read twice, to check that the integers are exact.
 
     Examples
     --------
@@ -130,11 +136,13 @@ def memmap_from_arrow(
             "pass overwrite=True to replace the file, or choose another path."
         )
     table = open_table(source, columns, format, dtype)
+    if path.exists() and any(Path(file).exists() and path.samefile(file) for file in table.paths):
+        raise ValueError(f"{path} is one of the files to read: choose another path.")
     with replacing(path) as file:
         imprecise = _write(file, table, dtype, allow_missing, verbose)
     if imprecise:
         warnings.warn(
-            f"Rounding to {dtype} loses more than {_MAX_ROUNDING_ERROR:.1%} of the range of "
+            f"Rounding to {dtype} loses more than {MAX_ROUNDING_ERROR:.1%} of the range of "
             f"column{'s' * (len(imprecise) > 1)} {', '.join(map(repr, imprecise))}. Pass "
             "dtype='float64', or subtract a constant from each of these columns first.",
             stacklevel=2,
@@ -160,7 +168,7 @@ def _write(
     """Write the table in NumPy's format and return the names of imprecisely rounded columns."""
     from tqdm.auto import tqdm
 
-    rounding = _RoundingMonitor(len(table.columns))
+    rounding = RoundingMonitor(len(table.columns))
     start = _write_header(file, dtype, 0, len(table.columns))
     n_rows = 0
     total = table.count_rows() if verbose else None
@@ -168,15 +176,14 @@ def _write(
         for batch, origin in table.batches():
             block = np.empty((len(batch), len(table.columns)), dtype)
             for index, name in enumerate(table.columns):
-                values = _to_numpy(batch.column(index))
-                with np.errstate(over="ignore", invalid="ignore"):
-                    block[:, index] = values
-                invalid = _first_invalid(values, block[:, index], allow_missing)
-                if invalid:
-                    row, problem, remedy = invalid
-                    location = f"row {n_rows + row}{f', from {origin}' if origin else ''}"
-                    raise ValueError(f"Column {name!r} has {problem} in {location}. {remedy}")
-                rounding.update(index, values, block[:, index])
+                column = convert(batch.column(index), dtype, allow_missing=allow_missing)
+                if invalid := column.invalid:
+                    row = f"row {n_rows + invalid.row}{f', from {origin}' if origin else ''}"
+                    raise ValueError(
+                        f"Column {name!r} has {invalid.problem} in {row}. {invalid.remedy}"
+                    )
+                block[:, index] = column.converted
+                rounding.update(index, column)
             file.write(block.data)
             n_rows += len(block)
             bar.update(len(block))
@@ -201,59 +208,3 @@ def _write_header(file: BinaryIO, dtype: np.dtype[Any], n_rows: int, n_columns: 
     }
     np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
-
-
-def _to_numpy(column: Any) -> np.ndarray:
-    """Return the values of an Arrow array, with NaN for missing values."""
-    pa = import_pyarrow()
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.uint8())
-    elif pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
-        column = column.cast(pa.float64())
-    values: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return values
-
-
-def _first_invalid(
-    values: np.ndarray, converted: np.ndarray, allow_missing: bool
-) -> tuple[int, str, str] | None:
-    """Return row, problem and remedy of the first invalid value, or None if all are valid."""
-    is_missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    if is_missing.any() and not allow_missing:
-        return (
-            int(is_missing.argmax()),
-            "a missing value",
-            "Pass allow_missing=True to write missing values as NaN for VAEImputer, or drop "
-            "incomplete rows by passing a pyarrow dataset with a filter.",
-        )
-    is_lossy = ~np.isfinite(converted) if converted.dtype.kind == "f" else converted != values
-    is_lossy &= ~is_missing
-    if not is_lossy.any():
-        return None
-    row = int(is_lossy.argmax())
-    remedy = f"{converted.dtype} cannot represent this value: pass another dtype."
-    if not np.isfinite(values[row]):
-        remedy = "Estimators accept finite values only."
-    return row, f"the value {values[row]}", remedy
-
-
-class _RoundingMonitor:
-    """Monitor of the rounding error of each column relative to the range of the column."""
-
-    def __init__(self, n_columns: int) -> None:
-        # NaN before the first value; fmin and fmax ignore NaN.
-        self.low, self.high, self.error = np.full((3, n_columns), np.nan)
-
-    def update(self, index: int, values: np.ndarray, converted: np.ndarray) -> None:
-        if np.can_cast(values.dtype, converted.dtype):
-            return
-        error = np.abs(values - converted)
-        self.low[index] = np.fmin(self.low[index], np.fmin.reduce(values))
-        self.high[index] = np.fmax(self.high[index], np.fmax.reduce(values))
-        self.error[index] = np.fmax(self.error[index], np.fmax.reduce(error))
-
-    def imprecise_columns(self) -> np.ndarray:
-        """Return the indices of the columns with a rounding error above the tolerance."""
-        # Scaling before the subtraction avoids an overflow.
-        tolerance = _MAX_ROUNDING_ERROR * self.high - _MAX_ROUNDING_ERROR * self.low
-        return np.flatnonzero(self.error > tolerance)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import glob
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import check_choice, import_optional
-from ._common import check_unique_names
+from ..utils import check_choice
+from ._arrow_columns import PANDAS_METADATA, common_schema, import_pyarrow, select_columns
 
 _SUFFIXES = {
     ".parquet": "parquet",
@@ -26,15 +28,11 @@ _SUFFIXES = {
 _COMPRESSION_SUFFIXES = {".gz", ".bz2", ".zst", ".lz4"}  # recognised by pyarrow in CSV file names
 _BATCH_ELEMENTS = 2**20  # numbers in a batch: at most 8 MiB
 _BUFFER_SIZE = 2**14  # bytes read at a time from each column of a Parquet file
+_LONG_INTEGER = re.compile(r"[-+]?[0-9]{16,400}")  # possibly beyond 2^53
 
 
 # Record batches, each with the path of the file, or "".
 Batches = Iterator[tuple[Any, str]]
-
-
-def import_pyarrow(module: str = "pyarrow") -> Any:
-    """Import pyarrow, or a module of pyarrow."""
-    return import_optional(module, "memmap_from_arrow")
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,14 @@ class Table:
         Function from an approximate number of rows per batch to an iterator over the batches.
     count_rows : callable
         Function without arguments. Returns the number of rows, or None if unknown before reading.
+    paths : sequence of str, default=()
+        Paths of the files to read.
     """
 
     columns: list[str]
     read: Callable[[int], Batches]
     count_rows: Callable[[], int | None]
+    paths: Sequence[str] = ()
 
     def batches(self) -> Batches:
         """Yield all rows in order, in batches of bounded size."""
@@ -86,19 +87,31 @@ def open_table(
     """
     pa, ds = import_pyarrow(), import_pyarrow("pyarrow.dataset")
     if isinstance(source, ds.Dataset):
-        names = _select_columns({"": source.schema}, columns)
-        return Table(names, partial(_read_dataset, source, names), source.count_rows)
+        names = select_columns({"": _schema_with_metadata(source)}, columns)
+        paths = getattr(source, "files", ())
+        return Table(names, partial(_read_dataset, source, names), source.count_rows, paths)
     if hasattr(source, "__arrow_c_stream__"):
         reader = pa.RecordBatchReader.from_stream(source)
-        names = _select_columns({"": reader.schema}, columns)
+        names = select_columns({"": reader.schema}, columns)
         return Table(names, partial(_read_stream, reader, names), lambda: None)
     paths = _find_files(source, format)
     format = _check_format(paths, format)
     schemas = {path: ds.dataset(path, format=format).schema for path in paths}
-    names = _select_columns(schemas, columns)
+    names = select_columns(schemas, columns)
     is_csv = format == "csv" or isinstance(format, ds.CsvFileFormat)
-    files = _Files(paths, format, _common_schema(schemas, names, is_csv, dtype))
-    return Table(names, files.read, files.count_rows)
+    files = _Files(paths, format, common_schema(schemas, names, is_csv, dtype))
+    return Table(names, files.read, files.count_rows, paths)
+
+
+def _schema_with_metadata(dataset: Any) -> Any:
+    """Return the schema of a dataset with the metadata of pandas of the first file, if any."""
+    schema = dataset.schema
+    if PANDAS_METADATA not in (schema.metadata or {}):
+        # Fragments of a dataset with a filter are unknown.
+        with suppress(ValueError, StopIteration):
+            metadata = next(iter(dataset.get_fragments())).physical_schema.metadata
+            return schema.with_metadata(metadata)
+    return schema
 
 
 # ---- Rows --------------------------------------------------------------------------------
@@ -129,9 +142,59 @@ def _read_dataset(dataset: Any, columns: list[str], batch_size: int) -> Batches:
         return
     for fragment in fragments:
         is_parquet = hasattr(fragment, "split_by_row_group")
-        for part in fragment.split_by_row_group() if is_parquet else [fragment]:
-            for batch in part.to_batches(schema=dataset.schema, **options):
-                yield batch, getattr(fragment, "path", "")
+        path = getattr(fragment, "path", "")
+        unchecked = _columns_of_rounded_integers(fragment, columns)
+        with _path_in_errors(path or "the source"):
+            for part in fragment.split_by_row_group() if is_parquet else [fragment]:
+                for batch in part.to_batches(schema=dataset.schema, **options):
+                    for name in [name for name in unchecked if _has_large_numbers(batch, name)]:
+                        _check_integers(fragment, name, batch_size)
+                        unchecked.remove(name)
+                    yield batch, path
+
+
+@contextmanager
+def _path_in_errors(path: str) -> Iterator[None]:
+    """Replace errors of pyarrow by a ValueError that names the file."""
+    try:
+        yield
+    except import_pyarrow().ArrowException as error:
+        raise ValueError(f"Cannot read {path}: {error}") from error
+
+
+# ---- Integers in CSV files -----------------------------------------------------------------
+
+
+def _columns_of_rounded_integers(fragment: Any, columns: list[str]) -> list[str]:
+    """Return the columns of a CSV file that may hold integers rounded to float64."""
+    is_csv = getattr(getattr(fragment, "format", None), "default_extname", "") == "csv"
+    return list(columns) if is_csv else []
+
+
+def _has_large_numbers(batch: Any, name: str) -> bool:
+    """Return whether a column has floats beyond 2^53, where not every integer is a float64."""
+    if name not in batch.schema.names or batch.schema.field(name).type != "double":
+        return False
+    numbers = batch.column(name).to_numpy(zero_copy_only=False)
+    return bool((np.abs(numbers) >= 2.0**53).any())
+
+
+def _check_integers(fragment: Any, name: str, batch_size: int) -> None:
+    """Raise `ValueError` if float64 rounds an integer of a column of a CSV file.
+
+    The column is read as text. A number with a decimal point or an exponent is no integer.
+    """
+    schema = import_pyarrow().schema([(name, "string")])
+    batches = fragment.to_batches(schema=schema, columns=[name], batch_size=batch_size)
+    texts = (text for batch in batches for text in batch.column(0).to_pylist())
+    for row, text in enumerate(texts):
+        # Python compares integers with floats exactly.
+        if text and _LONG_INTEGER.fullmatch(text.strip()) and float(text) != int(text):
+            raise ValueError(
+                f"Column {name!r} has the value {text.strip()} in row {row} of {fragment.path}, "
+                "which float64 cannot represent exactly: leave out the column if the values are "
+                "identifiers, or write the table to a Parquet file with an integer type."
+            )
 
 
 @dataclass(frozen=True)
@@ -152,7 +215,7 @@ class _Files:
     def read(self, batch_size: int) -> Batches:
         names = self.schema.names
         for path in self.paths:
-            try:
+            with _path_in_errors(path):
                 if self.format == "parquet":
                     batches = _read_parquet(path, names, batch_size)
                 elif self.format == "feather":
@@ -160,8 +223,6 @@ class _Files:
                 else:
                     batches = _read_dataset(self._dataset(path), names, batch_size)
                 yield from ((self._add_absent_columns(batch), path) for batch, _ in batches)
-            except import_pyarrow().ArrowInvalid as error:
-                raise ValueError(f"Cannot read {path}: {error}") from error
 
     def _dataset(self, path: str) -> Any:
         ds = import_pyarrow("pyarrow.dataset")
@@ -256,65 +317,3 @@ def _check_format(paths: Sequence[str], format: Any) -> Any:
     if not isinstance(format, import_pyarrow("pyarrow.dataset").FileFormat):
         check_choice("format", format, sorted(set(_SUFFIXES.values())))
     return format
-
-
-# ---- Names and types ---------------------------------------------------------------------
-
-
-def _select_columns(schemas: Mapping[str, Any], columns: Sequence[str] | None) -> list[str]:
-    """Return the names of the columns to read, after checking for numbers in all files."""
-    known = list(dict.fromkeys(name for schema in schemas.values() for name in schema.names))
-    if isinstance(columns, str):
-        raise TypeError(f"columns must be a list of names; got {columns!r}.")
-    names = known if columns is None else list(columns)
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(
-            f"columns contains {', '.join(map(repr, unknown))}, but the source has only "
-            f"{', '.join(map(repr, known))}."
-        )
-    check_unique_names("columns", names)
-    for origin, schema in schemas.items():
-        location = f" of {origin}" if origin else ""
-        for name in names:
-            fields = [schema.field(index) for index in schema.get_all_field_indices(name)]
-            if len(fields) > 1:
-                raise ValueError(f"More than one column{location} is named {name!r}.")
-            if fields and not _is_numeric(fields[0].type):
-                raise TypeError(
-                    f"Column {name!r}{location} holds {fields[0].type}, not numbers. Pass the "
-                    "names of the other columns as columns, or convert this column to numbers. "
-                    "For text and categories, fit TabularVAE to a data frame."
-                )
-    return names
-
-
-def _is_numeric(type: Any) -> bool:
-    types = import_pyarrow("pyarrow.types")
-    if types.is_dictionary(type):
-        type = type.value_type
-    kinds = (
-        types.is_integer,
-        types.is_floating,
-        types.is_boolean,
-        types.is_decimal,
-        types.is_null,
-    )
-    return any(is_kind(type) for is_kind in kinds)
-
-
-def _common_schema(
-    schemas: Mapping[str, Any], names: Sequence[str], is_csv: bool, dtype: np.dtype[Any]
-) -> Any:
-    """Return a schema for all files, with float64 where types differ or may change."""
-    pa = import_pyarrow()
-
-    def common_type(name: str) -> Any:
-        found = {schema.field(name).type for schema in schemas.values() if name in schema.names}
-        found = found - {pa.null()} or found
-        # pyarrow infers the types of a CSV file from the first rows. Fractions may follow
-        # integers, and any number may follow missing values.
-        are_integers = all(pa.types.is_integer(type) for type in found)
-        may_change = found == {pa.null()} or (are_integers and dtype.kind == "f")
-        return pa.float64() if len(found) > 1 or (is_csv and may_change) else found.pop()
-
-    return pa.schema([(name, common_type(name)) for name in names])

@@ -1,0 +1,219 @@
+"""Exact conversion of Arrow columns to columns of an array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._arrow_columns import import_pyarrow
+
+# Largest rounding error without a warning, as a fraction of the range of the column.
+MAX_ROUNDING_ERROR = 1e-3
+_MAX_EXACT_INTEGER = 2**53  # every integer of smaller magnitude is exact in float64
+
+
+@dataclass(frozen=True)
+class InvalidValue:
+    """First value of a column that the array cannot hold.
+
+    Parameters
+    ----------
+    row : int
+        Row of the value in the batch.
+    problem : str
+        Description of the value, for the sentence "Column x has <problem> in row i."
+    remedy : str
+        Sentence with the remedy.
+    """
+
+    row: int
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Column of a batch, before and after the conversion.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        Exact values, with zeros for missing values. Decimals are rounded to float64 if the array
+        has a floating-point dtype.
+    converted : ndarray of shape (n,)
+        Values in the dtype of the array, with NaN for missing values.
+    is_missing : ndarray of bool, of shape (n,)
+        Whether each value is missing.
+    invalid : InvalidValue or None
+        First invalid value. `converted` is unspecified if there is an invalid value.
+    """
+
+    values: np.ndarray
+    converted: np.ndarray
+    is_missing: np.ndarray
+    invalid: InvalidValue | None = None
+
+
+def convert(column: Any, dtype: np.dtype[Any], *, allow_missing: bool) -> Conversion:
+    """Convert an Arrow array of numbers, booleans or decimals.
+
+    Integers and decimals are never converted by way of a type that rounds them: missing values are
+    held by a mask rather than by NaN, and decimals become integers without float64 between.
+
+    Parameters
+    ----------
+    column : pyarrow.Array of length n
+        Column of a batch.
+    dtype : dtype
+        Dtype of the array.
+    allow_missing : bool
+        Whether missing values may become NaN.
+    """
+    pa = import_pyarrow()
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    is_missing = column.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_decimal(column.type):
+        values, is_lossy = _convert_decimals(column, dtype, is_missing)
+    else:
+        values = _to_numpy(column)
+        if values.dtype.kind == "f":
+            is_missing = is_missing | np.isnan(values)
+        is_lossy = _is_lossy(values, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = np.where(is_missing, 0, values).astype(dtype)
+    if dtype.kind == "f":
+        is_lossy |= ~np.isfinite(converted)
+        converted[is_missing] = np.nan
+    if is_missing.any() and not allow_missing:
+        invalid = _missing_value(int(is_missing.argmax()))
+    elif (is_lossy := is_lossy & ~is_missing).any():
+        row = int(is_lossy.argmax())
+        invalid = _lossy_value(row, column[row].as_py(), values.dtype, dtype)
+    else:
+        invalid = None
+    return Conversion(values, converted, is_missing, invalid)
+
+
+def _to_numpy(column: Any) -> np.ndarray:
+    """Return integers, floats or booleans as an array, with zeros or NaN for missing values."""
+    pa = import_pyarrow()
+    if pa.types.is_null(column.type):
+        return np.zeros(len(column))
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    if column.null_count and pa.types.is_integer(column.type):
+        column = column.fill_null(0)
+    values: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _convert_decimals(
+    column: Any, dtype: np.dtype[Any], is_missing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return decimals as float64 or as integers, and whether the conversion changes a value."""
+    pa = import_pyarrow()
+    if dtype.kind == "f":
+        # Arrow's own conversion to float64 is not rounded to the closest float64.
+        text = column.cast(pa.string()).fill_null("0")
+        values: np.ndarray = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        is_lossy = np.zeros(len(values), dtype=bool)
+        for row in np.flatnonzero(np.abs(values) >= _MAX_EXACT_INTEGER):
+            is_lossy[row] = column[int(row)].as_py() != int(values[row])
+        return values, is_lossy
+    integer = pa.uint64() if dtype.kind == "u" else pa.int64()
+    try:
+        values = _to_numpy(column.cast(integer))
+    except pa.ArrowInvalid:
+        limits = np.iinfo(integer.to_pandas_dtype())
+        exact = [0 if value is None else value for value in column.to_pylist()]
+        is_lossy = np.array([v != int(v) or not limits.min <= v <= limits.max for v in exact])
+        kept = [0 if lossy else int(v) for v, lossy in zip(exact, is_lossy, strict=True)]
+        values = np.array(kept, dtype=limits.dtype)
+        return values, is_lossy | _is_lossy(values, dtype)
+    return values, _is_lossy(values, dtype)
+
+
+def _is_lossy(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return whether the conversion of numbers to a dtype is more than floating-point rounding."""
+    if dtype.kind == "f":
+        is_wide = np.finfo(dtype).nmant >= 63
+        if values.dtype.kind == "f" or is_wide:
+            return np.zeros(len(values), dtype=bool)
+        return _is_rounded_integer(values)
+    lowest, highest = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)
+        # float(highest) of 64-bit integers is the next larger power of 2.
+        fits = (values >= lowest) & (values < float(highest + 1)) & (values == np.floor(values))
+        return ~fits
+    limits = np.iinfo(values.dtype)
+    return (values < max(lowest, limits.min)) | (values > min(highest, limits.max))
+
+
+def _is_rounded_integer(values: np.ndarray) -> np.ndarray:
+    """Return whether float64 rounds each integer."""
+    is_rounded = np.zeros(len(values), dtype=bool)
+    if values.dtype.itemsize == 8:
+        is_large = values >= _MAX_EXACT_INTEGER
+        if values.dtype.kind == "i":
+            is_large |= values <= -_MAX_EXACT_INTEGER
+        large = values[is_large]
+        floats = large.astype(np.float64)
+        beyond = floats >= float(np.iinfo(values.dtype).max)  # the conversion back would overflow
+        back = np.where(beyond, 0, floats).astype(values.dtype)
+        is_rounded[is_large] = beyond | (back != large)
+    return is_rounded
+
+
+def _missing_value(row: int) -> InvalidValue:
+    return InvalidValue(
+        row,
+        "a missing value",
+        "Pass allow_missing=True to write missing values as NaN for VAEImputer, or drop incomplete "
+        "rows by passing a pyarrow dataset with a filter.",
+    )
+
+
+def _lossy_value(row: int, value: Any, source: Any, dtype: np.dtype[Any]) -> InvalidValue:
+    problem = f"the value {value}"
+    if not np.isfinite(float(value)):
+        return InvalidValue(row, problem, "Estimators accept finite values only.")
+    is_whole = value == int(value)
+    if dtype.kind == "f" and abs(value) >= _MAX_EXACT_INTEGER and source.kind != "f":
+        remedy = (
+            f"{dtype} cannot represent this value exactly: leave out the column if the values are "
+            "identifiers, or pass dtype='int64' or dtype='uint64' if all columns are integers."
+        )
+    else:
+        larger = "float64" if source.kind == "f" or not is_whole else source.name
+        remedy = f"{dtype} cannot represent this value: pass another dtype, such as {larger!r}."
+    return InvalidValue(row, problem, remedy)
+
+
+class RoundingMonitor:
+    """Monitor of the rounding error of each column relative to the range of the column."""
+
+    def __init__(self, n_columns: int) -> None:
+        # NaN before the first value; fmin and fmax ignore NaN.
+        self.low, self.high, self.error = np.full((3, n_columns), np.nan)
+
+    def update(self, index: int, column: Conversion) -> None:
+        """Add the values of a batch of a column."""
+        if np.can_cast(column.values.dtype, column.converted.dtype):
+            return
+        values, converted = (x[~column.is_missing] for x in (column.values, column.converted))
+        if not len(values):
+            return
+        error = np.abs(values - converted)
+        self.low[index] = np.fmin(self.low[index], values.min())
+        self.high[index] = np.fmax(self.high[index], values.max())
+        self.error[index] = np.fmax(self.error[index], error.max())
+
+    def imprecise_columns(self) -> np.ndarray:
+        """Return the indices of the columns with a rounding error above the tolerance."""
+        # Scaling before the subtraction avoids an overflow.
+        tolerance = MAX_ROUNDING_ERROR * self.high - MAX_ROUNDING_ERROR * self.low
+        return np.flatnonzero(self.error > tolerance)
