@@ -19,12 +19,14 @@ FILES = {
         "adult.data",
         "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d",
         (f"{_URL}adult.data",),
+        max_size=2**22,
     ),
     "test": DataFile(
         "adult",
         "adult.test",
         "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",
         (f"{_URL}adult.test",),
+        max_size=2**21,
     ),
 }
 # The rows of adult.data with a header: a common redistribution of the file.

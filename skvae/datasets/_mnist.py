@@ -12,20 +12,20 @@ from ..utils import check_choice
 from ._common import make_bunch
 from ._retrieve import DataFile, open_file, retrieve
 
-# Images, then labels, of the training set and of the test set.
-_NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+# Images, then labels, of the training set and of the test set, with the sizes in bytes.
+_SIZES = {
+    "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,
+    "train-labels-idx1-ubyte": 8 + 60_000,
+    "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
+    "t10k-labels-idx1-ubyte": 8 + 10_000,
+}
 _SUBSETS = {"train": slice(0, 2), "test": slice(2, 4), "all": slice(0, 4)}
 
 
 def _files(folder: str, mirrors: list[str], digests: list[str]) -> list[DataFile]:
     return [
-        DataFile(folder, name, digest, tuple(f"{mirror}{name}.gz" for mirror in mirrors))
-        for name, digest in zip(_NAMES, digests, strict=True)
+        DataFile(folder, name, digest, tuple(f"{mirror}{name}.gz" for mirror in mirrors), size)
+        for (name, size), digest in zip(_SIZES.items(), digests, strict=True)
     ]
 
 
@@ -35,7 +35,6 @@ FILES = {
         mirrors=[
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            "http://yann.lecun.com/exdb/mnist/",  # the original source, often unreachable
         ],
         digests=[
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -47,8 +46,9 @@ FILES = {
     "fashion-mnist": _files(
         "fashion-mnist",
         mirrors=[
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+            # The address of the bucket rather than of the web site, which has no https.
+            "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
         ],
         digests=[
             "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",

@@ -8,14 +8,16 @@ import io
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from ..utils import import_optional
 
@@ -41,12 +43,15 @@ class DataFile:
         checksum is unknown, and a download stays compressed for gzip's own checksum and length.
     urls : tuple of str
         Addresses of the file, compressed or not, in the order of the download attempts.
+    max_size : int
+        Maximum size of the decompressed content in bytes. A download stops at this size.
     """
 
     folder: str
     name: str
     sha256: str | None = None
     urls: tuple[str, ...] = ()
+    max_size: int = sys.maxsize
 
     @property
     def download_name(self) -> str:
@@ -169,18 +174,21 @@ def _local_copies(
         for name in (file.name, f"{file.name}.gz"):
             path = folder / file.folder / name
             if path.is_file():
-                yield path, _find_problem(path, file.sha256)
+                yield path, _find_problem(path, file)
 
 
-def _find_problem(path: Path, sha256: str | None) -> str:
-    if sha256 is None:
+def _find_problem(path: Path, file: DataFile) -> str:
+    if file.sha256 is None:
         return ""
+    digest = hashlib.sha256()
     try:
         with open_file(path) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            shutil.copyfileobj(stream, _LimitedFile(digest.update, file.max_size), _CHUNK)
     except READ_ERRORS as error:
         return f"the file cannot be read ({error})"
-    return "" if digest == sha256 else f"the SHA-256 checksum is {digest} instead of {sha256}"
+    if digest.hexdigest() == file.sha256:
+        return ""
+    return f"the SHA-256 checksum is {digest.hexdigest()} instead of {file.sha256}"
 
 
 def _instructions(file: DataFile, destination: Path) -> str:
@@ -206,7 +214,7 @@ def _download(file: DataFile, destination: Path) -> list[str]:
                     known_hash=file.sha256 and f"sha256:{file.sha256}",
                     fname=destination.name,
                     path=destination.parent,
-                    downloader=_Downloader(decompress=file.sha256 is not None),
+                    downloader=_Downloader(file.sha256 is not None, file.max_size),
                 )
         except READ_ERRORS as error:
             # Errors with an errno come from the operating system and concern the folder or the
@@ -230,31 +238,75 @@ class _Downloader:
     ----------
     decompress : bool
         Whether to decompress the received file.
+    max_size : int
+        Maximum size of the decompressed content in bytes.
     """
 
     decompress: bool
+    max_size: int
 
     def __call__(self, url: str, output_file: str, _: Any) -> None:
-        http = _import_pooch().HTTPDownloader(progressbar=True, chunk_size=_CHUNK, timeout=_TIMEOUT)
+        http = _import_pooch().HTTPDownloader(
+            progressbar=True,
+            chunk_size=_CHUNK,
+            timeout=_TIMEOUT,
+            hooks={"response": _refuse_insecure_redirect},
+        )
+        # Compression never adds more than this.
+        max_received = self.max_size + self.max_size // 1000 + _CHUNK
         # Anonymous on most systems, so that nothing is left even if this process is killed.
         with tempfile.TemporaryFile(dir=Path(output_file).parent) as received:
-            http(url, received, None)
+            http(url, _LimitedFile(received.write, max_received), None)
             received.seek(0)
             if self.decompress:
                 source = _decompressed(received)
             else:
-                _verify_gzip(received)
+                _verify_gzip(received, self.max_size)
                 source = received
+            limit = self.max_size if self.decompress else max_received
             with open(output_file, "wb") as output:
-                shutil.copyfileobj(source, output, _CHUNK)
+                shutil.copyfileobj(source, _LimitedFile(output.write, limit), _CHUNK)
 
 
-def _verify_gzip(stream: Any) -> None:
+class _LimitedFile:
+    """File for writing that refuses more than a number of bytes.
+
+    Parameters
+    ----------
+    write : callable
+        Function that receives the bytes.
+    max_size : int
+        Maximum number of bytes.
+    """
+
+    def __init__(self, write: Callable[[bytes], Any], max_size: int) -> None:
+        self._write = write
+        self._max_size = max_size
+        self._size = 0
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._max_size:
+            raise ValueError(f"the content is larger than {self._max_size} bytes")
+        self._write(chunk)
+
+    def flush(self) -> None:
+        """Do nothing: pooch flushes after each chunk."""
+
+
+def _verify_gzip(stream: Any, max_size: int) -> None:
     """Read to the end, where gzip verifies checksum and length, then rewind."""
     with gzip.GzipFile(fileobj=stream) as decompressed:
-        while decompressed.read(_CHUNK):
-            pass
+        shutil.copyfileobj(decompressed, _LimitedFile(len, max_size), _CHUNK)
     stream.seek(0)
+
+
+def _refuse_insecure_redirect(response: Any, **_: Any) -> None:
+    """Raise `ValueError` if a server redirects from https to another protocol."""
+    if response.is_redirect:
+        target = urljoin(response.url, response.headers["location"])
+        if response.url.startswith("https:") and urlsplit(target).scheme != "https":
+            raise ValueError(f"the server redirects to {target}, which is not secure")
 
 
 @contextmanager

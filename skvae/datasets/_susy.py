@@ -51,6 +51,7 @@ OFFICIAL = DataFile(
     "susy",
     "SUSY.csv",
     urls=("https://archive.ics.uci.edu/ml/machine-learning-databases/00279/SUSY.csv.gz",),
+    max_size=N_ROWS * 500,  # 19 numbers of up to 25 characters, with separators
 )
 # The numbers of the official file, written by this module after parsing. Columns are contiguous,
 # so that a memory map reads only the requested columns and rows.

@@ -1,125 +1,36 @@
 """Downloads from a local server that works, fails, stalls or sends damaged files."""
 
 import gzip
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pooch
 import pytest
+from helpers_downloads import (
+    CONTENT,
+    DIGEST,
+    PACKED,
+    Server,
+    content_of,
+    cut_short,
+    files_in,
+    letters,
+    not_found,
+    put,
+    send,
+    stall,
+)
 
 import skvae
 from helpers import full_disk
 from skvae.datasets import _retrieve, get_data_home
-from skvae.datasets._retrieve import DataFile, find_local_copy, open_file, retrieve
+from skvae.datasets._retrieve import find_local_copy, retrieve
 
-CONTENT = b"It is a truth universally acknowledged. " * 5000
-PACKED = gzip.compress(CONTENT)
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Server(ThreadingHTTPServer):
-    """Server with one answer per path that records the requested paths.
-
-    An answer is a body, or a function that takes the handler.
-    """
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = {}
-        self.requests = []
-        self.over = threading.Event()
-
-    def url(self, path, answer):
-        self.answers[f"/{path}"] = answer
-        return f"http://127.0.0.1:{self.server_port}/{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.requests.append(self.path)
-        answer = self.server.answers[self.path]
-        if callable(answer):
-            answer(self)
-        else:
-            send(self, answer)
-
-    def log_message(self, *args):
-        pass
-
-
-def send(handler, body, length=None):
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(length or len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-    handler.wfile.flush()
-
-
-def cut_short(handler):
-    send(handler, PACKED[: len(PACKED) // 2], length=len(PACKED))
-
-
-def not_found(handler):
-    handler.send_error(404)
-
-
-def stall(handler):
-    send(handler, PACKED[: len(PACKED) // 2], length=len(PACKED))
-    handler.server.over.wait(30)
-
-
-@pytest.fixture
-def server():
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.over.set()
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    """Set up an empty cache of the user, without other data folders and without proxies."""
-    monkeypatch.delenv("SKVAE_DATA", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
-    return tmp_path / "cache" / "skvae"
-
-
-@pytest.fixture
-def home(tmp_path):
-    """Folder that the user passes as `data_home`."""
-    return tmp_path / "home"
-
-
-def letters(*urls, sha256=DIGEST):
-    return DataFile("novels", "letters.txt", sha256, urls)
-
-
-def put(folder, name, content):
-    path = folder / "novels" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def content_of(path):
-    with open_file(path) as stream:
-        return stream.read()
-
-
-def files_in(folder):
-    return sorted(path.name for path in folder.rglob("*") if not path.is_dir())
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 # ---- Downloads that succeed ----------------------------------------------------------
