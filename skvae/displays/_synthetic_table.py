@@ -239,7 +239,7 @@ def _marginal(reader: Any, real: np.ndarray, synthetic: np.ndarray, distance: fl
 
 def _in_axis_units(reader: Any, numbers: np.ndarray) -> np.ndarray:
     """Return datetimes in years, durations in days, and other numbers as they are."""
-    from ..metrics._columns import DatetimeReader, DurationReader
+    from ..metrics._time_columns import DatetimeReader, DurationReader
 
     if isinstance(reader, DatetimeReader):
         return 1970 + numbers / (_MICROSECONDS_PER_DAY * _DAYS_PER_YEAR)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._columns import ColumnReader, column_reader
+from ..columns import read_table
+from ._columns import column_reader
 
 
 class TableReader:
@@ -38,12 +39,7 @@ class TableReader:
         frame = check_frame(real, label)
         self.label = label
         self.names = list(frame.columns)
-        self.columns: list[ColumnReader] = []
-        for j, name in enumerate(self.names):
-            try:
-                self.columns.append(column_reader(frame.iloc[:, j]))
-            except TypeError as error:
-                raise TypeError(f"Column {name!r} of {label} {error}.") from error
+        self.columns = [column_reader(column) for _, column in frame.items()]
 
     @property
     def is_numeric(self) -> list[bool]:
@@ -90,19 +86,37 @@ class TableReader:
 
 
 def check_frame(table: Any, label: str) -> pd.DataFrame:
-    """Return a table as a data frame of pandas, after checks of the shape and the names."""
-    if not isinstance(table, pd.DataFrame):
-        if not hasattr(table, "to_pandas") or len(getattr(table, "shape", ())) != 2:
-            raise TypeError(
-                f"{label} must be a data frame with named columns; got {type(table).__name__}."
-            )
-        table = table.to_pandas()
-    for axis, noun in enumerate(("rows", "columns")):
-        if not table.shape[axis]:
+    """Return a table of any library as a data frame of pandas in plain dtypes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `table` is not a table in memory, has no rows or columns, or has columns of the same
+        name.
+    """
+    if not _has_columns(table):
+        raise TypeError(
+            f"{label} must be a data frame with named columns; got {type(table).__name__}."
+        )
+    shape = getattr(table, "shape", ())
+    for length, noun in zip(shape, ("rows", "columns"), strict=False):
+        if length == 0:
             raise ValueError(f"{label} must have at least one row and one column; got no {noun}.")
-    if not table.columns.is_unique:
+    if isinstance(table, pd.DataFrame) and not table.columns.is_unique:
         name = table.columns[table.columns.duplicated()][0]
         raise ValueError(
             f"The columns of {label} must have different names; {name!r} occurs more than once."
         )
-    return table
+    try:
+        return read_table(table).frame
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace(" of X ", f" of {label} ", 1)) from error
+
+
+def _has_columns(table: Any) -> bool:
+    """Return whether an object is a table with named columns rather than an array or a column."""
+    cls = type(table)  # some properties of a query compute
+    interfaces = ("iloc", "__arrow_c_stream__", "__dataframe__", "to_native")
+    names = ("columns", "column_names", "schema")
+    is_table = any(hasattr(cls, name) for name in interfaces)
+    return is_table and any(hasattr(cls, name) for name in names)

@@ -14,7 +14,7 @@ from ._table_scores import closer_to_training, missing_mask, predictive_scores
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from ._columns import ColumnReader
+    from ._column_values import ColumnReader
 
 
 def compare_tables(

@@ -10,7 +10,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from skvae.columns import infer_kind, read_table
 from skvae.metrics import associations, column_distances
+from skvae.metrics._frames import TableReader
 
 N = 40
 TEXT = {"period", "quarter", "interval", "mixed"}  # not known to polars and Arrow
@@ -22,7 +24,7 @@ def columns():
     return {
         "bool": pd.Series([True, False] * 20),
         "int": pd.Series(hours % 7),
-        "float": pd.Series(np.linspace(0, 1, N)),
+        "float": pd.Series(hours / 64),
         "float32": pd.Series(np.linspace(0, 1, N, dtype="f4")),
         "complex text": pd.Series(["a,b", '"', "=", " 7"] * 10),
         "category of int": pd.Series(pd.Categorical([1, 2, 3, 4] * 10)),
@@ -54,7 +56,7 @@ def versions(column):
     name = column.name
     table = column.to_frame()
     text = table.to_csv(index=False)
-    yield "csv", pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    yield "csv", pd.read_csv(io.StringIO(text))
     yield "csv as text", pd.read_csv(io.StringIO(text), dtype=str)
     yield "shuffled", table.sample(frac=1, random_state=0).set_axis([0] * len(table))
     yield "object", table.astype(object)
@@ -81,6 +83,13 @@ def test_equal_values_have_distance_0_whatever_the_dtypes(name, is_incomplete):
         if name != "float32" or version != "csv as text":  # text of float32 is not text of float64
             assert column_distances(table, real)[name] == 0, version
         assert associations(table).loc[name, name] == 1
+
+
+@pytest.mark.parametrize("name", columns())
+def test_columns_are_numeric_as_for_estimators(name):
+    table = columns()[name].to_frame()
+    is_numeric = infer_kind(read_table(table).frame.iloc[:, 0]) == "numeric"
+    assert TableReader(table, "real").is_numeric == [is_numeric]
 
 
 def test_other_values_have_the_distance_of_the_real_dtype():
@@ -127,9 +136,8 @@ DAY = pd.Timestamp("2020-01-01")
         (1.5, "abc", "'abc' in row 1, which is not a number"),
         (1.5, "1_000", "'1_000' in row 1, which is not a number"),
         (1, DAY, r"Timestamp\(.*\) in row 1, which is not a number"),
-        (1, 1j, "1j in row 1, which is not a number"),
         (1, "inf", "'inf' in row 1, which is not finite"),
-        (1, 10**400, "in row 1, which is not finite"),
+        (1, "1" + 400 * "0", "in row 1, which is not finite"),
         (1, Decimal("-Infinity"), r"Decimal\('-Infinity'\) in row 1, which is not finite"),
         (1, 2**53 + 1, "9007199254740993 in row 1, which float64 cannot represent exactly"),
         (1, str(2**53 + 1), "'9007199254740993' in row 1, which float64 cannot represent"),
@@ -149,7 +157,7 @@ DAY = pd.Timestamp("2020-01-01")
 )
 def test_a_value_that_cannot_be_read_as_the_real_column_is_named(real, value, message):
     table = pd.DataFrame({"x": pd.Series([None, value], dtype=object)})
-    with pytest.raises(ValueError, match=f"Column 'x' of synthetic has the value .*{message}"):
+    with pytest.raises(ValueError, match=rf"Column 'x' of synthetic .*{message}"):
         column_distances(pd.DataFrame({"x": [real]}), table)
 
 
@@ -172,5 +180,7 @@ def test_integers_that_float64_rounds_and_complex_numbers_are_errors_that_name_t
         with pytest.raises(ValueError, match=r"Column 'id' of table .*993 in row 1.*to strings"):
             associations(ids.astype(dtype))
     assert column_distances(ids.astype(str), ids)["id"] == 0
-    with pytest.raises(TypeError, match="Column 'z' of table holds complex numbers"):
+    with pytest.raises(
+        TypeError, match="Column 'z' of table can't be used: it has complex numbers"
+    ):
         associations(pd.DataFrame({"z": [1j, 2]}))

@@ -203,10 +203,12 @@ def test_any_column_names_and_any_index_give_the_same_comparison(table):
 def test_a_table_read_from_a_csv_file_is_compared_as_the_original(table):
     code = pd.Categorical(np.arange(60) % 4)
     table, synthetic = table[:60].assign(code=code), mixed_table(60, seed=2).assign(code=code)
+    for each in (table, synthetic):
+        each["size"] = (each["size"] * 64).round() / 64  # exact in a CSV file
     text = synthetic.astype({"flag": int}).to_csv(index=False)
     tables = {
         "original": synthetic,
-        "csv": pd.read_csv(io.StringIO(text), float_precision="round_trip"),
+        "csv": pd.read_csv(io.StringIO(text)),
         "text": pd.read_csv(io.StringIO(text), dtype=str),
         "arrow": pa.Table.from_pandas(synthetic),
         "polars": pl.from_pandas(synthetic),
