@@ -84,6 +84,8 @@ def memmap_from_arrow(
         If `path` exists and `overwrite` is False.
     FileNotFoundError
         If `source` names a missing file or directory.
+    OSError
+        If `path` is a directory, is in a missing directory, or cannot be written.
     ImportError
         If pyarrow is not installed.
     TypeError
@@ -135,6 +137,9 @@ def memmap_from_arrow(
             f"{path} already exists. Open the file with np.load({str(path)!r}, mmap_mode='r'), "
             "pass overwrite=True to replace the file, or choose another path."
         )
+    if path.is_dir() or not path.parent.is_dir():
+        problem = f"{path} is a folder" if path.is_dir() else f"the folder {path.parent} is missing"
+        raise OSError(f"path must be the path of a file to write, but {problem}.")
     table = open_table(source, columns, format, dtype)
     if path.exists() and any(Path(file).exists() and path.samefile(file) for file in table.paths):
         raise ValueError(f"{path} is one of the files to read: choose another path.")

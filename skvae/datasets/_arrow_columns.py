@@ -51,7 +51,7 @@ def select_columns(schemas: Mapping[str, Any], columns: Sequence[str] | None) ->
                 raise TypeError(
                     f"Column {name!r}{location} holds {fields[0].type}, not numbers. Pass the "
                     "names of the other columns as columns, or convert this column to numbers. "
-                    "For text and categories, fit TabularVAE to a data frame."
+                    "For text, categories and times, fit TabularVAE to a data frame."
                 )
     return names
 

@@ -91,12 +91,20 @@ def open_table(
         paths = getattr(source, "files", ())
         return Table(names, partial(_read_dataset, source, names), source.count_rows, paths)
     if hasattr(source, "__arrow_c_stream__"):
-        reader = pa.RecordBatchReader.from_stream(source)
+        try:
+            reader = pa.RecordBatchReader.from_stream(source)
+        except pa.ArrowInvalid as error:
+            raise TypeError(
+                f"source must have named columns, unlike a {type(source).__name__}: pass a table."
+            ) from error
         names = select_columns({"": reader.schema}, columns)
         return Table(names, partial(_read_stream, reader, names), lambda: None)
     paths = _find_files(source, format)
     format = _check_format(paths, format)
-    schemas = {path: ds.dataset(path, format=format).schema for path in paths}
+    schemas = {}
+    for path in paths:
+        with _path_in_errors(path):
+            schemas[path] = ds.dataset(path, format=format).schema
     names = select_columns(schemas, columns)
     is_csv = format == "csv" or isinstance(format, ds.CsvFileFormat)
     files = _Files(paths, format, common_schema(schemas, names, is_csv, dtype))
@@ -158,7 +166,9 @@ def _path_in_errors(path: str) -> Iterator[None]:
     """Replace errors of pyarrow by a ValueError that names the file."""
     try:
         yield
-    except import_pyarrow().ArrowException as error:
+    except (import_pyarrow().ArrowException, OSError) as error:
+        if getattr(error, "errno", None):  # from the operating system
+            raise
         raise ValueError(f"Cannot read {path}: {error}") from error
 
 

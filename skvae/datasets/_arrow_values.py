@@ -88,7 +88,7 @@ def convert(column: Any, dtype: np.dtype[Any], *, allow_missing: bool) -> Conver
         is_lossy |= ~np.isfinite(converted)
         converted[is_missing] = np.nan
     if is_missing.any() and not allow_missing:
-        invalid = _missing_value(int(is_missing.argmax()))
+        invalid = _missing_value(int(is_missing.argmax()), dtype)
     elif (is_lossy := is_lossy & ~is_missing).any():
         row = int(is_lossy.argmax())
         invalid = _lossy_value(row, column[row].as_py(), values.dtype, dtype)
@@ -168,12 +168,13 @@ def _is_rounded_integer(values: np.ndarray) -> np.ndarray:
     return is_rounded
 
 
-def _missing_value(row: int) -> InvalidValue:
+def _missing_value(row: int, dtype: np.dtype[Any]) -> InvalidValue:
+    types = "" if dtype.kind == "f" else " and a floating-point dtype, such as dtype='float64',"
     return InvalidValue(
         row,
         "a missing value",
-        "Pass allow_missing=True to write missing values as NaN for VAEImputer, or drop incomplete "
-        "rows by passing a pyarrow dataset with a filter.",
+        f"Pass allow_missing=True{types} to write missing values as NaN for VAEImputer, or drop "
+        "incomplete rows by passing a pyarrow dataset with a filter.",
     )
 
 
@@ -188,8 +189,11 @@ def _lossy_value(row: int, value: Any, source: Any, dtype: np.dtype[Any]) -> Inv
             "identifiers, or pass dtype='int64' or dtype='uint64' if all columns are integers."
         )
     else:
-        larger = "float64" if source.kind == "f" or not is_whole else source.name
-        remedy = f"{dtype} cannot represent this value: pass another dtype, such as {larger!r}."
+        if source.kind == "f" or not is_whole or value >= 2**64:
+            larger = "float64"
+        else:
+            larger = "int64" if value < 2**63 else "uint64"
+        remedy = f"{dtype} cannot represent this value: pass dtype={larger!r}."
     return InvalidValue(row, problem, remedy)
 
 

@@ -98,14 +98,18 @@ def association_matrix(columns: Sequence[np.ndarray], is_numeric: Sequence[bool]
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     both = ~(np.isnan(a) | np.isnan(b))
-    if both.sum() < 2 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
+    if _is_constant(a[both]) or _is_constant(b[both]):
         return 0.0
     return abs(float(stats.spearmanr(a[both], b[both]).statistic))
 
 
+def _is_constant(numbers: np.ndarray) -> bool:
+    return len(numbers) == 0 or bool(numbers.min() == numbers.max())
+
+
 def _correlation_ratio(number: np.ndarray, category: np.ndarray) -> float:
     known = ~np.isnan(number)
-    if not known.any() or np.ptp(number[known]) == 0:
+    if _is_constant(number[known]):
         return 0.0
     ranks, group = stats.rankdata(number[known]), category[known]
     sizes = np.bincount(group)

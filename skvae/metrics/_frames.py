@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -110,13 +111,14 @@ def check_frame(table: Any, label: str) -> pd.DataFrame:
     try:
         return read_table(table).frame
     except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace(" of X ", f" of {label} ", 1)) from error
+        message = re.sub(r"^X |(?<= of )X ", f"{label} ", str(error), count=1)
+        raise type(error)(message) from error
 
 
 def _has_columns(table: Any) -> bool:
     """Return whether an object is a table with named columns rather than an array or a column."""
     cls = type(table)  # some properties of a query compute
-    interfaces = ("iloc", "__arrow_c_stream__", "__dataframe__", "to_native")
+    interfaces = ("iloc", "__arrow_c_stream__", "__dataframe__", "to_native", "collect")
     names = ("columns", "column_names", "schema")
     is_table = any(hasattr(cls, name) for name in interfaces)
     return is_table and any(hasattr(cls, name) for name in names)

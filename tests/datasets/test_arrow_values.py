@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
@@ -85,16 +86,21 @@ def test_fractions_and_missing_values_equal_those_of_pandas(dtype, path):
         ([0, 2**63 - 1], pa.int64(), "float64", rf"value {2**63 - 1} in row 1"),
         ([0, 2**64 - 1], pa.uint64(), "float64", rf"value {2**64 - 1} in row 1"),
         ([0, 2**63 + 1], pa.uint64(), "float32", rf"value {2**63 + 1} in row 1"),
-        ([0, 2**63], pa.uint64(), "int64", rf"value {2**63} in row 1.*int64 .* 'uint64'"),
-        ([0, 2**31], pa.int64(), "int32", rf"value {2**31} in row 1.*int32 .* 'int64'"),
-        ([0, -1], pa.int8(), "uint64", r"value -1 in row 1.*uint64 .* 'int8'"),
+        (
+            [0, 2**63],
+            pa.uint64(),
+            "int64",
+            rf"value {2**63} in row 1.*int64 cannot.*dtype='uint64'",
+        ),
+        ([0, 2**31], pa.int64(), "int32", rf"value {2**31} in row 1.*int32 cannot.*dtype='int64'"),
+        ([0, -1], pa.int8(), "uint64", r"value -1 in row 1.*uint64 cannot.*dtype='int64'"),
         ([0, 2.0**64], pa.float64(), "uint64", r"value 1.8.*e\+19 in row 1.*'float64'"),
         ([0, 2.0**63], pa.float32(), "int64", r"value 9.2.*e\+18 in row 1.*'float64'"),
         ([0, -(2.0**64)], pa.float64(), "int64", r"value -1.8.*e\+19 in row 1"),
         ([0, np.inf], pa.float64(), "int64", "value inf in row 1.*finite values only"),
         ([0, 0.5], pa.float16(), "int8", "value 0.5 in row 1.*'float64'"),
         ([0, np.nan], pa.float64(), "int64", "a missing value in row 1"),
-        ([0, None], pa.int64(), "int64", "a missing value in row 1"),
+        ([0, None], pa.int64(), "int64", "a missing value in row 1.*dtype='float64', to write"),
         ([0, 70000], pa.int64(), "float16", "value 70000 in row 1.*'int64'"),
         (["0", "0.5"], pa.decimal128(38, 20), "int64", r"value 0.50* in row 1.*'float64'"),
         (["0", "1.00000000000000000001"], pa.decimal128(38, 20), "int64", "value 1.00*1 in row 1"),
@@ -192,6 +198,37 @@ def test_integers_of_a_csv_file_that_float64_rounds_are_an_error(text, as_datase
     file.write_text(f"w,v\n0.5,1e300\n0.5,{2**60}\n")
     X = memmap_from_arrow(file, path, dtype="float64")
     assert X[:, 1].tolist() == [1e300, 2**60]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "csv"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"a,b\n1,2\n3\n"])
+def test_a_damaged_file_is_an_error_that_names_the_file(suffix, content, tmp_path, path):
+    file = tmp_path / f"data.{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"Cannot read .*data\.{suffix}|no rows"):
+        memmap_from_arrow(file, path)
+    pa.parquet.write_table(pa.table({"a": [1, 2]}), tmp_path / "b.parquet")
+    whole = (tmp_path / "b.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(whole[:30] + b"\xff" * 20 + whole[50:])
+    with pytest.raises(ValueError, match=r"Cannot read .*b\.parquet"):
+        memmap_from_arrow(tmp_path / "b.parquet", path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "source", [pd.Series([1.0]), pl.Series([1.0]), pa.chunked_array([[1.0]])], ids=str
+)
+def test_a_column_without_a_table_is_an_error(source, path):
+    with pytest.raises(TypeError, match=r"source must (have named columns|be a path)"):
+        memmap_from_arrow(source, path)
+
+
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
+    table = pa.table({"v": [1]})
+    with pytest.raises(OSError, match=r"path of a file to write, but .* is a folder"):
+        memmap_from_arrow(table, tmp_path, overwrite=True)
+    with pytest.raises(OSError, match=r"the folder .*nowhere is missing"):
+        memmap_from_arrow(table, tmp_path / "nowhere" / "X.npy")
 
 
 def test_a_source_file_is_not_overwritten(tmp_path):

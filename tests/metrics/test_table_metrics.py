@@ -138,6 +138,11 @@ def test_cramers_v_of_sparse_pairs_is_exact(n_first, n_second, n_rows):
     assert_allclose(associations(table).loc["a", "b"], expected, rtol=0, atol=1e-12)
 
 
+def test_the_largest_numbers_are_ranked():
+    table = pd.DataFrame({"a": [1e308, -1e308, 0.0], "b": [3, 1, 2], "c": list("xyy")})
+    assert_allclose(associations(table).loc["a"], [1, 1, 0.866], atol=1e-3)
+
+
 def test_independent_categories_have_association_0():
     table = pd.DataFrame({"a": list("xxyyzz") * 7, "b": ["p", "q"] * 21})
     assert associations(table).loc["a", "b"] == 0
@@ -245,6 +250,9 @@ def test_a_class_of_one_row_among_many_rows_is_no_error(table):
         ({"tables": {"a": np.eye(5)}}, "table 'a' must be a data frame.*ndarray"),
         ({"train": [1]}, "train must be a data frame.*list"),
         ({"test": None}, "test must be a data frame.*NoneType"),
+        ({"test": pl.Series([1])}, "test must be a data frame.*Series"),
+        ({"test": pl.LazyFrame({"x": [1]})}, r"test is a LazyFrame.*X\.collect"),
+        ({"test": pa.table({"x": [1]}).to_reader()}, r"test is a RecordBatchReader.*X\.read_all"),
     ],
 )
 def test_other_objects_than_tables_are_type_errors(table, change, message):
