@@ -119,8 +119,8 @@ class SampleDisplay:
         Raises
         ------
         TypeError
-            If the estimator is no `VAETransformer`. `SyntheticTableDisplay` draws the rows of
-            `TabularVAE`.
+            If the estimator has no `sample`, or is a `TabularVAE`, whose rows
+            `SyntheticTableDisplay` draws.
         ValueError
             If the rows are a table and `X` is None, or has other columns than in `fit`.
         """
