@@ -40,19 +40,19 @@ class Conversion:
     Parameters
     ----------
     values : ndarray of shape (n,)
-        Exact values, with zeros for missing values. Decimals are rounded to float64 if the array
-        has a floating-point dtype.
+        Exact values, unspecified where a value is missing. Decimals are rounded to float64 if the
+        array has a floating-point dtype.
     converted : ndarray of shape (n,)
         Values in the dtype of the array, with NaN for missing values.
-    is_missing : ndarray of bool, of shape (n,)
-        Whether each value is missing.
+    is_missing : ndarray of bool, of shape (n,), or None
+        Whether each value is missing. None if no value is missing.
     invalid : InvalidValue or None
         First invalid value. `converted` is unspecified if there is an invalid value.
     """
 
     values: np.ndarray
     converted: np.ndarray
-    is_missing: np.ndarray
+    is_missing: np.ndarray | None
     invalid: InvalidValue | None = None
 
 
@@ -74,34 +74,43 @@ def convert(column: Any, dtype: np.dtype[Any], *, allow_missing: bool) -> Conver
     pa = import_pyarrow()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    is_missing = column.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_decimal(column.type):
-        values, is_lossy = _convert_decimals(column, dtype, is_missing)
+        values, is_lossy = _convert_decimals(column, dtype)
     else:
         values = _to_numpy(column)
-        if values.dtype.kind == "f":
-            is_missing = is_missing | np.isnan(values)
         is_lossy = _is_lossy(values, dtype)
+    is_missing = _find_missing(column, values)
+    known = values if is_missing is None else np.where(is_missing, 0, values)
     with np.errstate(over="ignore", invalid="ignore"):
-        converted = np.where(is_missing, 0, values).astype(dtype)
+        converted = known.astype(dtype)
     if dtype.kind == "f":
         is_lossy |= ~np.isfinite(converted)
+    if is_missing is not None:
+        if not allow_missing:
+            invalid = _missing_value(int(is_missing.argmax()), dtype)
+            return Conversion(values, converted, is_missing, invalid)
+        is_lossy &= ~is_missing
         converted[is_missing] = np.nan
-    if is_missing.any() and not allow_missing:
-        invalid = _missing_value(int(is_missing.argmax()), dtype)
-    elif (is_lossy := is_lossy & ~is_missing).any():
-        row = int(is_lossy.argmax())
-        invalid = _lossy_value(row, column[row].as_py(), values.dtype, dtype)
-    else:
-        invalid = None
+    if not is_lossy.any():
+        return Conversion(values, converted, is_missing)
+    row = int(is_lossy.argmax())
+    invalid = _lossy_value(row, column[row].as_py(), values.dtype, dtype)
     return Conversion(values, converted, is_missing, invalid)
+
+
+def _find_missing(column: Any, values: np.ndarray) -> np.ndarray | None:
+    """Return whether each value of an Arrow array is null or NaN, or None if no value is."""
+    if values.dtype.kind == "f" and not import_pyarrow().types.is_decimal(column.type):
+        is_missing = np.isnan(values)
+        return is_missing if is_missing.any() else None
+    return column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
 
 
 def _to_numpy(column: Any) -> np.ndarray:
     """Return integers, floats or booleans as an array, with zeros or NaN for missing values."""
     pa = import_pyarrow()
     if pa.types.is_null(column.type):
-        return np.zeros(len(column))
+        return np.full(len(column), np.nan)
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     if column.null_count and pa.types.is_integer(column.type):
@@ -110,9 +119,7 @@ def _to_numpy(column: Any) -> np.ndarray:
     return values
 
 
-def _convert_decimals(
-    column: Any, dtype: np.dtype[Any], is_missing: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _convert_decimals(column: Any, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return decimals as float64 or as integers, and whether the conversion changes a value."""
     pa = import_pyarrow()
     if dtype.kind == "f":
@@ -208,7 +215,9 @@ class RoundingMonitor:
         """Add the values of a batch of a column."""
         if np.can_cast(column.values.dtype, column.converted.dtype):
             return
-        values, converted = (x[~column.is_missing] for x in (column.values, column.converted))
+        values, converted = column.values, column.converted
+        if column.is_missing is not None:
+            values, converted = values[~column.is_missing], converted[~column.is_missing]
         if not len(values):
             return
         error = np.abs(values - converted)

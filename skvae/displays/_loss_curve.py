@@ -89,7 +89,17 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
             Object that stores the data and the axes.
+
+        Raises
+        ------
+        TypeError
+            If `history` is no dictionary or data frame.
         """
+        if not hasattr(history, "keys"):
+            raise TypeError(
+                "history must be a dict of lists, such as the attribute history_ of an estimator; "
+                f"got {type(history).__name__}."
+            )
         return cls(history=history).plot(ax, **plot_options)
 
     def plot(

@@ -262,4 +262,5 @@ def _draw_marginal(panel: Any, marginal: Marginal, bar_kwargs: dict[str, Any]) -
     for shift, (fractions, color, label) in zip((-0.2, 0.2), both, strict=True):
         options = {"color": color, "label": label, "alpha": 0.7, **bar_kwargs}
         panel.bar(positions + shift, fractions, width=0.4, **options)
-    panel.set_xticks(positions, [label[:14] for label in marginal.labels or []], rotation=90)
+    labels = [label[:14] for label in marginal.labels or []]
+    panel.set_xticks(positions, labels, rotation=90, parse_math=False)  # "$" is no formula

@@ -45,3 +45,8 @@ def test_axes_outside_a_grid_are_an_error(vae):
     with pytest.raises(ValueError, match=r"must belong to a grid of subplots.*plt\.subplots"):
         LossCurveDisplay.from_estimator(vae, ax=ax)
     assert LossCurveDisplay.from_estimator(vae, ax=ax, losses=["loss"]).ax_ is ax
+
+
+def test_a_history_without_names_is_an_error():
+    with pytest.raises(TypeError, match=r"history must be a dict of lists.*got list"):
+        LossCurveDisplay.from_history([3.0, 2.0])

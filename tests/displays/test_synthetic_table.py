@@ -77,6 +77,13 @@ def test_tables_of_any_dtypes_are_drawn_as_the_real_table(convert):
     assert expected.marginals["none"].labels == ["missing"]
 
 
+def test_categories_with_dollar_signs_are_no_formulas():
+    table = pd.DataFrame({"x": ["$\\frac$", "a$", "$b$"]})
+    display = SyntheticTableDisplay.from_tables(table, table)
+    display.figure_.canvas.draw()
+    assert [label.get_text() for label in display.axes_[0].get_xticklabels()] == list(table["x"])
+
+
 def test_names_that_look_alike_have_separate_panels():
     table = pd.DataFrame({1: [1, 2], "1": [3, 4]})
     assert list(SyntheticTableDisplay.from_tables(table, table).marginals) == ["1", "'1'"]
