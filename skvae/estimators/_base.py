@@ -226,7 +226,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
     def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         """Return a reader that is fitted to valid training data."""
 
-    def _read_valid(self, X_valid: Any, *, reset: bool = False) -> Any:
+    def _read_valid(self, X_valid: Any, *, reset: bool = False, source: Any = None) -> Any:
         """Return valid data as rows of numbers within the support of the likelihood.
 
         Parameters
@@ -235,6 +235,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             Data from `_validate`.
         reset : bool, default=False
             Whether this is training data, to which a new reader is fitted.
+        source : object, optional
+            Data before `_validate`, for the labels of rows in errors.
 
         Returns
         -------
@@ -246,7 +248,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             self._reader = self._make_reader(X_valid)
         rows = self._reader.read(X_valid)
         likelihood = self._resolve_likelihood() if reset else self.module_.likelihood
-        check_support(self, rows, likelihood, self._reader.observed)
+        check_support(self, rows, likelihood, self._reader.observed, source)
         return rows
 
     def _make_rows(self, X: Any, group: ProcessGroup, index: np.ndarray | None = None) -> Rows:

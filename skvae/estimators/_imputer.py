@@ -287,7 +287,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
             return self._strategy.estimate(module, z, weights)
 
         X_valid = self._validate(X, reset=False)
-        rows = self._read_valid(X_valid)
+        rows = self._read_valid(X_valid, source=X)
         estimates = self._compute_incomplete(rows, self._with_draws(estimate), rows.shape[1:])
         return self._complete(X_valid, self._strategy.fill_estimates(X_valid, rows, estimates))
 
@@ -327,7 +327,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
             return module.sample(z, generator)
 
         X_valid = self._validate(X, reset=False)
-        rows = self._read_valid(X_valid)
+        rows = self._read_valid(X_valid, source=X)
         draws = self._compute_incomplete(rows, draw, (n_imputations, rows.shape[1]))
         tables = [
             self._complete(X_valid, self._strategy.fill_draws(X_valid, rows, draws[:, i], rng))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
@@ -24,6 +24,7 @@ from ..utils import (
     single_thread,
 )
 from ._readers import result_dtype
+from ._validation import validate_codes
 
 # Elements per chunk in the widest layer, for X of any size: 8 MiB in float32, 16 MiB in float64.
 _CHUNK_ELEMENTS = 2**21
@@ -44,7 +45,7 @@ class InferenceMixin:
         """Return X as an array, sparse matrix or table, after checks of its form."""
 
     @abstractmethod
-    def _read_valid(self, X_valid: Any, *, reset: bool = False) -> Any:
+    def _read_valid(self, X_valid: Any, *, reset: bool = False, source: Any = None) -> Any:
         """Return valid data as rows of numbers within the support of the likelihood."""
 
     def _read(self, X: Any, *, reset: bool = False) -> Any:
@@ -56,7 +57,7 @@ class InferenceMixin:
         reset : bool, default=False
             Whether X is training data, to which a new reader is fitted.
         """
-        return self._read_valid(self._validate(X, reset=reset), reset=reset)
+        return self._read_valid(self._validate(X, reset=reset), reset=reset, source=X)
 
     # ---- Public methods --------------------------------------------------------------
 
@@ -99,7 +100,7 @@ class InferenceMixin:
         """
         check_is_fitted(self)
         X_valid = self._validate(X, reset=False)
-        rows = self._compute(self._read_valid(X_valid), _reconstruct)
+        rows = self._compute(self._read_valid(X_valid, source=X), _reconstruct)
         return self._reader.write(rows, like=X_valid)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -198,10 +199,7 @@ class InferenceMixin:
     def _decode(self, Z: Any) -> np.ndarray:
         """Return E[x | z] for codes, as rows of numbers."""
         check_is_fitted(self)
-        Z = check_array(Z, dtype=[np.float64, np.float32], input_name="X")
-        latent_dim = self.module_.latent_dim
-        if Z.shape[1] != latent_dim:
-            raise ValueError(f"X has {Z.shape[1]} columns, but the model has {latent_dim=}.")
+        Z = validate_codes(Z, self.module_.latent_dim)
         dtype = result_dtype(Z)
         module = as_dtype(self.module_, dtype)
         codes = Rows(Z, module.bias.device)

@@ -1,0 +1,359 @@
+"""Tables of numbers: arrays, tensors and data frames of any library, as arrays.
+
+Columns of frames are read one by one. A common dtype of columns of several types would hide what a
+column contains: datetimes become integers, and strings that look like numbers become numbers.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from numbers import Complex, Real
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
+
+from ..training import chunk_length
+
+# float64 represents all integers up to this magnitude.
+_MAX_EXACT_INTEGER = 2**53
+# Contents of arrays by the kind of the dtype. Other kinds are numbers and objects.
+_CONTENT_OF_KIND = {
+    "c": "complex numbers",
+    "m": "durations",
+    "M": "datetimes",
+    "S": "bytes",
+    "T": "strings",
+    "U": "strings",
+    "V": "records",
+}
+_CONTENT_OF_TYPE: list[tuple[Any, str]] = [
+    (datetime.timedelta | np.timedelta64, "durations"),  # before numbers: NumPy's are integers
+    (Real | Decimal | np.bool_, "numbers"),
+    (str, "strings"),
+    (bytes, "bytes"),
+    (datetime.date | np.datetime64, "datetimes"),
+    (Complex, "complex numbers"),
+]
+INEXACT = "integers beyond 2**53, which float64 cannot represent"
+# Beginnings of the names of dtypes, in lower case, in pandas, polars and Arrow.
+_CATEGORICAL = ("category", "categorical", "enum", "dictionary")
+_FLOATING = ("float", "double", "half")
+# Types of missing entries, by name: pandas is optional.
+_MISSING_TYPES = ("NAType", "NaTType", "NoneType", "MaskedConstant")
+
+
+class UnsuitableEntryError(Exception):
+    """An entry of a table is not a real number.
+
+    Parameters
+    ----------
+    content : str
+        Kind of the entry, in the plural.
+    column, row : int
+        Position of the first such entry in the first such column.
+    value : object
+        The entry.
+    """
+
+    def __init__(self, content: str, column: int, row: int, value: Any) -> None:
+        super().__init__(content, column, row, value)
+        value = value.item() if isinstance(value, np.str_ | np.bytes_ | np.number) else value
+        self.content, self.column, self.row, self.value = content, column, row, value
+
+
+# ---- Tables --------------------------------------------------------------------------
+
+
+def is_pandas(X: Any) -> bool:
+    """Return whether X is a data frame of pandas."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(X, pandas.DataFrame)
+
+
+def as_known_table(X: Any) -> Any:
+    """Return Arrow tables in place of other tables with the Arrow interchange; else X itself.
+
+    Raises
+    ------
+    ValueError
+        If X is a lazy frame of polars.
+    """
+    if hasattr(X, "collect_schema") and not hasattr(X, "get_columns"):
+        raise ValueError(
+            f"Expected 2D array; got X of type {type(X).__name__}, which is no table. Call its "
+            "method collect()."
+        )
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is None or is_pandas(X) or hasattr(X, "get_columns") or not hasattr(X, "columns"):
+        return X
+    has_interchange = hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__")
+    return pyarrow.table(X) if has_interchange else X
+
+
+def read_columns(X: Any) -> np.ndarray | None:
+    """Return a data frame of pandas, polars or Arrow as an array, (n, n_columns), else None.
+
+    Raises
+    ------
+    UnsuitableEntryError
+        If an entry is not a real number, or is an integer that float64 cannot represent.
+    """
+    if is_pandas(X):
+        columns: Iterable[Any] = (X.iloc[:, j] for j in range(X.shape[1]))
+    elif hasattr(X, "get_columns"):  # polars
+        columns = X.get_columns()
+    elif hasattr(X, "column_names"):  # Arrow
+        columns = X.columns
+    else:
+        return None
+    return _stack([read_column(column, j) for j, column in enumerate(columns)], len(X))
+
+
+def read_array(X: Any) -> Any:
+    """Return an array-like or a tensor as an array of numbers; arrays of numbers as they are.
+
+    Decimals and fractions become the nearest float64. NaN replaces None, NaT, `pandas.NA`, and the
+    entries that a mask hides.
+
+    Raises
+    ------
+    UnsuitableEntryError
+        See `read_columns`.
+    TypeError, ValueError
+        If X cannot be converted to an array.
+    """
+    X = _to_array(X)
+    kind = X.dtype.kind
+    if kind == "V" and X.ndim == 1 and len(X):
+        raise UnsuitableEntryError("records", 0, 0, X[0])
+    if X.ndim != 2 or X.size == 0 or kind == "b":
+        return X
+    if kind in "iu":
+        _check_exact(X)
+        return X
+    if kind == "f" and X.dtype.itemsize <= 8:
+        return X
+    if kind == "f":
+        with np.errstate(over="ignore"):  # infinity is an error later
+            return X.astype(np.float64)
+    if kind in _CONTENT_OF_KIND:
+        raise _first_entry(_CONTENT_OF_KIND[kind], X)
+    return _stack([_object_numbers(X[:, j], j) for j in range(X.shape[1])], len(X))
+
+
+def check_sparse(X: Any) -> None:
+    """Raise `UnsuitableEntryError` if a sparse matrix has an entry without a float64."""
+    kind = X.dtype.kind
+    if kind not in "ciu":
+        return
+    entries = X.tocoo()
+    bad = np.flatnonzero(np.ones(entries.nnz, bool) if kind == "c" else _is_inexact(entries.data))
+    if len(bad):
+        content = "complex numbers" if kind == "c" else INEXACT
+        raise UnsuitableEntryError(
+            content, *_first_place(entries, bad), entries.data[bad[0]].item()
+        )
+
+
+def find_first(X: Any, is_bad: Callable[[Any], Any]) -> tuple[int, int] | None:
+    """Return column and row of the first bad entry in the first column with a bad entry, if any.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n_samples, n_features)
+    is_bad : callable
+        Maps an array to a mask.
+    """
+    if issparse(X):
+        entries = X.tocoo()
+        bad = np.flatnonzero(is_bad(entries.data))
+        return _first_place(entries, bad) if len(bad) else None
+    for j in range(X.shape[1]):
+        bad = is_bad(X[:, j])
+        if bad.any():
+            return j, int(bad.argmax())
+    return None
+
+
+def _first_place(entries: Any, index: np.ndarray) -> tuple[int, int]:
+    """Return column and row of the first of some entries of a COO matrix."""
+    first = index[np.lexsort((entries.row[index], entries.col[index]))[0]]
+    return int(entries.col[first]), int(entries.row[first])
+
+
+def _stack(columns: list[np.ndarray], n_rows: int) -> np.ndarray:
+    """Return columns side by side, in the memory order of frames."""
+    dtype = np.result_type(*columns) if columns else np.float64
+    table = np.empty((n_rows, len(columns)), dtype, order="F")
+    for j, column in enumerate(columns):
+        table[:, j] = column
+    return table
+
+
+# ---- Arrays --------------------------------------------------------------------------
+
+
+def _to_array(X: Any) -> np.ndarray:
+    """Return X as an array, with missing entries in place of the entries that a mask hides."""
+    if isinstance(X, np.ma.MaskedArray):
+        return _fill_masked(X)
+    if isinstance(X, np.ndarray):
+        return X
+    name = type(X).__name__
+    try:
+        array = _tensor_to_array(X) if isinstance(X, torch.Tensor) else np.asarray(X)
+        if array.dtype.kind in "SU" and not hasattr(X, "dtype"):
+            array = np.array(X, dtype=object)  # a list of numbers and strings
+    except Exception as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"X, of type {name}, cannot be read as an array: {error}") from error
+    if array.ndim == 0:
+        raise ValueError(f"Expected 2D array; got X of type {name}, which is no table.")
+    return array
+
+
+def _fill_masked(X: Any) -> np.ndarray:
+    mask = np.ma.getmaskarray(X)
+    array: np.ndarray = X.data
+    if not mask.any():
+        return array
+    array = array.astype(np.float64 if array.dtype.kind in "biu" else array.dtype)
+    if array.dtype.kind in "fcO":  # others are refused as a whole
+        array[mask] = np.nan
+    return array
+
+
+def _tensor_to_array(X: torch.Tensor) -> np.ndarray:
+    if X.layout != torch.strided:
+        raise TypeError("sparse tensors are not supported. Pass X.to_dense().")
+    X = X.detach().cpu().resolve_conj().resolve_neg()
+    try:
+        return X.numpy()
+    except TypeError:  # NumPy lacks bfloat16
+        return X.float().numpy()
+
+
+def _check_exact(X: np.ndarray, column: int = 0) -> None:
+    """Raise `UnsuitableEntryError` if float64 cannot represent an integer in X.
+
+    `X` is (n, n_columns), and `column` the number of the first column.
+    """
+    if X.dtype.itemsize < 8:
+        return
+    for chunk in gen_batches(len(X), chunk_length(X.shape[1])):
+        part = X[chunk]
+        if part.min() >= -_MAX_EXACT_INTEGER and part.max() <= _MAX_EXACT_INTEGER:
+            continue
+        place = find_first(part, _is_inexact)
+        if place is not None:
+            j, row = place[0], place[1] + chunk.start
+            raise UnsuitableEntryError(INEXACT, column + j, row, X[row, j].item())
+
+
+def _is_inexact(integers: np.ndarray) -> np.ndarray:
+    """Return which integers float64 cannot represent."""
+    large = (integers > _MAX_EXACT_INTEGER) | (integers < -_MAX_EXACT_INTEGER)
+    # Python compares integers with floats exactly.
+    large[large] = [float(number) != number for number in integers[large].tolist()]
+    return large
+
+
+def _first_entry(content: str, X: np.ndarray) -> UnsuitableEntryError:
+    """Return the error for an array without numbers, (n, n_columns).
+
+    In arrays of text, numbers are text, too: the error names the first column with other text.
+    """
+    if content == "strings":
+        for j in range(X.shape[1]):
+            try:
+                X[:, j].astype(np.float64)
+            except ValueError:
+                return _unsuitable_column(content, X[:, j], j)
+    return _unsuitable_column(content, X[:, 0], 0)
+
+
+def _unsuitable_column(content: str, values: Any, j: int) -> UnsuitableEntryError:
+    """Return the error for a column, with its first entry that is not missing."""
+    row = next((i for i, value in enumerate(values) if not _is_missing(value)), 0)
+    return UnsuitableEntryError(content, j, row, values[row])
+
+
+# ---- Columns -------------------------------------------------------------------------
+
+
+def read_column(column: Any, j: int) -> np.ndarray:
+    """Return the numbers of column j of a frame, (n,)."""
+    dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    if dtype.startswith(_CATEGORICAL):
+        raise _unsuitable_column("categories", _cells(column), j)
+    values = np.asarray(column.to_numpy())
+    if values.ndim != 1:
+        raise UnsuitableEntryError("lists", j, 0, values[0].tolist())
+    kind = values.dtype.kind
+    if kind in _CONTENT_OF_KIND:
+        raise _unsuitable_column(_CONTENT_OF_KIND[kind], _cells(column), j)
+    if kind == "f" and not dtype.startswith(_FLOATING):  # other numbers, with missing entries
+        is_rounded = np.abs(values) >= _MAX_EXACT_INTEGER
+        return _object_numbers(_cells(column), j) if is_rounded.any() else values
+    if kind in "iu" and len(values):
+        _check_exact(values[:, None], j)
+    return _object_numbers(values, j) if kind == "O" else values
+
+
+def _cells(column: Any) -> np.ndarray:
+    """Return a column of a frame as an array of objects."""
+    cells = np.empty(len(column), object)
+    cells[:] = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
+    return cells
+
+
+def _object_numbers(cells: np.ndarray, j: int) -> np.ndarray:
+    """Return the numbers of column j, an array of objects, as float64, (n,)."""
+    if set(map(type, cells)) <= {float, np.float64, np.float32}:
+        return cells.astype(np.float64)
+    numbers = np.empty(len(cells))
+    for row, cell in enumerate(cells):
+        content = _content(cell)
+        if content == "missing":
+            numbers[row] = np.nan
+        elif content == "numbers":
+            numbers[row] = _number(cell, j, row)
+        else:
+            raise UnsuitableEntryError(content, j, row, cell)
+    return numbers
+
+
+def _number(cell: Any, j: int, row: int) -> float:
+    try:
+        number = float(cell)
+    except OverflowError:
+        return np.inf  # an error later
+    except ValueError as error:  # a signalling NaN
+        raise UnsuitableEntryError("invalid numbers", j, row, cell) from error
+    is_exact = isinstance(cell, float | np.floating) or abs(number) < _MAX_EXACT_INTEGER
+    if not is_exact and np.isfinite(number) and number != cell:
+        raise UnsuitableEntryError(INEXACT, j, row, cell)
+    return number
+
+
+def _content(cell: Any) -> str:
+    """Return the kind of a cell in the plural, or "missing"."""
+    if _is_missing(cell):
+        return "missing"
+    for types, content in _CONTENT_OF_TYPE:
+        if isinstance(cell, types):
+            return content
+    return f"objects of type {type(cell).__name__}"
+
+
+def _is_missing(cell: Any) -> bool:
+    """Return whether a cell is None, NaT, NaN, `pandas.NA` or masked."""
+    if isinstance(cell, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(cell))
+    return type(cell).__name__ in _MISSING_TYPES or (isinstance(cell, float) and cell != cell)
