@@ -11,6 +11,8 @@ import torch
 from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits, load_wine
 
+from skvae.likelihoods import _column_bins
+
 pytest.register_assert_rewrite("helpers")
 
 # Number of inputs for tests of properties. The profile "ci" repeats the same inputs.
@@ -78,3 +80,9 @@ def data_folder():
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs real data: set SKVAE_DATA to the folder that contains mnist/ and others")
     return Path(folder)
+
+
+@pytest.fixture(params=[1000, 0], ids=["one step", "two steps"])
+def sampling_steps(request, monkeypatch):
+    """Sample bins in one step, or levels first, as in columns with very many bins."""
+    monkeypatch.setattr(_column_bins, "_MAX_DIRECT_BINS", request.param)

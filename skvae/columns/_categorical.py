@@ -17,6 +17,8 @@ from ._casts import as_index, raise_inexpressible, raise_tuple, to_categories
 _MIN_CATEGORY_ROWS = 10
 # Largest number of unordered categories with separate levels.
 _MAX_LEVELS = 200
+# Largest number of ordered categories with separate levels. Time and memory grow with the levels.
+_MAX_ORDERED_LEVELS = 1000
 # Rows attributed to all unseen categories of a level together.
 _UNSEEN_PSEUDOCOUNT = 1.0
 
@@ -34,7 +36,8 @@ class CategoricalColumn(ColumnCodec):
     values : Series
         Training data.
     is_ordered : bool
-        Whether the categories are ordered. Each ordered category has a level.
+        Whether the categories are ordered. Each ordered category has a level, unless there are
+        more than 1,000. Then, neighbouring categories share levels.
     missing_is_level : bool
         Whether missing values have a bin. Otherwise, missing values count as not observed.
     """
@@ -162,6 +165,10 @@ def _divide_into_levels(n_rows: np.ndarray, *, is_ordered: bool) -> list[list[fl
     levels : list of list of float
         Rows of each bin of each level. The final 0 is the bin of unseen categories.
     """
+    if is_ordered and len(n_rows) > _MAX_ORDERED_LEVELS:
+        levels = _split_evenly(n_rows, _MAX_LEVELS)
+        levels[-1].append(0.0)
+        return levels
     is_frequent = (n_rows >= _MIN_CATEGORY_ROWS) & (np.arange(len(n_rows)) < _MAX_LEVELS)
     n_separate = len(n_rows) if is_ordered else int(is_frequent.sum())
     levels = [[n] for n in n_rows[:n_separate]]
@@ -178,6 +185,13 @@ def _class_of(value: Any) -> type:
     if isinstance(value, Number | np.bool_):
         return Number
     return next((cls for cls in (str, bytes, tuple) if isinstance(value, cls)), object)
+
+
+def _split_evenly(n_rows: np.ndarray, max_levels: int) -> list[list[float]]:
+    """Divide categories into levels of neighbours with about equally many rows."""
+    preceding = n_rows.cumsum() - 0.5 * n_rows
+    level = (preceding * max_levels / max(n_rows.sum(), 1)).astype(int)
+    return [part.tolist() for part in np.split(n_rows, np.flatnonzero(np.diff(level)) + 1)]
 
 
 def _count_categories(values: Any) -> Any:

@@ -10,8 +10,8 @@ May import serialization and utils.
 from __future__ import annotations
 
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
+from ._column_bins import ColumnBins as ColumnBins
 from ._counts import NegativeBinomial, Poisson
-from ._histogram import ColumnBins as ColumnBins
 from ._histogram import Histogram as Histogram
 from ._real import Gaussian, StudentT
 from ._registry import LIKELIHOODS as LIKELIHOODS

@@ -1,8 +1,7 @@
-"""Likelihood of columns of any type, with the values of each column divided into bins."""
+"""Likelihood of columns of any type: a histogram of the bins of each column."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
@@ -13,113 +12,7 @@ from torch.distributions import constraints
 
 from ..serialization import serializable
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
-
-# Logits of fewer ordered levels are not smoothed: the networks learn the order from data.
-_MIN_SMOOTHED_LEVELS = 4
-# Jeffreys' prior: a pseudocount per level, which keeps logits of levels without rows finite.
-_LEVEL_PSEUDOCOUNT = 0.5
-
-
-@serializable
-@dataclass(frozen=True)
-class ColumnBins:
-    """Division of the values of one column into levels, and of each level into bins.
-
-    The decoder predicts the probability of each level. The distribution of a value within a level
-    does not depend on the code.
-
-    Parameters
-    ----------
-    level : tuple of int, of length n_bins
-        Level of each bin, from 0.
-    log_fraction : tuple of float, of length n_bins
-        Log-probability log p(bin | level) of each bin.
-    log_width : tuple of float, of length n_bins
-        Log of the width of each bin, in the units of X. 0 for a bin with a single value, because
-        the probability of a single value is a mass.
-    observed : tuple of bool, of length n_bins
-        Whether each bin contains training values. Only observed bins are sampled.
-    counts : tuple of float, of length n_levels
-        Number of training rows in each level.
-    representative_bin : tuple of int, of length n_levels
-        Bin that represents each level in reconstructions.
-    n_ordered : int
-        Number of ordered levels. Ordered levels precede unordered levels.
-    """
-
-    level: tuple[int, ...]
-    log_fraction: tuple[float, ...]
-    log_width: tuple[float, ...]
-    observed: tuple[bool, ...]
-    counts: tuple[float, ...]
-    representative_bin: tuple[int, ...]
-    n_ordered: int
-
-    @property
-    def n_bins(self) -> int:
-        """Number of bins."""
-        return len(self.level)
-
-    @property
-    def n_levels(self) -> int:
-        """Number of levels."""
-        return len(self.counts)
-
-    @property
-    def n_coefficients(self) -> int:
-        """Number of basis functions: see `basis`."""
-        return self.n_levels + (self.n_ordered >= _MIN_SMOOTHED_LEVELS)
-
-    def log_marginal(self) -> Tensor:
-        """Return the log of the smoothed fraction of training rows in each level, (n_levels,)."""
-        counts = torch.tensor(self.counts, dtype=torch.float64)
-        return torch.log_softmax((counts + _LEVEL_PSEUDOCOUNT).log(), 0)
-
-    def ranks(self) -> Tensor:
-        """Return the mid-rank of each ordered level in (0, 1), (n_ordered,).
-
-        The mid-rank, or ridit (Bross, "How to use ridit analysis", Biometrics 14, 1958), is the
-        fraction of rows in lower levels, plus half the fraction of rows in the level.
-        """
-        counts = torch.tensor(self.counts[: self.n_ordered], dtype=torch.float64)
-        counts = counts + _LEVEL_PSEUDOCOUNT
-        return (counts.cumsum(0) - 0.5 * counts) / counts.sum()
-
-    def scores(self) -> Tensor:
-        """Return the normal score of each level, (n_levels,).
-
-        The normal score is the quantile of the standard normal distribution at the mid-rank. The
-        score of an unordered level is 0.
-        """
-        scores = torch.zeros(self.n_levels, dtype=torch.float64)
-        scores[: self.n_ordered] = torch.special.ndtri(self.ranks())
-        return scores
-
-    def basis(self) -> Tensor:
-        """Return the basis functions of the logits, (n_coefficients, n_levels).
-
-        The logits of the levels are a linear combination of basis functions, added to the
-        log-marginals (Barron and Sheu, "Approximation of density functions by sequences of
-        exponential families", Annals of Statistics 19, 1991).
-
-        With normal score s and mid-rank r, the basis functions of ordered levels are
-
-        - s and (s^2 - 1) / sqrt(2), which shift and scale a normal distribution;
-        - sqrt(2) cos(pi k r) / k^2 for k = 1, ..., n_ordered - 1. The factor 1 / k^2 slows down
-          the learning of high frequencies, because much data are needed to distinguish rough
-          structure from noise.
-
-        Unordered levels, and fewer than four ordered levels, have indicators as basis functions.
-        """
-        n = self.n_ordered
-        if n < _MIN_SMOOTHED_LEVELS:
-            return torch.eye(self.n_levels, dtype=torch.float64)
-        score, rank = self.scores()[:n], self.ranks()
-        frequency = torch.arange(1, n, dtype=torch.float64)[:, None]
-        cosines = math.sqrt(2) * torch.cos(math.pi * frequency * rank) / frequency.square()
-        tilts = torch.stack([score, (score.square() - 1) / math.sqrt(2)])
-        indicators = torch.eye(self.n_levels - n, dtype=torch.float64)
-        return torch.block_diag(torch.cat([tilts, cosines]), indicators)
+from ._column_bins import ColumnBins
 
 
 @serializable
@@ -163,6 +56,8 @@ class Histogram(Likelihood):
             - "log_marginal_j", (n_levels,): see `ColumnBins.log_marginal`.
             - "basis_j", (n_coefficients, n_levels): see `ColumnBins.basis`.
             - "sampling_fraction_j", (n_bins,): p(bin | level) among observed bins, 0 elsewhere.
+            - "group_j", (n_bins,): see `ColumnBins.groups`.
+            - "group_level_j", (n_groups,): level of each group.
         """
         level = [torch.tensor(column.level) for column in self.columns]
         level_offset = _offsets([column.n_levels for column in self.columns])
@@ -181,6 +76,9 @@ class Histogram(Likelihood):
             per_level = torch.zeros(column.n_levels, dtype=fraction.dtype)
             per_level = per_level.index_add_(0, level[j], fraction)
             constants[f"sampling_fraction_{j}"] = fraction / per_level.clamp_min(1e-300)[level[j]]
+            group = constants[f"group_{j}"] = column.groups()
+            group_level = level[j].new_zeros(int(group[-1]) + 1)
+            constants[f"group_level_{j}"] = group_level.index_copy(0, group, level[j])
         return constants
 
     def encoder_width(self, n_features: int) -> int:
@@ -247,10 +145,7 @@ class Histogram(Likelihood):
 
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
         per_column = self.split(params["coefficients"])
-        samples = [
-            self.draw(self.sampling_weights(j, c, params), generator)
-            for j, c in enumerate(per_column)
-        ]
+        samples = [self.sample_column(j, c, params, generator)[0] for j, c in enumerate(per_column)]
         return torch.stack(samples, -1)
 
     # ---- Single columns --------------------------------------------------------------
@@ -331,8 +226,49 @@ class Histogram(Likelihood):
             level = torch.where(total >= 0.5, median, level)
         return torch.tensor(column.representative_bin, device=p.device)[level].to(p.dtype)
 
+    def sample_column(
+        self,
+        j: int,
+        coefficients: Tensor,
+        constants: Parameters,
+        generator: Generator,
+        allowed: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Sample a bin of column j, and return the log-probability of the allowed bins.
+
+        Parameters
+        ----------
+        j : int
+            Column number.
+        coefficients : Tensor of shape (..., n_coefficients)
+            Coefficients of column j.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+        generator : torch.Generator
+            Source of randomness, on the device of the coefficients.
+        allowed : Tensor of shape (n_bins,), optional
+            Allowed fraction of each bin; by default, all bins are allowed.
+
+        Returns
+        -------
+        bins : Tensor of shape (...)
+            Bin numbers, in the dtype of the coefficients.
+        log_p : Tensor of shape (...), or None
+            Log-probability of the allowed bins. None without `allowed`.
+        """
+        weight, log_p = constants[f"sampling_fraction_{j}"], None
+        p = self.sampling_weights(j, coefficients, constants)
+        if allowed is not None:
+            p_allowed = p * self._allowed_fraction(j, allowed.to(weight), constants).to(p)
+            log_p = (p_allowed.sum(-1) / p.sum(-1)).log()
+            weight, p = weight * allowed.to(weight), p_allowed
+        drawn, group = self.draw(p, generator), constants[f"group_{j}"]
+        if p.shape[-1] < len(group):
+            drawn = _draw_within(drawn.long(), group, weight, generator).to(p.dtype)
+        return drawn, log_p
+
     def sampling_weights(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
-        """Return the unnormalised sampling probability of each bin of column j.
+        """Return the unnormalised sampling probability of each group of bins of column j.
 
         Parameters
         ----------
@@ -345,39 +281,79 @@ class Histogram(Likelihood):
 
         Returns
         -------
-        weights : Tensor of shape (..., n_bins)
-            Weights, 0 for bins without training values.
+        weights : Tensor of shape (..., n_groups)
+            Weights, 0 for groups without training values. See `ColumnBins.groups`.
         """
         p = self.log_p(j, coefficients, constants).exp()
-        level = torch.tensor(self.columns[j].level, device=p.device)
-        return p[..., level] * constants[f"sampling_fraction_{j}"].to(p.dtype)
+        fraction = _sum_groups(constants[f"sampling_fraction_{j}"], constants[f"group_{j}"])
+        return p[..., constants[f"group_level_{j}"]] * fraction.to(p.dtype)
 
     @staticmethod
     def draw(weights: Tensor, generator: Generator) -> Tensor:
-        """Sample bins in proportion to weights.
+        """Sample groups of bins in proportion to weights.
 
         Parameters
         ----------
-        weights : Tensor of shape (..., n_bins)
+        weights : Tensor of shape (..., n_groups)
             Unnormalised probabilities. If all weights of a row are 0, the sample is uniform.
         generator : torch.Generator
             Source of randomness, on the device of the weights.
 
         Returns
         -------
-        bins : Tensor of shape (...)
-            Bin numbers, in the dtype of the weights.
+        groups : Tensor of shape (...)
+            Group numbers, in the dtype of the weights.
         """
         # torch.multinomial rejects rows of zeros, which conditions and underflow can produce.
         weights = torch.where(weights.sum(-1, keepdim=True) > 0, weights, 1.0)
         flat = weights.reshape(-1, weights.shape[-1])
-        bins = torch.multinomial(flat, 1, generator=generator)
-        return bins.view(weights.shape[:-1]).to(weights.dtype)
+        groups = torch.multinomial(flat, 1, generator=generator)
+        return groups.view(weights.shape[:-1]).to(weights.dtype)
+
+    @staticmethod
+    def _allowed_fraction(j: int, allowed: Tensor, constants: Parameters) -> Tensor:
+        """Return the allowed fraction of each group of bins of column j, (n_groups,)."""
+        group = constants[f"group_{j}"]
+        if group[-1] + 1 == len(group):
+            return allowed
+        fraction = constants[f"sampling_fraction_{j}"]
+        total = _sum_groups(fraction, group).clamp_min(1e-300)
+        return _sum_groups(fraction * allowed, group) / total
 
     @staticmethod
     def _bin_index(x: Tensor, constants: Parameters) -> Tensor:
         """Return bins numbered through all columns. Missing entries count as the first bin."""
         return x.long().clamp_min(0) + constants["bin_offset"]
+
+
+def _sum_groups(values: Tensor, group: Tensor) -> Tensor:
+    """Return the sum over the bins of each group, (n_groups,), of values of bins, (n_bins,)."""
+    return values.new_zeros(int(group[-1]) + 1).index_add_(0, group, values)
+
+
+def _draw_within(drawn: Tensor, group: Tensor, weight: Tensor, generator: Generator) -> Tensor:
+    """Sample a bin of each group in `drawn`, by the inverse of the cumulative weights.
+
+    Parameters
+    ----------
+    drawn : Tensor of shape (...)
+        Group numbers.
+    group : Tensor of shape (n_bins,)
+        Group of each bin, in increasing order.
+    weight : Tensor of shape (n_bins,)
+        Unnormalised probability of each bin within the group.
+    generator : torch.Generator
+        Source of randomness.
+    """
+    stop = torch.bincount(group).cumsum(0)[drawn]  # first bin after the group
+    start = torch.searchsorted(group, drawn)
+    cumulative = torch.cat([weight.new_zeros(1), weight.cumsum(0)])
+    low, high = cumulative[start], cumulative[stop]
+    u = torch.rand(drawn.shape, generator=generator, dtype=weight.dtype, device=weight.device)
+    # Rounding errors must not reach the next group. A bin of weight 0 is an empty interval.
+    target = torch.minimum(low + u * (high - low), torch.nextafter(high, low))
+    bins = torch.searchsorted(cumulative, target, right=True) - 1
+    return torch.maximum(torch.minimum(bins, stop - 1), start)
 
 
 def _float64(values: tuple[float, ...]) -> Tensor:

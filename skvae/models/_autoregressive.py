@@ -64,12 +64,12 @@ class HistogramVAE(VAE):
 
         def draw(j: int, coefficients: Tensor) -> Tensor:
             nonlocal log_p
-            p = self.likelihood.sampling_weights(j, coefficients, self.constants)
-            if j in allowed:
-                p_allowed = p * allowed[j].to(p)
-                log_p = log_p + (p_allowed.sum(-1) / p.sum(-1)).log()
-                p = p_allowed
-            return self.likelihood.draw(p, generator)
+            bins, log_p_column = self.likelihood.sample_column(
+                j, coefficients, self.constants, generator, allowed.get(j)
+            )
+            if log_p_column is not None:
+                log_p = log_p + log_p_column
+            return bins
 
         return self._choose_bins(z, draw), log_p
 

@@ -73,6 +73,26 @@ def test_bins_of_missing_categories_are_not_observed():
     assert bins_of(codec).observed == (False, False, False, True)
 
 
+def test_neighbours_share_levels_if_there_are_very_many_ordered_categories():
+    rows = np.random.RandomState(0).randint(0, 5, size=3000)
+    values = pd.Series(
+        pd.Categorical.from_codes(np.repeat(np.arange(3000), rows), range(3000), True)
+    )
+    codec = codec_of(values)
+    bins = bins_of(codec)
+    assert bins.n_ordered == bins.n_levels == 200
+    assert (np.diff(bins.level) >= 0).all()
+    assert_allclose(bins.counts, rows.sum() / 200, atol=5)
+    assert bins.observed == (*(rows > 0), False)
+    present = values.drop_duplicates()
+    assert decode(codec, encode(codec, present)).tolist() == present.tolist()
+
+
+def test_ordered_categories_without_any_row_are_divided_into_levels():
+    values = pd.Series(pd.Categorical([None] * 5, categories=range(3000), ordered=True))
+    assert not any(bins_of(codec_of(values)).observed[:-1])
+
+
 # ---- Unseen categories ---------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy import stats
 
 from helpers import f64, normal, seeded, unchanged_random_states
 from helpers_histogram import (
@@ -14,6 +15,7 @@ from helpers_histogram import (
     UNORDERED,
     all_rows,
     check_frequencies,
+    column_bins,
     every_table,
     naive_level_probability,
     naive_marginal,
@@ -150,6 +152,7 @@ def test_encoder_input_has_indicators_and_scores_and_zeros_for_missing_entries(c
 
 
 @every_table
+@pytest.mark.usefixtures("sampling_steps")
 def test_samples_follow_the_probabilities_of_observed_bins(columns):
     n = 20_000
     likelihood, params = histogram_and_params(columns, 1)
@@ -160,6 +163,34 @@ def test_samples_follow_the_probabilities_of_observed_bins(columns):
     for j, column in enumerate(columns):
         p = naive_level_probability(column, per_column[j].numpy())
         check_frequencies(x[:, j], naive_sampling_probability(column, p))
+
+
+def test_columns_with_very_many_bins_are_sampled_in_proportion_to_rows_within_few_groups():
+    rows, n = np.random.RandomState(0).randint(0, 4, size=3000).astype(float), 200_000
+    fractions = np.where(rows > 0, rows, 1.0) / rows.sum()
+    many = [(fraction, 1, bool(n)) for fraction, n in zip(fractions, rows, strict=True)]
+    levels = [[(1.0, 1, True)], many, [(0.4, 1, True), (0.6, 1, False)]]
+    likelihood = Histogram((column_bins(levels, (50.0, rows.sum(), 20.0), (0, 1, 3001)),))
+    params = {"coefficients": f64(0.5, -1.0, 0.0).expand(n, -1), **likelihood.constants()}
+    weights = likelihood.sampling_weights(0, params["coefficients"], params)
+    assert weights.shape == (n, 3)
+    x = likelihood.sample(params, seeded()).numpy().ravel().astype(int)
+    in_level = np.bincount(x[(x > 0) & (x <= 3000)] - 1, minlength=3000)
+    assert (in_level[rows == 0] == 0).all()
+    expected = in_level.sum() * rows / rows.sum()
+    assert stats.chisquare(in_level[rows > 0], expected[rows > 0]).pvalue > 1e-3
+    p = naive_level_probability(likelihood.columns[0], np.array([0.5, -1.0, 0.0]))
+    counts = np.bincount(np.array(likelihood.columns[0].level)[x], minlength=3)
+    assert stats.chisquare(counts, n * p).pvalue > 1e-3
+    assert (x != 3002).all()
+
+
+def test_columns_with_few_bins_are_sampled_by_one_multinomial_draw():
+    likelihood, params = histogram_and_params((ORDERED,), 50)
+    weights = likelihood.sampling_weights(0, params["coefficients"], params)
+    assert weights.shape == (50, ORDERED.n_bins)
+    expected = torch.multinomial(weights, 1, generator=seeded(3)).double()
+    assert torch.equal(likelihood.sample(params, seeded(3)), expected)
 
 
 def test_samples_depend_on_the_given_generator_only():

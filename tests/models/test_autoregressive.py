@@ -257,6 +257,7 @@ def random_fractions(column, seed):
 
 @every_table
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.usefixtures("sampling_steps")
 def test_conditional_samples_follow_the_restricted_probabilities(columns, seed):
     n = 20_000
     module, z = random_model(columns), normal(LATENT_DIM, seed=5 + seed)
@@ -286,6 +287,7 @@ def test_conditional_samples_follow_the_restricted_probabilities(columns, seed):
     check_frequencies(row_number(x, columns), np.array([*p.values()]))
 
 
+@pytest.mark.usefixtures("sampling_steps")
 def test_weighted_conditional_samples_agree_with_rejection_sampling():
     columns, n = TABLES["ordered first"], 40_000
     module, z = random_model(columns), normal(LATENT_DIM, seed=5).expand(n, -1)
@@ -303,6 +305,7 @@ def test_weighted_conditional_samples_agree_with_rejection_sampling():
         assert abs(difference) < 5 / math.sqrt(len(accepted))
 
 
+@pytest.mark.usefixtures("sampling_steps")
 def test_samples_without_restrictions_are_unconditional():
     module, z = random_model(TABLES["unordered first"]), normal(50, LATENT_DIM)
     everything = {1: torch.ones(ORDERED.n_bins)}
