@@ -2,7 +2,8 @@
 
 Create a display with a class method such as `from_estimator`, which computes the data and draws
 the plot. To redraw, call `plot`, optionally on your own axes. No display calls ``plt.show``. The
-plots require matplotlib (extra ``plot``). May import estimators, metrics and utils.
+plots require matplotlib (extra ``plot``). May import estimators, metrics, models and
+utils.
 """
 
 from ._contributions import ContributionsDisplay

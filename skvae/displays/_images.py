@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models import check_channels_first
 from ._estimators import final_estimator
 
 
@@ -42,6 +43,7 @@ def to_images(rows: Any, image_shape: tuple[int, ...]) -> np.ndarray:
     shape = tuple(np.ravel(image_shape).tolist())
     if len(shape) == 3 and shape[0] == 1:
         shape = shape[1:]
+    check_channels_first(shape)
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] != 3):
         raise ValueError(
             "image_shape must be (height, width) or (channels, height, width) with 1 or 3 "

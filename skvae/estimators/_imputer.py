@@ -72,10 +72,12 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         - "conv": convolutional networks for images of `image_shape`.
         - callable: custom networks. ``(n_features, latent_dim, n_outputs) -> (encoder, decoder)``
           returns two `torch.nn.Module`. The encoder maps (n, n_features) to (n, 2 * latent_dim),
-          means and then log-variances. The decoder maps (n, latent_dim) to (n, n_outputs), where
-          n_outputs is n_features for each parameter that the likelihood takes from the decoder.
+          means and then log-variances, or to a tuple of means and log-variances. The decoder maps
+          (n, latent_dim) to (n, n_outputs), where n_outputs is n_features for each parameter that
+          the likelihood takes from the decoder.
     image_shape : tuple of int, default=None
         Shape of the image in a row of X, for "conv": (height, width) or (channels, height, width).
+        The channels come first, other than in PIL, matplotlib and Keras.
     likelihood : str or Likelihood, default="gaussian"
         Distribution of a row given its code:
 

@@ -68,7 +68,7 @@ def to_onnx(
     Raises
     ------
     TypeError
-        If the estimator has an unsupported type, or was fitted to a data frame of mixed columns.
+        If the estimator has an unsupported type, or reads columns of any type.
     ValueError
         If a parameter is invalid, or if a custom network or likelihood uses operations without an
         ONNX equivalent.
@@ -114,10 +114,11 @@ def _check_arguments(estimator: Any, part: str, dtype: str) -> None:
     check_choice("dtype", dtype, _DTYPES)
     check_is_fitted(estimator)
     if isinstance(estimator.module_.likelihood, Histogram):
+        kind = "with likelihood='mixed' " if hasattr(estimator, "likelihood") else ""
         raise TypeError(
-            f"This {type(estimator).__name__} was fitted to a data frame with columns of mixed "
-            "types, which ONNX does not support. Pickle the estimator instead, or export a "
-            "VAETransformer or VAEImputer fitted to numbers with a numeric likelihood."
+            f"{type(estimator).__name__} {kind}reads columns of any type as bin numbers, which "
+            "ONNX does not support. Pickle the estimator instead, or export a VAETransformer or "
+            "VAEImputer fitted to numbers with a numeric likelihood."
         )
 
 

@@ -4,7 +4,7 @@ Modules compute with tensors only, and do not depend on NumPy. May import likeli
 """
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae
-from ._networks import ACTIVATIONS, ARCHITECTURES
+from ._networks import ACTIVATIONS, ARCHITECTURES, check_channels_first
 from ._objectives import (
     ElboTerms,
     contributions_to_bound,
@@ -26,6 +26,7 @@ __all__ = [
     "VAEConfig",
     "VAEOutput",
     "build_vae",
+    "check_channels_first",
     "contributions_to_bound",
     "elbo_terms",
     "importance_resampled_codes",

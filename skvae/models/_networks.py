@@ -15,10 +15,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..utils import seeded_global_rng
+from ._custom_networks import check_networks
 
 # Number of random frequencies of `fourier_mlp`, and the standard deviation of the phases.
 _N_FREQUENCIES = 64
 FREQUENCY_SCALE = 3.0
+
+# Largest last size of an image shape that looks like a number of channels.
+_MAX_LAST_CHANNELS = 4
 
 Architecture = Callable[[int, int, int], tuple[nn.Module, nn.Module]]
 
@@ -237,13 +241,35 @@ def _image_shape(image_shape: Sequence[int] | None, n_features: int) -> tuple[in
             "architecture='conv' needs image_shape=(height, width) or (channels, height, width), "
             f"positive integers; got {image_shape}."
         )
+    check_channels_first(sizes)
     channels, height, width = (1, *sizes)[-3:]
     if channels * height * width != n_features:
         raise ValueError(
             f"image_shape={tuple(sizes)} holds {channels * height * width} values, but X "
-            f"has {n_features} features."
+            f"has {n_features} features. image_shape must be (height, width) or (channels, height, "
+            "width)."
         )
     return channels, height, width
+
+
+def check_channels_first(image_shape: Sequence[int]) -> None:
+    """Raise `ValueError` if an image shape looks like (height, width, channels).
+
+    A shape such as (3, 32, 3), with at most four channels in both orders, counts as channels first.
+    """
+    if len(image_shape) != 3:
+        return
+    height, width, channels = image_shape
+    if not channels <= _MAX_LAST_CHANNELS < height or width <= channels:
+        return
+    advice = f"image_shape=({height}, {width})"
+    if channels > 1:
+        rows = f"X.reshape(-1, {height}, {width}, {channels}).transpose(0, 3, 1, 2)"
+        advice = f"image_shape=({channels}, {height}, {width}) and {rows}.reshape(len(X), -1)"
+    raise ValueError(
+        f"image_shape={tuple(image_shape)} looks like (height, width, channels), but images must "
+        f"have the channels first. Pass {advice}."
+    )
 
 
 def build_networks(
@@ -273,7 +299,7 @@ def build_networks(
     seed = int(torch.randint(2**62, (), generator=generator))
     with seeded_global_rng(seed, torch.device("cpu")):
         networks = architecture(n_features, latent_dim, n_outputs)
-    return _check_networks(networks, n_features, latent_dim, n_outputs)
+        return check_networks(networks, n_features, latent_dim, n_outputs)
 
 
 @torch.no_grad()
@@ -295,46 +321,6 @@ def _draw_weights(network: nn.Module, generator: Generator) -> None:
                 layer.register_parameter(name, nn.Parameter(new))
         elif isinstance(layer, FourierFeatures):
             layer.draw(generator)
-
-
-def _check_networks(
-    networks: object, n_features: int, latent_dim: int, n_outputs: int
-) -> tuple[nn.Module, nn.Module]:
-    """Return a custom encoder and decoder, after a check of their types and shapes."""
-    if not (
-        isinstance(networks, tuple)
-        and len(networks) == 2
-        and all(isinstance(network, nn.Module) for network in networks)
-    ):
-        raise TypeError(
-            "The architecture callable must return a tuple (encoder, decoder) of two "
-            f"torch.nn.Module; got {networks!r}."
-        )
-    encoder, decoder = networks
-    for role, network, n_in, n_out in (
-        ("encoder", encoder, n_features, 2 * latent_dim),
-        ("decoder", decoder, latent_dim, n_outputs),
-    ):
-        _check_shape(role, network, n_in, n_out)
-    return encoder.train(), decoder.train()
-
-
-def _check_shape(role: str, network: nn.Module, n_in: int, n_out: int) -> None:
-    """Raise `ValueError` if a custom network does not map two rows of zeros to the right shape."""
-    network.eval()
-    try:
-        with torch.no_grad():
-            shape = tuple(network(torch.zeros(2, n_in)).shape)
-    except Exception as error:
-        raise ValueError(
-            f"The {role} that the architecture callable returned fails on a float32 tensor of "
-            f"shape (2, {n_in}): {error}"
-        ) from error
-    if shape != (2, n_out):
-        raise ValueError(
-            f"The {role} that the architecture callable returned maps (n, {n_in}) to "
-            f"{('n', *shape[1:])}, not to (n, {n_out})."
-        )
 
 
 @torch.no_grad()

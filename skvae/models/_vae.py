@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 
 from ..likelihoods import Likelihood, Marginals, Parameters, resolve_likelihood
 from ..utils import soft_clamp
+from ._custom_networks import join_outputs
 from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
 
 # Posterior variances stay between e^-20 and e^20, a range wider than the relative precision of
@@ -208,7 +209,7 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x) of standardised rows, (n, n_features)."""
         visible = self.likelihood.encoder_input(self._fill_missing(x), self.constants)
-        out = self.encoder(visible).to(x.dtype)  # (n, 2k)
+        out = join_outputs(self.encoder(visible)).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
         return Posterior(mean, soft_clamp(log_var, _MAX_LOG_VAR))
 

@@ -59,6 +59,7 @@ def test_more_than_two_dimensions_are_traversed_one_by_one(fit):
         ({}, r"pass image_shape=\(height, width\)"),
         ({"image_shape": (7, 8)}, "has 56 values, but each row has 64"),
         ({"image_shape": (2, 4, 8)}, "with 1 or 3 channels"),
+        ({"image_shape": (8, 8, 1)}, "channels first"),
         ({"image_shape": (64,)}, "with 1 or 3 channels"),
         ({"image_shape": (8, 8), "kind": "normal"}, "kind must be one of 'quantile', 'linear'"),
         ({"image_shape": (8, 8), "n_steps": 1}, "n_steps == 1"),

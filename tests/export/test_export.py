@@ -55,9 +55,25 @@ def networks_of_many_activations(n_features, latent_dim, n_outputs):
     return encoder, nn.Linear(latent_dim, n_outputs)
 
 
+class TwoHeads(nn.Module):
+    """An encoder that returns a tuple."""
+
+    def __init__(self, n_features, latent_dim):
+        super().__init__()
+        self.mean, self.log_var = (nn.Linear(n_features, latent_dim) for _ in range(2))
+
+    def forward(self, x):
+        return self.mean(x), self.log_var(x)
+
+
+def networks_with_two_heads(n_features, latent_dim, n_outputs):
+    return TwoHeads(n_features, latent_dim), nn.Linear(latent_dim, n_outputs)
+
+
 MODELS = {
     "mlp": {"activation": "gelu", "prior_std": 3.0},
     "custom": {"architecture": custom_networks},
+    "two heads": {"architecture": networks_with_two_heads},
     "activations": {"architecture": networks_of_many_activations},
     "linear": {"hidden_layer_sizes": (), "likelihood": "student_t"},
     "shared": {"likelihood": Gaussian(noise="shared", floor=0.1)},
@@ -357,9 +373,16 @@ def test_the_error_for_an_invalid_parameter_names_the_parameter(fitted, tmp_path
 def test_estimators_of_mixed_frames_are_an_error(part, tmp_path):
     frame = pd.DataFrame({"a": [1.5, 2.5, 3.5] * 9, "b": ["u", "v", "w"] * 9})
     fast = {**FAST, "max_iter": 1}
-    for estimator in (TabularVAE(**fast), VAEImputer(**fast, likelihood="mixed")):
-        with pytest.raises(TypeError, match=r"fitted to a data frame .* Pickle the estimator"):
-            to_onnx(estimator.fit(frame), tmp_path / "x", part=part)
+    fitted = [
+        TabularVAE(**fast).fit(frame),
+        TabularVAE(**fast).fit(frame[["a"]].to_numpy()),
+        VAEImputer(**fast, likelihood="mixed").fit(frame),
+    ]
+    for estimator in fitted:
+        kind = r" with likelihood='mixed'" if isinstance(estimator, VAEImputer) else ""
+        name = type(estimator).__name__
+        with pytest.raises(TypeError, match=f"{name}{kind} reads columns .* Pickle the estimator"):
+            to_onnx(estimator, tmp_path / "x", part=part)
     assert not list(tmp_path.iterdir())
 
 
