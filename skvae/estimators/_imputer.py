@@ -20,7 +20,7 @@ from ..models import VAE, importance_resampled_codes, importance_weighted_draws
 from ..utils import draw_seed, local_random_state, seeded_generator
 from ._base import BaseVAE
 from ._imputer_output import ImputerOutputMixin
-from ._parameters import NETWORK_CONSTRAINTS
+from ._parameters import NETWORK_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker, replace_marker
 from ._validation import validate_array, validate_table
@@ -195,6 +195,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     }
     _takes_missing: ClassVar[bool] = True
 
+    @names_in_errors
     def __init__(
         self,
         latent_dim: int = 10,

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..models import contributions_to_bound
 from ._array_vae import ArrayVAE
-from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS
+from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 
 # Largest number of training rows from which usual contributions are computed.
@@ -193,6 +193,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     offset_: float
     usual_contributions_: np.ndarray
 
+    @names_in_errors
     def __init__(
         self,
         latent_dim: int = 8,

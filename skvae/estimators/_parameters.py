@@ -6,9 +6,11 @@ import inspect
 import math
 import os
 from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import wraps
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, Self
 
 import numpy as np
 import torch
@@ -22,6 +24,45 @@ from ..utils import training_dtype
 
 # Parameters that have no influence on the result of training.
 _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verbose")
+
+# Names of parameters in other libraries, and the names here.
+_NAMES_ELSEWHERE = {
+    "latent_dim": ("n_components", "n_latent", "latent_dims", "latent_size", "z_dim"),
+    "hidden_layer_sizes": ("hidden_dims", "hidden_sizes", "hidden_layers", "n_hidden"),
+    "solver": ("optimizer",),
+    "learning_rate_init": ("lr",),
+    "max_iter": ("epochs", "n_epochs", "max_epochs", "num_epochs", "n_iter"),
+    "n_iter_no_change": ("patience",),
+    "random_state": ("seed", "random_seed"),
+    "column_types": ("categorical_features", "discrete_columns"),
+}
+_NAMES_HERE = {other: name for name, others in _NAMES_ELSEWHERE.items() for other in others}
+
+P = ParamSpec("P")
+
+
+def names_in_errors(init: Callable[P, None]) -> Callable[P, None]:
+    """Decorate a constructor: errors for names of other libraries have the names here."""
+
+    @wraps(init)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        if not kwargs.keys().isdisjoint(_NAMES_HERE):
+            names = list(inspect.signature(init).parameters)
+            _check_names(kwargs, names, init.__qualname__.split(".")[-2], TypeError)
+        init(*args, **kwargs)
+
+    return wrapper
+
+
+def _check_names(
+    names: Iterable[str], known: list[str], cls: str, error: type[TypeError] | type[ValueError]
+) -> None:
+    """Raise an error if a name is unknown, but other libraries have a parameter of this name."""
+    for name in names:
+        replacement = _NAMES_HERE.get(name)
+        if name not in known and replacement in known:
+            raise error(f"{cls} has no parameter {name!r}: the name is {replacement!r}.")
+
 
 # Constraints of parameters of several estimators, but not all.
 NETWORK_CONSTRAINTS: dict[str, list[Any]] = {
@@ -113,6 +154,23 @@ class VAEParameters(BaseEstimator):
         self.random_state = random_state
         self.device = device
         self.precision = precision
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the estimator.
+
+        Parameters
+        ----------
+        **params : dict
+            Values of the parameters, by name.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+        """
+        cls = type(self)
+        _check_names(params, cls._get_param_names(), cls.__name__, ValueError)  # as scikit-learn
+        return super().set_params(**params)
 
     @abstractmethod
     def _resolve_likelihood(self) -> Likelihood:

@@ -17,7 +17,7 @@ from ..models import HistogramVAE
 from ..utils import draw_seed, limit_threads, local_random_state, seeded_generator
 from ._base import BaseVAE
 from ._inference import as_dtype, check_n_samples, map_chunks, posterior_mean
-from ._parameters import OBJECTIVE_CONSTRAINTS
+from ._parameters import OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 from ._readers import FrameReader
 from ._validation import validate_table
@@ -184,6 +184,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     module_: HistogramVAE
     _reader: FrameReader
 
+    @names_in_errors
     def __init__(
         self,
         latent_dim: int = 16,

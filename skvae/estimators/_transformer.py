@@ -11,7 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from ..likelihoods import Likelihood
 from ._array_vae import ArrayVAE
 from ._inference import posterior_mean
-from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS
+from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 
 
@@ -167,6 +167,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         **OBJECTIVE_CONSTRAINTS,
     }
 
+    @names_in_errors
     def __init__(
         self,
         latent_dim: int = 2,

@@ -1,11 +1,14 @@
 """Parameters of the estimators: names, order, defaults and descriptions."""
 
 import ast
+import copy
 import inspect
+import pickle
 import re
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 
@@ -105,6 +108,75 @@ def test_no_attribute_looks_like_a_parameter_without_being_one(cls):
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_constraints_name_the_parameters_and_nothing_else(cls):
     assert set(cls._parameter_constraints) == set(CONSTRUCTORS[cls])
+
+
+# ---- Names of other libraries --------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        ("n_components", "latent_dim"),
+        ("n_latent", "latent_dim"),
+        ("epochs", "max_iter"),
+        ("lr", "learning_rate_init"),
+        ("hidden_dims", "hidden_layer_sizes"),
+        ("optimizer", "solver"),
+        ("seed", "random_state"),
+    ],
+)
+def test_the_error_for_a_name_of_other_libraries_has_the_name_here(cls, other, name):
+    message = f"{cls.__name__} has no parameter '{other}': the name is '{name}'"
+    with pytest.raises(TypeError, match=message):
+        cls(**{other: 3})
+    with pytest.raises(ValueError, match=message):
+        cls().set_params(**{other: 3})
+
+
+def test_other_unknown_names_are_the_usual_errors():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_jobs'"):
+        VAETransformer(n_jobs=2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'discrete_columns'"):
+        VAETransformer(discrete_columns=["a"])
+    with pytest.raises(ValueError, match="Invalid parameter 'n_jobs'"):
+        VAETransformer().set_params(n_jobs=2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epochs'"):
+        LinearVAE(epochs=2)  # has no parameter max_iter
+
+
+class PCALike(VAETransformer):
+    """A subclass with a parameter of another library."""
+
+    def __init__(self, n_components=2, max_iter=1):
+        super().__init__(n_components, max_iter=max_iter, hidden_layer_sizes=(), random_state=0)
+        self.n_components = n_components
+
+
+class Renaming(VAETransformer):
+    """A subclass that translates parameters of another library."""
+
+    def __init__(self, latent_dim=2, **others):
+        super().__init__(others.pop("n_components", latent_dim))
+
+
+def test_a_subclass_may_have_a_parameter_of_another_library():
+    model = clone(PCALike(n_components=3)).set_params(n_components=1)
+    assert model.get_params() == {"n_components": 1, "max_iter": 1}
+    with pytest.raises(ValueError, match="PCALike has no parameter 'epochs'"):
+        PCALike().set_params(epochs=3)
+    assert Renaming(n_components=4).latent_dim == 4
+
+
+@pytest.mark.parametrize("cls", ESTIMATORS)
+def test_estimators_are_copied_cloned_and_pickled_with_their_parameters(cls):
+    estimator = cls(3, max_iter=7)
+    for other in (
+        clone(estimator),
+        copy.deepcopy(estimator),
+        pickle.loads(pickle.dumps(estimator)),
+    ):
+        assert repr(other) == repr(estimator)
 
 
 # ---- Descriptions --------------------------------------------------------------------
