@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 from numbers import Complex, Real
 from typing import Any
@@ -105,13 +105,15 @@ def read_columns(X: Any) -> np.ndarray | None:
         If an entry is not a real number, or is an integer that float64 cannot represent.
     """
     if is_pandas(X):
-        columns: Iterable[Any] = (X.iloc[:, j] for j in range(X.shape[1]))
+        columns: list[Any] = [X.iloc[:, j] for j in range(X.shape[1])]
     elif hasattr(X, "get_columns"):  # polars
         columns = X.get_columns()
     elif hasattr(X, "column_names"):  # Arrow
         columns = X.columns
     else:
         return None
+    if len(X) == 0:
+        return np.empty((0, len(columns)))
     return _stack([read_column(column, j) for j, column in enumerate(columns)], len(X))
 
 
@@ -201,6 +203,8 @@ def _stack(columns: list[np.ndarray], n_rows: int) -> np.ndarray:
 
 def _to_array(X: Any) -> np.ndarray:
     """Return X as an array, with missing entries in place of the entries that a mask hides."""
+    if isinstance(X, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in X):
+        X = np.ma.array(X)
     if isinstance(X, np.ma.MaskedArray):
         return _fill_masked(X)
     if isinstance(X, np.ndarray):
@@ -213,8 +217,9 @@ def _to_array(X: Any) -> np.ndarray:
     except Exception as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"X, of type {name}, cannot be read as an array: {error}") from error
-    if array.ndim == 0:
-        raise ValueError(f"Expected 2D array; got X of type {name}, which is no table.")
+    if array.ndim == 0 or (array.ndim == 1 and array.dtype == object and len(array)):
+        cells = f" of {type(array[0]).__name__}" if array.ndim else ""
+        raise ValueError(f"Expected 2D array; got X of type {name}{cells}, which is no table.")
     return array
 
 
@@ -292,7 +297,7 @@ def read_column(column: Any, j: int) -> np.ndarray:
     dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     if dtype.startswith(_CATEGORICAL):
         raise _unsuitable_column("categories", _cells(column), j)
-    values = np.asarray(column.to_numpy())
+    values = _to_numpy(column)
     if values.ndim != 1:
         raise UnsuitableEntryError("lists", j, 0, values[0].tolist())
     kind = values.dtype.kind
@@ -304,6 +309,16 @@ def read_column(column: Any, j: int) -> np.ndarray:
     if kind in "iu" and len(values):
         _check_exact(values[:, None], j)
     return _object_numbers(values, j) if kind == "O" else values
+
+
+def _to_numpy(column: Any) -> np.ndarray:
+    """Return a column of a frame as an array, with NaN for missing numbers if that is fast."""
+    dtype: Any = getattr(column, "dtype", None)
+    # Numbers of pandas with missing entries would become objects.
+    is_nullable = hasattr(dtype, "na_value") and not hasattr(dtype, "fill_value")
+    if is_nullable and dtype.kind in "biuf" and column.isna().any():
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(column.to_numpy())
 
 
 def _cells(column: Any) -> np.ndarray:

@@ -114,6 +114,7 @@ RIGHT = {
     "arrow batch": (pa.table({"a": A, "b": B}).to_batches()[0], NUMBERS),
 }
 MISSING = {
+    "list of masked rows": (list(masked("f8")), with_b(B_MISSING)),
     **{f"masked {d}": (masked(d), with_b(B_MISSING)) for d in ("f8", "f4", "i8", "O")},
     **{
         f"{cell!r} in {name}": (make(objects([cell, *B[1:]])), with_b(B_MISSING))
@@ -371,12 +372,16 @@ def test_the_error_for_images_says_how_to_reshape(X, advice):
     [
         (pl.LazyFrame({"a": [1.0]}), "LazyFrame, which is no table.*collect"),
         ({"a": [1.0]}, "dict, which is no table"),
+        ([{"a": 1.0}, {"a": 2.0}], "list of dict, which is no table"),
         (None, "NoneType, which is no table"),
         (torch.zeros(3, 2).to_sparse(), "to_dense"),
         ([[1, 2], [3]], "list, cannot be read as an array"),
         (frame(B).set_axis(["a", "a"], axis=1), "Names of columns must differ"),
         (NUMBERS[:, 0], "Expected 2D array, got 1D array"),
         (NUMBERS[:, :0], "0 feature"),
+        (frame(pd.Categorical(["x"] * N))[:0], "0 sample"),
+        (frame(TIMES)[:0], "0 sample"),
+        (pl.DataFrame({"a": A, "b": ["x"] * N})[:0], "0 sample"),
     ],
 )
 def test_what_is_no_table_is_an_error(X, message):
