@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from ..models import VAE, importance_weighted_bound
-from ..training import Rows
+from ..training import Rows, chunk_length
 from ..utils import (
     draw_seed,
+    find_stack_level,
     init_threads,
     limit_threads,
     seeded_generator,
@@ -39,6 +42,7 @@ class InferenceMixin:
     n_features_in_: int
     n_importance_samples: int
     _reader: Any  # ArrayReader or FrameReader
+    _takes_missing: ClassVar[bool]
 
     @abstractmethod
     def _validate(self, X: Any, *, reset: bool) -> Any:
@@ -122,9 +126,17 @@ class InferenceMixin:
         -------
         scores : ndarray of shape (n_samples,)
             Lower bounds in nats, all constants included, in the units of X. Higher is better.
+
+        Warns
+        -----
+        UserWarning
+            If all entries of a column are missing, in two or more rows. The scores do not depend on
+            the column.
         """
         check_is_fitted(self)
-        return self._score_rows(self._read(X))
+        rows = self._read(X)
+        self._warn_of_unknown_columns(rows)
+        return self._score_rows(rows)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples` over the rows of X.
@@ -145,6 +157,24 @@ class InferenceMixin:
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
     # ---- Computation -----------------------------------------------------------------
+
+    def _warn_of_unknown_columns(self, rows: Any) -> None:
+        """Warn if a column of rows from a reader has no known value."""
+        if not self._takes_missing or len(rows) < 2:
+            return
+        is_known = np.zeros(rows.shape[1], dtype=bool)
+        for chunk in gen_batches(len(rows), chunk_length(rows.shape[1])):
+            is_known |= ~np.isnan(rows[chunk]).all(axis=0)
+            if is_known.all():
+                return
+        features = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+        features = np.asarray(getattr(self._reader, "names", features))
+        names = features[self._reader.observed][~is_known].tolist()
+        columns = f"column {names[0]!r}" if len(names) == 1 else f"columns {names}"
+        warnings.warn(
+            f"No value of {columns} of X is known, so the scores are those of the other columns.",
+            stacklevel=find_stack_level(),
+        )
 
     def _score_rows(self, rows: Any) -> np.ndarray:
         """Return the scores of rows from a reader."""

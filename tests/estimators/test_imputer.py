@@ -143,6 +143,7 @@ def test_a_fit_to_complete_rows_is_the_fit_of_a_transformer(whole):
     assert imputer.score(whole) == pytest.approx(vae.score(whole), rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:No value of columns")
 def test_score_is_the_log_density_of_the_observed_entries(imputer, whole):
     X = whole[:50].copy()
     X[:, 1:] = np.nan

@@ -33,7 +33,8 @@ _REASONS = re.compile(
     r"Training diverged in epoch \d+: the loss is not finite\. Lower learning_rate_init"
     r"|The values in column \d+ are too large: their variance overflows"
     r"|(Negative|Unsuitable) values in data passed to \w+: .* in column \d+, row \d+"
-    r"|(?s:contains (NaN|infinity).*The first invalid value is in column \d+, row \d+)"
+    r"|contains (NaN|infinity).*: the first (missing value )?is in column \d+, row \d+"
+    r"|contains integers beyond 2\*\*53.*: the first is \d+ in column \d+, row \d+"
     r"|early_stopping=True needs at least 2 samples"
     r"|validation_fraction=0.99 of \d+ samples leaves no samples to train on"
     r"|All entries of X are missing"
@@ -59,6 +60,7 @@ def clear_errors(outcomes):
         with warnings.catch_warnings():
             # scikit-learn sums X to find infinities, and NumPy warns of inf - inf.
             warnings.filterwarnings("ignore", "invalid value encountered in reduce")
+            warnings.filterwarnings("ignore", "No value of column")
             yield
         outcomes["result"] += 1
     except (TypeError, ValueError) as error:

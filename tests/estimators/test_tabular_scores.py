@@ -121,6 +121,7 @@ def test_columns_complete_in_fit_may_have_missing_values_in_transform(mixed_vae,
     assert_like(mixed_vae.reconstruct(X), mixed)
 
 
+@pytest.mark.filterwarnings("ignore:No value of column")
 def test_the_score_covers_observed_entries_only(dependent, dependent_vae):
     unobserved = dependent[:3].assign(a=None, b=None, c=np.nan)
     scores = dependent_vae.score_samples(unobserved)
