@@ -77,13 +77,17 @@ def is_pandas(X: Any) -> bool:
 
 
 def as_known_table(X: Any) -> Any:
-    """Return Arrow tables in place of other tables with the Arrow interchange; else X itself.
+    """Return the frame in a frame of narwhals, or an Arrow table of X with the Arrow interchange.
+
+    Any other X is returned as it is.
 
     Raises
     ------
     ValueError
         If X is a lazy frame of polars.
     """
+    if hasattr(X, "to_native"):  # narwhals
+        X = X.to_native()
     if hasattr(X, "collect_schema") and not hasattr(X, "get_columns"):
         raise ValueError(
             f"Expected 2D array; got X of type {type(X).__name__}, which is no table. Call its "
@@ -201,17 +205,37 @@ def _stack(columns: list[np.ndarray], n_rows: int) -> np.ndarray:
 # ---- Arrays --------------------------------------------------------------------------
 
 
+def tensor_to_array(X: Any) -> Any:
+    """Return tensors and lists of masked rows as arrays, and any other X as it is.
+
+    Raises
+    ------
+    TypeError
+        If X is a sparse tensor.
+    """
+    if isinstance(X, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in X):
+        return np.ma.array(X)
+    if not isinstance(X, torch.Tensor):
+        return X
+    if X.layout != torch.strided:
+        raise TypeError("X is a sparse tensor, which is not supported: pass X.to_dense().")
+    X = X.detach().cpu().resolve_conj().resolve_neg()
+    try:
+        return X.numpy()
+    except TypeError:  # NumPy lacks bfloat16
+        return X.float().numpy()
+
+
 def _to_array(X: Any) -> np.ndarray:
     """Return X as an array, with missing entries in place of the entries that a mask hides."""
-    if isinstance(X, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in X):
-        X = np.ma.array(X)
+    X = tensor_to_array(X)
     if isinstance(X, np.ma.MaskedArray):
         return _fill_masked(X)
     if isinstance(X, np.ndarray):
         return X
     name = type(X).__name__
     try:
-        array = _tensor_to_array(X) if isinstance(X, torch.Tensor) else np.asarray(X)
+        array = np.asarray(X)
         if array.dtype.kind in "SU" and not hasattr(X, "dtype"):
             array = np.array(X, dtype=object)  # a list of numbers and strings
     except Exception as error:
@@ -232,16 +256,6 @@ def _fill_masked(X: Any) -> np.ndarray:
     if array.dtype.kind in "fcO":  # others are refused as a whole
         array[mask] = np.nan
     return array
-
-
-def _tensor_to_array(X: torch.Tensor) -> np.ndarray:
-    if X.layout != torch.strided:
-        raise TypeError("sparse tensors are not supported. Pass X.to_dense().")
-    X = X.detach().cpu().resolve_conj().resolve_neg()
-    try:
-        return X.numpy()
-    except TypeError:  # NumPy lacks bfloat16
-        return X.float().numpy()
 
 
 def _check_exact(X: np.ndarray, column: int = 0) -> None:

@@ -25,6 +25,7 @@ from ._numbers import (
     read_array,
     read_column,
     read_columns,
+    tensor_to_array,
 )
 from ._readers import import_columns
 
@@ -111,6 +112,8 @@ def validate_table(estimator: Any, X: Any, *, reset: bool, takes_arrays: bool = 
         duplicate names, has a column that cannot be read, or differs from the data of `fit` in its
         columns.
     """
+    X = tensor_to_array(X)
+    _check_dimensions(X)
     table: Table = import_columns().read_table(X, estimator)
     if table.table_format.is_array:
         if not takes_arrays:

@@ -254,6 +254,14 @@ def test_frames_of_other_libraries_keep_the_names_of_columns(X):
     assert VAETransformer(**SMALL).fit(X).feature_names_in_.tolist() == ["a", "b"]
 
 
+def test_frames_of_narwhals_are_read_as_the_frames_inside():
+    narwhals = pytest.importorskip("narwhals")
+    X = pl.DataFrame({"a": A, "b": B})
+    model = VAETransformer(**SMALL).fit(narwhals.from_native(X))
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(model.transform(X), results(VAETransformer(**SMALL), X))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tensors_are_read_with_array_api_dispatch_too(dtype):
     X = torch.tensor(NUMBERS, dtype=dtype)

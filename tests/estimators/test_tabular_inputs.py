@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 
 from skvae import TabularVAE, VAEImputer
 
@@ -96,3 +97,19 @@ def test_tuples_are_values_of_columns_of_tuples_only():
     assert model.sample(5, conditions={"k": (1, 2)}, random_state=0)["k"].tolist() == [(1, 2)] * 5
     with pytest.raises(TypeError, match=r"conditions\['s'\] can't be used.*pass a list"):
         model.sample(5, conditions={"s": ("a", "b")})
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_tensors_are_read_as_arrays(dtype):
+    X = torch.arange(80.0, dtype=dtype).view(40, 2)
+    vae = TabularVAE(**FAST).fit(X.clone().requires_grad_())
+    assert vae.score(X) == TabularVAE(**FAST).fit(X.float().numpy()).score(X.float().numpy())
+
+
+def test_masks_of_rows_and_images_are_errors():
+    X = np.arange(80.0).reshape(40, 2)
+    rows = [np.ma.array(row, mask=[False, True]) for row in X]
+    with pytest.raises(TypeError, match=r"masked array: pass X\.filled"):
+        TabularVAE(**FAST).fit(rows)
+    with pytest.raises(ValueError, match=r"X\.reshape\(len\(X\), -1\)"):
+        TabularVAE(**FAST).fit(X.reshape(10, 4, 2))
