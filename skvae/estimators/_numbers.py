@@ -153,18 +153,26 @@ def read_array(X: Any) -> Any:
     return _stack([_object_numbers(X[:, j], j) for j in range(X.shape[1])], len(X))
 
 
-def check_sparse(X: Any) -> None:
-    """Raise `UnsuitableEntryError` if a sparse matrix has an entry without a float64."""
+def read_sparse(X: Any) -> Any:
+    """Return a sparse matrix of numbers as it is, or as float64 if the numbers are wider.
+
+    Raises
+    ------
+    UnsuitableEntryError
+        See `read_columns`.
+    """
     kind = X.dtype.kind
-    if kind not in "ciu":
-        return
-    entries = X.tocoo()
-    bad = np.flatnonzero(np.ones(entries.nnz, bool) if kind == "c" else _is_inexact(entries.data))
-    if len(bad):
-        content = "complex numbers" if kind == "c" else INEXACT
-        raise UnsuitableEntryError(
-            content, *_first_place(entries, bad), entries.data[bad[0]].item()
-        )
+    if kind == "f" and X.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):  # infinity is an error later
+            return X.astype(np.float64)
+    if kind in "ciu":
+        entries = X.tocoo()
+        is_bad = np.ones(entries.nnz, bool) if kind == "c" else _is_inexact(entries.data)
+        bad = np.flatnonzero(is_bad)
+        if len(bad):
+            content, value = "complex numbers" if kind == "c" else INEXACT, entries.data[bad[0]]
+            raise UnsuitableEntryError(content, *_first_place(entries, bad), value)
+    return X
 
 
 def find_first(X: Any, is_bad: Callable[[Any], Any]) -> tuple[int, int] | None:
@@ -332,7 +340,10 @@ def _to_numpy(column: Any) -> np.ndarray:
     is_nullable = hasattr(dtype, "na_value") and not hasattr(dtype, "fill_value")
     if is_nullable and dtype.kind in "biuf" and column.isna().any():
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.asarray(column.to_numpy())
+    try:
+        return np.asarray(column.to_numpy())
+    except Exception:  # NumPy lacks the dtype
+        return _cells(column)
 
 
 def _cells(column: Any) -> np.ndarray:

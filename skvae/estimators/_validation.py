@@ -19,12 +19,12 @@ from ._numbers import (
     INEXACT,
     UnsuitableEntryError,
     as_known_table,
-    check_sparse,
     find_first,
     is_pandas,
     read_array,
     read_column,
     read_columns,
+    read_sparse,
     tensor_to_array,
 )
 from ._readers import import_columns
@@ -173,8 +173,7 @@ def check_support(
 def _read_numbers(X: Any, *, accept_sparse: bool) -> Any:
     """Return X as an array, or X itself if scikit-learn reads X rightly."""
     if issparse(X):
-        check_sparse(X)
-        return X
+        return read_sparse(X)
     if is_pandas(X) and _is_plain(X, accept_sparse):
         for j, dtype in enumerate(X.dtypes):
             if dtype.kind in "iu" and dtype.itemsize == 8:
@@ -281,7 +280,7 @@ def describe_place(X: Any, column: int, row: int) -> str:
 
 
 def _describe_row(X: Any, row: int) -> str:
-    label = X.index[row] if is_pandas(X) else row
+    label = X.index[row : row + 1].tolist()[0] if is_pandas(X) else row
     is_same = isinstance(label, Integral) and label == row
     return f"row {row}" if is_same else f"row {row} (index {label!r})"
 

@@ -350,6 +350,8 @@ def test_the_error_names_the_label_of_the_row_if_it_differs_from_the_position():
         VAETransformer(**SMALL).fit(frame(B_MISSING, labels))
     with pytest.raises(ValueError, match=r"column 'b', row 1 \(index 'r1'\), is outside"):
         VAETransformer(likelihood="bernoulli").fit(pd.DataFrame({"b": [0, 2]}, ["r0", "r1"]))
+    with pytest.raises(ValueError, match=r"column 'b', row 0 \(index 7\)"):
+        VAETransformer(**SMALL).fit(frame(B_MISSING, range(7, 7 + N)))
     with pytest.raises(ValueError, match=r"column 'b', row 0\."):
         VAETransformer(**SMALL).fit(frame(B_MISSING))
 
@@ -403,3 +405,20 @@ def test_integers_beyond_2_53_are_found_in_sparse_matrices():
     X[4, 1] = 2**53 + 1
     with pytest.raises(ValueError, match=r"9007199254740993 in column 1, row 4"):
         VAETransformer(**SMALL).fit(X)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="no longdouble")
+def test_numbers_beyond_float64_are_infinite():
+    X = NUMBERS.astype(np.longdouble)
+    X[4, 1] = np.longdouble("1e400")
+    for table in (X, sparse.csr_matrix(X)):
+        with pytest.raises(ValueError, match=r"infinity or a value too large.* column 1, row 4"):
+            VAETransformer(**SMALL).fit(table)
+
+
+@pytest.mark.skipif(not hasattr(pl, "Int128"), reason="polars has no integers of 128 bits")
+def test_integers_of_128_bits_are_read_exactly():
+    X = pl.DataFrame({"a": A, "b": pl.Series(B.astype(int)).cast(pl.Int128)})
+    np.testing.assert_array_equal(
+        results(VAETransformer(**SMALL), X), results(VAETransformer(**SMALL), NUMBERS)
+    )
