@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn import config_context
 from sklearn.utils import check_array
 
@@ -251,7 +252,7 @@ def _join_arrow(columns: list[Any], frame: Any, library: str) -> Any:
 
 def _read_array(X: Any, estimator: Any) -> Table:
     """Read an array. Lists are read column by column: NumPy would turn numbers into strings."""
-    if isinstance(X, dict):
+    if isinstance(X, dict) and not issparse(X):  # a sparse matrix may be a dict
         raise TypeError("X is a dict: pass pandas.DataFrame(X).")
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError(
