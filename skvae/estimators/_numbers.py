@@ -6,11 +6,8 @@ column contains: datetimes become integers, and strings that look like numbers b
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Callable
-from decimal import Decimal
-from numbers import Complex, Real
 from typing import Any
 
 import numpy as np
@@ -19,54 +16,19 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
 from ..training import chunk_length
+from ._entries import (
+    CONTENT_OF_KIND,
+    INEXACT,
+    MAX_EXACT_INTEGER,
+    UnsuitableEntryError,
+    is_inexact,
+    object_numbers,
+    unsuitable_column,
+)
 
-# float64 represents all integers up to this magnitude.
-_MAX_EXACT_INTEGER = 2**53
-# Contents of arrays by the kind of the dtype. Other kinds are numbers and objects.
-_CONTENT_OF_KIND = {
-    "c": "complex numbers",
-    "m": "durations",
-    "M": "datetimes",
-    "S": "bytes",
-    "T": "strings",
-    "U": "strings",
-    "V": "records",
-}
-_CONTENT_OF_TYPE: list[tuple[Any, str]] = [
-    (datetime.timedelta | np.timedelta64, "durations"),  # before numbers: NumPy's are integers
-    (Real | Decimal | np.bool_, "numbers"),
-    (str, "strings"),
-    (bytes, "bytes"),
-    (datetime.date | np.datetime64, "datetimes"),
-    (Complex, "complex numbers"),
-]
-INEXACT = "integers beyond 2**53, which float64 cannot represent"
 # Beginnings of the names of dtypes, in lower case, in pandas, polars and Arrow.
 _CATEGORICAL = ("category", "categorical", "enum", "dictionary")
 _FLOATING = ("float", "double", "half")
-# Types of missing entries, by name: pandas is optional.
-_MISSING_TYPES = ("NAType", "NaTType", "NoneType", "MaskedConstant")
-
-
-class UnsuitableEntryError(Exception):
-    """An entry of a table is not a real number.
-
-    Parameters
-    ----------
-    content : str
-        Kind of the entry, in the plural.
-    column, row : int
-        Position of the first such entry in the first such column.
-    value : object
-        The entry.
-    """
-
-    def __init__(self, content: str, column: int, row: int, value: Any) -> None:
-        super().__init__(content, column, row, value)
-        value = value.item() if isinstance(value, np.str_ | np.bytes_ | np.number) else value
-        self.content, self.column, self.row, self.value = content, column, row, value
-
-
 # ---- Tables --------------------------------------------------------------------------
 
 
@@ -109,6 +71,9 @@ def read_columns(X: Any) -> np.ndarray | None:
         If an entry is not a real number, or is an integer that float64 cannot represent.
     """
     if is_pandas(X):
+        dtypes = set(X.dtypes)
+        if len(dtypes) == 1 and isinstance(X.dtypes.iloc[0], np.dtype):
+            return read_array(X.to_numpy())  # without a copy, if the dtype is one of numbers
         columns: list[Any] = [X.iloc[:, j] for j in range(X.shape[1])]
     elif hasattr(X, "get_columns"):  # polars
         columns = X.get_columns()
@@ -148,9 +113,9 @@ def read_array(X: Any) -> Any:
     if kind == "f":
         with np.errstate(over="ignore"):  # infinity is an error later
             return X.astype(np.float64)
-    if kind in _CONTENT_OF_KIND:
-        raise _first_entry(_CONTENT_OF_KIND[kind], X)
-    return _stack([_object_numbers(X[:, j], j) for j in range(X.shape[1])], len(X))
+    if kind in CONTENT_OF_KIND:
+        raise _first_entry(CONTENT_OF_KIND[kind], X)
+    return _stack([object_numbers(X[:, j], j) for j in range(X.shape[1])], len(X))
 
 
 def read_sparse(X: Any) -> Any:
@@ -167,7 +132,7 @@ def read_sparse(X: Any) -> Any:
             return X.astype(np.float64)
     if kind in "ciu":
         entries = X.tocoo()
-        is_bad = np.ones(entries.nnz, bool) if kind == "c" else _is_inexact(entries.data)
+        is_bad = np.ones(entries.nnz, bool) if kind == "c" else is_inexact(entries.data)
         bad = np.flatnonzero(is_bad)
         if len(bad):
             content, value = "complex numbers" if kind == "c" else INEXACT, entries.data[bad[0]]
@@ -275,20 +240,12 @@ def _check_exact(X: np.ndarray, column: int = 0) -> None:
         return
     for chunk in gen_batches(len(X), chunk_length(X.shape[1])):
         part = X[chunk]
-        if part.min() >= -_MAX_EXACT_INTEGER and part.max() <= _MAX_EXACT_INTEGER:
+        if part.min() >= -MAX_EXACT_INTEGER and part.max() <= MAX_EXACT_INTEGER:
             continue
-        place = find_first(part, _is_inexact)
+        place = find_first(part, is_inexact)
         if place is not None:
             j, row = place[0], place[1] + chunk.start
             raise UnsuitableEntryError(INEXACT, column + j, row, X[row, j].item())
-
-
-def _is_inexact(integers: np.ndarray) -> np.ndarray:
-    """Return which integers float64 cannot represent."""
-    large = (integers > _MAX_EXACT_INTEGER) | (integers < -_MAX_EXACT_INTEGER)
-    # Python compares integers with floats exactly.
-    large[large] = [float(number) != number for number in integers[large].tolist()]
-    return large
 
 
 def _first_entry(content: str, X: np.ndarray) -> UnsuitableEntryError:
@@ -301,14 +258,8 @@ def _first_entry(content: str, X: np.ndarray) -> UnsuitableEntryError:
             try:
                 X[:, j].astype(np.float64)
             except ValueError:
-                return _unsuitable_column(content, X[:, j], j)
-    return _unsuitable_column(content, X[:, 0], 0)
-
-
-def _unsuitable_column(content: str, values: Any, j: int) -> UnsuitableEntryError:
-    """Return the error for a column, with its first entry that is not missing."""
-    row = next((i for i, value in enumerate(values) if not _is_missing(value)), 0)
-    return UnsuitableEntryError(content, j, row, values[row])
+                return unsuitable_column(content, X[:, j], j)
+    return unsuitable_column(content, X[:, 0], 0)
 
 
 # ---- Columns -------------------------------------------------------------------------
@@ -318,19 +269,19 @@ def read_column(column: Any, j: int) -> np.ndarray:
     """Return the numbers of column j of a frame, (n,)."""
     dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     if dtype.startswith(_CATEGORICAL):
-        raise _unsuitable_column("categories", _cells(column), j)
+        raise unsuitable_column("categories", _cells(column), j)
     values = _to_numpy(column)
     if values.ndim != 1:
         raise UnsuitableEntryError("lists", j, 0, values[0].tolist())
     kind = values.dtype.kind
-    if kind in _CONTENT_OF_KIND:
-        raise _unsuitable_column(_CONTENT_OF_KIND[kind], _cells(column), j)
+    if kind in CONTENT_OF_KIND:
+        raise unsuitable_column(CONTENT_OF_KIND[kind], _cells(column), j)
     if kind == "f" and not dtype.startswith(_FLOATING):  # other numbers, with missing entries
-        is_rounded = np.abs(values) >= _MAX_EXACT_INTEGER
-        return _object_numbers(_cells(column), j) if is_rounded.any() else values
+        is_rounded = np.abs(values) >= MAX_EXACT_INTEGER
+        return object_numbers(_cells(column), j) if is_rounded.any() else values
     if kind in "iu" and len(values):
         _check_exact(values[:, None], j)
-    return _object_numbers(values, j) if kind == "O" else values
+    return object_numbers(values, j) if kind == "O" else values
 
 
 def _to_numpy(column: Any) -> np.ndarray:
@@ -351,49 +302,3 @@ def _cells(column: Any) -> np.ndarray:
     cells = np.empty(len(column), object)
     cells[:] = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
     return cells
-
-
-def _object_numbers(cells: np.ndarray, j: int) -> np.ndarray:
-    """Return the numbers of column j, an array of objects, as float64, (n,)."""
-    if set(map(type, cells)) <= {float, np.float64, np.float32}:
-        return cells.astype(np.float64)
-    numbers = np.empty(len(cells))
-    for row, cell in enumerate(cells):
-        content = _content(cell)
-        if content == "missing":
-            numbers[row] = np.nan
-        elif content == "numbers":
-            numbers[row] = _number(cell, j, row)
-        else:
-            raise UnsuitableEntryError(content, j, row, cell)
-    return numbers
-
-
-def _number(cell: Any, j: int, row: int) -> float:
-    try:
-        number = float(cell)
-    except OverflowError:
-        return np.inf  # an error later
-    except ValueError as error:  # a signalling NaN
-        raise UnsuitableEntryError("invalid numbers", j, row, cell) from error
-    is_exact = isinstance(cell, float | np.floating) or abs(number) < _MAX_EXACT_INTEGER
-    if not is_exact and np.isfinite(number) and number != cell:
-        raise UnsuitableEntryError(INEXACT, j, row, cell)
-    return number
-
-
-def _content(cell: Any) -> str:
-    """Return the kind of a cell in the plural, or "missing"."""
-    if _is_missing(cell):
-        return "missing"
-    for types, content in _CONTENT_OF_TYPE:
-        if isinstance(cell, types):
-            return content
-    return f"objects of type {type(cell).__name__}"
-
-
-def _is_missing(cell: Any) -> bool:
-    """Return whether a cell is None, NaT, NaN, `pandas.NA` or masked."""
-    if isinstance(cell, np.datetime64 | np.timedelta64):
-        return bool(np.isnat(cell))
-    return type(cell).__name__ in _MISSING_TYPES or (isinstance(cell, float) and cell != cell)

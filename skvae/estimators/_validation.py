@@ -15,9 +15,8 @@ from torch.distributions import constraints
 
 from ..likelihoods import Likelihood
 from ..training import chunk_length
+from ._entries import INEXACT, UnsuitableEntryError
 from ._numbers import (
-    INEXACT,
-    UnsuitableEntryError,
     as_known_table,
     find_first,
     is_pandas,
