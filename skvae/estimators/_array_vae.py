@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..likelihoods import Likelihood, resolve_likelihood
-from ..utils import local_random_state
+from ..utils import isolate, local_random_state
 from ._base import BaseVAE
 from ._readers import ArrayReader, FrameReader
 from ._validation import validate_array
@@ -21,6 +21,7 @@ class ArrayVAE(BaseVAE):
 
     likelihood: str | Likelihood
 
+    @isolate
     def sample(
         self, n_samples: int = 1, *, noise: bool = True, random_state: Any = None
     ) -> np.ndarray:

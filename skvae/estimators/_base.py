@@ -7,7 +7,7 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Self
@@ -37,7 +37,9 @@ from ..training import (
 from ..utils import (
     draw_seed,
     find_stack_level,
+    hold_interrupts,
     init_threads,
+    isolate,
     local_random_state,
     resolve_device,
     seeded_generator,
@@ -63,8 +65,7 @@ def rollback_on_error(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(self, *args, **kwargs)
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__ = before  # a single step, so an interruption never leaves a part
             raise
 
     return wrapper
@@ -80,6 +81,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
 
     # ---- Fitting ---------------------------------------------------------------------
 
+    @isolate
     @rollback_on_error
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to X.
@@ -129,8 +131,9 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             group.begin_training()
             self._run(loop)
             group.end_training()
-        self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
-        self._after_training(X, reset=True)
+        with hold_interrupts() if self.on_interrupt == "keep" else nullcontext():
+            self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
+            self._after_training(X, reset=True)
 
     def _run(self, loop: TrainingLoop) -> None:
         """Train to the end, or until the user interrupts training."""
@@ -152,6 +155,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
                 stacklevel=find_stack_level(),
             )
 
+    @isolate
     @rollback_on_error
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, on X only.
@@ -344,7 +348,9 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         tags.input_tags.sparse = not self._takes_missing
         with suppress(KeyError, TypeError, AttributeError):  # invalid parameters, or not fitted
             support = self._resolve_likelihood().support
-            tags.input_tags.positive_only = not support.check(torch.tensor(-1.0))
+            tags.input_tags.positive_only = not support.check(
+                torch.tensor(-1.0, dtype=torch.float32, device="cpu")
+            )
         return tags
 
 

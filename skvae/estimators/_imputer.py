@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ..models import VAE, importance_resampled_codes, importance_weighted_draws
-from ..utils import draw_seed, local_random_state, seeded_generator
+from ..utils import draw_seed, isolate, local_random_state, seeded_generator
 from ._base import BaseVAE
 from ._imputer_output import ImputerOutputMixin
 from ._parameters import NETWORK_CONSTRAINTS, names_in_errors
@@ -259,6 +259,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
 
     # ---- Imputation ------------------------------------------------------------------
 
+    @isolate
     def transform(self, X: Any) -> Any:
         """Fill missing entries with their conditional means.
 
@@ -294,6 +295,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         estimates = self._compute_incomplete(rows, self._with_draws(estimate), rows.shape[1:])
         return self._complete(X_valid, self._strategy.fill_estimates(X_valid, rows, estimates))
 
+    @isolate
     def sample_imputations(
         self, X: Any, n_imputations: int = 1, *, random_state: Any = None
     ) -> Any:

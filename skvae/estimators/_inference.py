@@ -19,9 +19,11 @@ from torch.quasirandom import SobolEngine
 from ..models import VAE, importance_weighted_bound
 from ..training import Rows, chunk_length
 from ..utils import (
+    between_steps,
     draw_seed,
     find_stack_level,
     init_threads,
+    isolate,
     limit_threads,
     seeded_generator,
     single_thread,
@@ -65,6 +67,7 @@ class InferenceMixin:
 
     # ---- Public methods --------------------------------------------------------------
 
+    @isolate
     def encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the standard deviation of the posterior of each row.
 
@@ -87,6 +90,7 @@ class InferenceMixin:
         mean, std = np.split(self._infer(X, moments), 2, axis=1)
         return mean, std
 
+    @isolate
     def reconstruct(self, X: Any) -> Any:
         """Encode and decode each row.
 
@@ -107,6 +111,7 @@ class InferenceMixin:
         rows = self._compute(self._read_valid(X_valid, source=X), _reconstruct)
         return self._reader.write(rows, like=X_valid)
 
+    @isolate
     def score_samples(self, X: Any) -> np.ndarray:
         """Return a lower bound on the log-density of each row.
 
@@ -287,7 +292,7 @@ def as_dtype(module: Module, dtype: str) -> Module:
     return copy.deepcopy(module).to(wanted)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def map_chunks(
     function: Callable[[slice], Tensor], n_rows: int, *, row_size: int, dtype: str
 ) -> np.ndarray:
@@ -308,11 +313,12 @@ def map_chunks(
     result = np.empty(0, dtype)
     for start in range(0, n_rows, step):
         chunk = slice(start, min(start + step, n_rows))
-        values = function(chunk).cpu().numpy()
+        values = function(chunk).detach().cpu().numpy()
         if start == 0:
             result = np.empty((n_rows, *values.shape[1:]), dtype)
         with np.errstate(over="ignore"):  # callers check that results are finite
             result[chunk] = values
+        between_steps()
     return result
 
 
@@ -344,8 +350,11 @@ def normal_draws(n_draws: int, dim: int) -> Tensor:
     do not average out over rows.
     """
     sobol = SobolEngine(dim, scramble=True, seed=0)
-    uniform = sobol.draw((n_draws + 1) // 2, dtype=torch.float64).clamp(1e-9, 1 - 1e-9)
-    half = torch.special.ndtri(uniform)
+    # The engine rounds the first point to torch's default dtype. Always round it to float32.
+    first = sobol.quasi.to(torch.float32) / 2**sobol.MAXBIT  # (dim,)
+    uniform = sobol.draw((n_draws + 1) // 2, dtype=torch.float64)
+    uniform[0] = first
+    half = torch.special.ndtri(uniform.clamp(1e-9, 1 - 1e-9))
     draws = torch.cat([half, -half])[:n_draws]
     moments = draws.T @ draws / n_draws  # (dim, dim)
     if n_draws >= 2 * dim:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..models import contributions_to_bound
+from ..utils import isolate
 from ._array_vae import ArrayVAE
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
@@ -303,6 +304,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    @isolate
     def explain(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Split the score of each row into contributions of the features and of the code.
 

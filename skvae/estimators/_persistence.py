@@ -14,7 +14,7 @@ import torch
 from ..likelihoods import Histogram
 from ..models import VAE, VAEConfig, build_vae
 from ..serialization import Arrays, decode, encode, read_file, write_file
-from ..utils import available_devices, seeded_generator, to_device
+from ..utils import available_devices, isolate, seeded_generator, to_device
 
 # Estimators that `load` creates, by name.
 _ESTIMATORS: dict[str, type] = {}
@@ -59,6 +59,7 @@ class PersistenceMixin:
         document = {"class": type(self).__name__, "state": state}
         write_file(path, document, arrays)
 
+    @isolate
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the optimizer, with weights as NumPy arrays."""
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
@@ -73,6 +74,7 @@ class PersistenceMixin:
                 state["_reader"] = {"encoded": encode(state["_reader"])}
         return state
 
+    @isolate
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the module, on the device of training if this machine has the device."""
         plain = dict(state)

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from ..likelihoods import Likelihood
 from ..models import HistogramVAE
-from ..utils import draw_seed, limit_threads, local_random_state, seeded_generator
+from ..utils import draw_seed, isolate, limit_threads, local_random_state, seeded_generator
 from ._base import BaseVAE
 from ._inference import as_dtype, check_n_samples, map_chunks, posterior_mean
 from ._parameters import OBJECTIVE_CONSTRAINTS, names_in_errors
@@ -244,6 +244,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     # ---- Codes -----------------------------------------------------------------------
 
+    @isolate
     def transform(self, X: Any) -> np.ndarray:
         """Return the code of each row: the posterior mean.
 
@@ -258,6 +259,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         """
         return self._infer(X, posterior_mean)
 
+    @isolate
     def inverse_transform(self, X: Any) -> Any:
         """Map codes back to data space.
 
@@ -275,6 +277,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         rows = self._decode(X)
         return self._reader.write(rows)
 
+    @isolate
     def reconstruct(self, X: Any) -> Any:
         """Encode and decode each row.
 
@@ -291,6 +294,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     # ---- Synthetic rows --------------------------------------------------------------
 
+    @isolate
     def sample(
         self,
         n_samples: int = 1,

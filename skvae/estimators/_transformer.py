@@ -9,6 +9,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from ..likelihoods import Likelihood
+from ..utils import isolate
 from ._array_vae import ArrayVAE
 from ._inference import posterior_mean
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
@@ -227,6 +228,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         self.kl_warmup = kl_warmup
         self.prior_std = prior_std
 
+    @isolate
     def transform(self, X: Any) -> np.ndarray:
         """Return the code of each row: the posterior mean.
 
@@ -242,6 +244,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         """
         return self._infer(X, posterior_mean)
 
+    @isolate
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Map codes back to data space.
 

@@ -121,7 +121,8 @@ class Histogram(Likelihood):
         per_column = self.split(params["coefficients"])
         log_p = torch.cat([self.log_p(j, c, params) for j, c in enumerate(per_column)], -1)
         log_density = params["log_density"].to(log_p.dtype)[self._bin_index(x, params)]
-        shape = torch.broadcast_shapes(log_p.shape[:-1], level.shape[:-1])
+        # `torch.broadcast_shapes` would import SymPy, which takes longer than most fits.
+        shape = torch.broadcast_tensors(log_p[..., 0], level[..., 0])[0].shape
         log_p_level = log_p.expand(*shape, -1).gather(-1, level.expand(*shape, -1))  # (..., n, d)
         return log_p_level + log_density
 

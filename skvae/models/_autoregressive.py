@@ -101,12 +101,15 @@ class AutoregressiveVAE(HistogramVAE):
         d, k, width = config.n_features, config.latent_dim, _CONTEXT_WIDTH
         n_levels = sum(column.n_levels for column in self.likelihood.columns)
         n_coefficients = self.likelihood.decoder_width(d)
-        code_weight = torch.randn(k, width, generator=generator) / math.sqrt(k)
-        level_embedding = torch.randn(n_levels, width, generator=generator) / math.sqrt(d)
+        dtype = torch.float32
+        code_weight = torch.randn(k, width, generator=generator, dtype=dtype) / math.sqrt(k)
+        level_embedding = torch.randn(
+            n_levels, width, generator=generator, dtype=dtype
+        ) / math.sqrt(d)
         self.code_weight = nn.Parameter(code_weight)
         self.level_embedding = nn.Parameter(level_embedding)
-        self.column_bias = nn.Parameter(torch.zeros(d, width))
-        self.output_weight = nn.Parameter(torch.zeros(n_coefficients, width))
+        self.column_bias = nn.Parameter(torch.zeros(d, width, dtype=dtype))
+        self.output_weight = nn.Parameter(torch.zeros(n_coefficients, width, dtype=dtype))
         self.max_width = max(self.max_width, d * width)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:

@@ -25,7 +25,8 @@ def check_networks(
             "The architecture callable must return a tuple (encoder, decoder) of two "
             f"torch.nn.Module; got {networks!r}."
         )
-    encoder, decoder = networks
+    # Weights are float32, whatever torch's default dtype is.
+    encoder, decoder = (network.float() for network in networks)
     output = _call("encoder", encoder, n_features)
     if isinstance(output, tuple | list) and len(output) == 2:
         for part in output:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..utils import seeded_global_rng
+from ..utils import autocast, seeded_global_rng
 from ._custom_networks import check_networks
 
 # Number of random frequencies of `fourier_mlp`, and the standard deviation of the phases.
@@ -78,7 +78,9 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, latent_dim: int, n_frequencies: int) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.zeros(latent_dim, n_frequencies))
+        self.register_buffer(
+            "frequencies", torch.zeros(latent_dim, n_frequencies, dtype=torch.float32)
+        )
 
     @property
     def n_features(self) -> int:
@@ -88,11 +90,12 @@ class FourierFeatures(nn.Module):
     def draw(self, generator: Generator) -> None:
         """Draw new frequencies."""
         std = FREQUENCY_SCALE / math.sqrt(len(self.frequencies))
-        self.frequencies = torch.empty(self.frequencies.shape).normal_(std=std, generator=generator)
+        frequencies = torch.empty(self.frequencies.shape, dtype=torch.float32)
+        self.frequencies = frequencies.normal_(std=std, generator=generator)
 
     def forward(self, z: Tensor) -> Tensor:
         # The resolution of bfloat16 is too low for phases of several periods.
-        with torch.autocast(z.device.type, enabled=False):
+        with autocast(z.device, torch.float32):
             phases = z.to(self.frequencies.dtype) @ self.frequencies
             return torch.cat([z, phases.sin(), phases.cos()], dim=-1)
 
@@ -139,7 +142,7 @@ class _Bias(nn.Module):
     def __init__(self, n_channels: int) -> None:
         super().__init__()
         # Zeros, even if the default device is "meta".
-        self.bias = nn.Parameter(torch.zeros(n_channels, device="cpu"))
+        self.bias = nn.Parameter(torch.zeros(n_channels, dtype=torch.float32, device="cpu"))
 
     def forward(self, images: Tensor) -> Tensor:
         return images + self.bias.to(images.dtype)[:, None, None]
@@ -283,7 +286,8 @@ def build_networks(
     """Return an encoder and a decoder, with initial weights drawn from `generator`.
 
     The architectures of this module do not use torch's global generator. Custom architectures may
-    draw from the global generator, which is seeded, and restored afterwards.
+    draw from the global generator, which is seeded, and restored afterwards. The weights of custom
+    architectures are converted to float32.
 
     Raises
     ------
@@ -316,7 +320,7 @@ def _draw_weights(network: nn.Module, generator: Generator) -> None:
             for name, old in list(layer.named_parameters(recurse=False)):
                 # Convolutions are faster with channels last.
                 order = torch.channels_last if old.ndim == 4 else torch.contiguous_format
-                new = torch.empty(old.shape, memory_format=order)
+                new = torch.empty(old.shape, dtype=torch.float32, memory_format=order)
                 new.uniform_(-bound, bound, generator=generator)
                 layer.register_parameter(name, nn.Parameter(new))
         elif isinstance(layer, FourierFeatures):
@@ -334,7 +338,7 @@ def max_output_width(network: nn.Module, n_inputs: int) -> int:
 
     hooks = [layer.register_forward_hook(record_size) for layer in network.modules()]
     is_training = network.training
-    network.eval()(torch.zeros(1, n_inputs))
+    network.eval()(torch.zeros(1, n_inputs, dtype=torch.float32))
     network.train(is_training)
     for hook in hooks:
         hook.remove()

@@ -117,12 +117,15 @@ class VAE(nn.Module):
             n_outputs=n_outputs * len(self.decoder_param_names),
             generator=generator,
         )
-        self.bias = nn.Parameter(torch.zeros(len(self.decoder_param_names), n_outputs))
+        self.bias = nn.Parameter(
+            torch.zeros(len(self.decoder_param_names), n_outputs, dtype=torch.float32)
+        )
         # Parameters of the likelihood that do not come from the decoder.
         self.global_params = nn.ParameterDict()
         for name, scope in scopes.items():
             if scope != "row":
-                value = torch.zeros((n_features,) if scope == "feature" else ())
+                shape = (n_features,) if scope == "feature" else ()
+                value = torch.zeros(shape, dtype=torch.float32)
                 self.global_params[name] = nn.Parameter(value, requires_grad=scope != "fixed")
         # Largest number of elements per row in any layer, to bound the memory of inference.
         self.max_width = max(

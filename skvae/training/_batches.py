@@ -12,7 +12,7 @@ import torch
 from scipy.sparse import issparse
 from torch import Generator, Tensor
 
-from ..utils import free_memory
+from ..utils import between_steps, free_memory
 
 # Number types that torch supports. Other number types are converted to float64.
 TORCH_KINDS = ("f4", "f8", "u1", "i1", "i2", "i4", "i8", "b1")
@@ -70,6 +70,7 @@ class Rows:
         size = chunk_length(self.X.shape[1])
         for start in range(0, len(self), size):
             yield self._read(slice(start, start + size))
+            between_steps()
 
     def take(self, positions: np.ndarray | slice) -> Tensor:
         """Return rows, (len(positions), n_features), in the dtype of X if torch supports it."""
@@ -168,6 +169,7 @@ class Rows:
         for start in range(0, len(own), _ROWS_PER_TRANSFER):
             chunk = own[start : start + _ROWS_PER_TRANSFER]
             resident[start : start + len(chunk)] = self.take(slice(chunk.start, chunk.stop))
+            between_steps()
         return resident
 
 

@@ -50,7 +50,9 @@ class Optimizer:
             [torch.zeros_like(p) for p in self.parameters]
             for _ in range(1 if solver == "rmsprop" else 2)
         ]
-        self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
+        self._steps = [
+            torch.zeros((), dtype=torch.float32, device=p.device) for p in self.parameters
+        ]
         # A single kernel for all parameters, on devices that support fused updates.
         fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
         self._update: partial[None]

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from ..models import VAE, ElboTerms, elbo_terms, importance_weighted_terms
 from ..utils import (
     autocast,
+    between_steps,
     global_rng_states,
     limit_threads,
     restore_global_rng,
@@ -126,6 +127,7 @@ class Trainer:
             epoch.n_steps += 1
             if on_step_end and epoch.n_steps < n_steps:
                 on_step_end()
+            between_steps()
         return batch
 
     def _finish_epoch(self, metrics: EpochMetrics, last_batch: Batch) -> Metrics:
@@ -138,7 +140,7 @@ class Trainer:
         means = metrics.compute(self.group)
         # The metrics do not contain the effect of the last step: evaluate the step's rows again.
         module.eval()
-        with torch.inference_mode():
+        with torch.no_grad():
             x = module.standardize(last_batch.x)
             terms = elbo_terms(module, x, x.new_zeros(len(x), module.latent_dim))
             n_bad = (~terms.elbo.isfinite()).sum()
@@ -260,7 +262,7 @@ class InterruptedEpoch:
     global_rng_states: list[Tensor] = field(default_factory=list)  # states to continue from
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(module: VAE, rows: Rows, seed: int, group: ProcessGroup | None = None) -> Metrics:
     """Return the mean terms of the bound, at beta = 1 and with one draw per row."""
     module.eval()
@@ -268,6 +270,7 @@ def evaluate(module: VAE, rows: Rows, seed: int, group: ProcessGroup | None = No
     metrics = EpochMetrics(module)
     for batch in rows.batches(_EVALUATION_BATCH_SIZE):
         metrics.add(_elbo_terms(module, batch, generator), batch.n_rows)
+        between_steps()
     return metrics.compute(group or ProcessGroup())
 
 

@@ -1,4 +1,4 @@
-"""Devices, precision, threads, random generators, numerics, optional imports and validation.
+"""Devices, precision, threads, interrupts, random generators, numerics and optional imports.
 
 Imports no other package of skvae.
 """
@@ -12,6 +12,8 @@ from ._device import (
     to_device,
     training_dtype,
 )
+from ._interrupts import hold_interrupts
+from ._isolation import between_steps, isolate
 from ._numerics import soft_clamp, soft_clamp_inverse, uniform
 from ._optional import import_optional
 from ._random_state import (
@@ -31,13 +33,16 @@ __all__ = [
     "__version__",
     "autocast",
     "available_devices",
+    "between_steps",
     "check_choice",
     "draw_seed",
     "find_stack_level",
     "free_memory",
     "global_rng_states",
+    "hold_interrupts",
     "import_optional",
     "init_threads",
+    "isolate",
     "limit_threads",
     "local_random_state",
     "resolve_device",

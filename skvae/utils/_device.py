@@ -128,6 +128,12 @@ _DETERMINISTIC_CUDNN = _SharedContext(
 @contextmanager
 def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Let networks multiply matrices in `dtype`, reproducibly."""
-    deterministic = _DETERMINISTIC_CUDNN if device.type == "cuda" else nullcontext()
-    with deterministic, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        yield
+    with _DETERMINISTIC_CUDNN if device.type == "cuda" else nullcontext():
+        if dtype == torch.float32 and not torch.is_autocast_enabled(device.type):
+            yield
+            return
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            yield
+            if dtype != torch.float32:
+                # Within a context of the caller, torch would keep the converted weights.
+                torch.clear_autocast_cache()

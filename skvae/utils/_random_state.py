@@ -12,7 +12,18 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Generator
 
+from ._fork import fork_gate, run_in_child
+
 _GLOBAL_RNG_LOCK = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """Replace the lock in a forked process, where a thread that holds the lock does not exist."""
+    global _GLOBAL_RNG_LOCK
+    _GLOBAL_RNG_LOCK = threading.RLock()
+
+
+run_in_child(_renew_lock)
 
 
 def local_random_state(random_state: Any) -> np.random.RandomState:
@@ -40,12 +51,18 @@ def seeded_global_rng(seed: int, device: torch.device) -> Iterator[None]:
     The generators belong to the whole process, so threads that need the generators take turns.
     """
     cuda = [device] if device.type == "cuda" else []
-    with _GLOBAL_RNG_LOCK, torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
+    lock = _GLOBAL_RNG_LOCK
+    with fork_gate.idle():  # another thread may hold the lock for an epoch
+        lock.acquire()
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            torch.default_generator.manual_seed(seed)
+            if cuda:
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            yield
+    finally:
+        lock.release()
 
 
 def global_rng_states(device: torch.device) -> list[torch.Tensor]:

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
+from ._fork import run_in_child
+
 _THREAD_COUNT_LOCK = threading.Lock()
 # Rows times weights of a step of a multilayer perceptron. Below this threshold, two threads are
 # faster by a third at most. OpenMP threads spin while they wait for each other. If several
@@ -17,23 +19,35 @@ _THREAD_COUNT_LOCK = threading.Lock()
 _MIN_WORK_FOR_THREADS = 25_000_000
 
 
-def init_threads() -> None:
-    """Let torch fix the number of threads of the calling thread, if the number is not fixed yet.
+def _renew_lock() -> None:
+    """Replace the lock in a forked process, where a thread that holds the lock does not exist."""
+    global _THREAD_COUNT_LOCK
+    _THREAD_COUNT_LOCK = threading.Lock()
+
+
+run_in_child(_renew_lock)
+
+
+def init_threads() -> int:
+    """Return the number of torch's threads, which torch fixes at the first use in a thread.
 
     At the first use in a thread, torch adopts the last number that any thread has set. So this
     function must run before the first use of torch in a thread. The lock prevents a change by
     `single_thread` in between.
     """
     with _THREAD_COUNT_LOCK:
-        torch.get_num_threads()
+        return torch.get_num_threads()
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Restrict torch to the calling thread, without an effect on other threads."""
-    with _THREAD_COUNT_LOCK:
-        n_threads = torch.get_num_threads()
-        if n_threads > 1:
+    n_threads = init_threads()
+    if n_threads == 1:
+        yield
+        return
+    try:
+        with _THREAD_COUNT_LOCK:
             torch.set_num_threads(1)
             # Threads that use torch for the first time later would adopt a single thread. If other
             # threads exist, a short-lived thread sets the number back for them.
@@ -41,11 +55,9 @@ def single_thread() -> Iterator[None]:
                 other = threading.Thread(target=torch.set_num_threads, args=(n_threads,))
                 other.start()
                 other.join()
-    try:
         yield
     finally:
-        if n_threads > 1:
-            torch.set_num_threads(n_threads)
+        torch.set_num_threads(n_threads)
 
 
 def limit_threads(module: nn.Module, n_rows: int) -> AbstractContextManager[None]:

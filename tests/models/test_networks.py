@@ -446,11 +446,16 @@ class _Crash(nn.Module):
         raise RuntimeError("out of cheese")
 
 
+class _ToDouble(nn.Module):
+    def forward(self, x):
+        return x.double()
+
+
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
         (nn.Linear(5, 6), r"float32 tensor of shape \(2, 6\): .*shapes"),
-        (nn.Linear(6, 6).double(), r"float32 tensor of shape \(2, 6\): .*dtype"),
+        (nn.Sequential(_ToDouble(), nn.Linear(6, 6)), r"float32 tensor of shape \(2, 6\): .*dtype"),
         (_Crash(), r"float32 tensor of shape \(2, 6\): out of cheese"),
     ],
     ids=["inputs", "dtype", "crash"],
@@ -458,6 +463,13 @@ class _Crash(nn.Module):
 def test_the_error_for_a_failing_network_has_the_reason(encoder, message):
     with pytest.raises(ValueError, match=message):
         build(lambda n_features, latent_dim, n_outputs: (encoder, nn.Linear(3, 6)))
+
+
+def test_the_weights_of_custom_networks_become_float32():
+    networks = nn.Linear(6, 6).double(), nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6)).half()
+    for network in build(lambda n_features, latent_dim, n_outputs: networks):
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert networks[1][1].num_batches_tracked.dtype == torch.int64
 
 
 def test_an_architecture_that_raises_does_not_affect_random_states_or_later_networks():
