@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..serialization import replacing
+from ..utils import import_tqdm
 from ._arrow_sources import Table, open_table
 from ._arrow_values import MAX_ROUNDING_ERROR, RoundingMonitor, convert
 
@@ -171,13 +172,11 @@ def _write(
     file: BinaryIO, table: Table, dtype: np.dtype[Any], allow_missing: bool, verbose: bool | int
 ) -> list[str]:
     """Write the table in NumPy's format and return the names of imprecisely rounded columns."""
-    from tqdm.auto import tqdm
-
     rounding = RoundingMonitor(len(table.columns))
     start = _write_header(file, dtype, 0, len(table.columns))
     n_rows = 0
     total = table.count_rows() if verbose else None
-    with tqdm(total=total, unit="row", unit_scale=True, disable=not verbose) as bar:
+    with import_tqdm()(total=total, unit="row", unit_scale=True, disable=not verbose) as bar:
         for batch, origin in table.batches():
             block = np.empty((len(batch), len(table.columns)), dtype)
             for index, name in enumerate(table.columns):

@@ -79,6 +79,10 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
     device_: torch.device
     n_iter_: int
 
+    # Link of scikit-learn's HTML diagram. Read the Docs redirects to the default version.
+    _doc_link_module = "skvae"
+    _doc_link_template = "https://skvae.readthedocs.io/page/generated/skvae.{estimator_name}.html"
+
     # ---- Fitting ---------------------------------------------------------------------
 
     @isolate

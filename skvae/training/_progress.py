@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..utils import import_tqdm
 from ._loop import LoopCallback, TrainingLoop
 
 _LABELS = {
@@ -16,10 +17,8 @@ class ProgressBar(LoopCallback):
     """A bar with the loss, the two terms of the loss, and the validation loss."""
 
     def on_train_begin(self, loop: TrainingLoop) -> None:
-        from tqdm.auto import tqdm
-
         n_epochs = loop.trainer.config.max_iter
-        self._bar = tqdm(total=n_epochs, initial=len(loop.history), unit="epoch")
+        self._bar = import_tqdm()(total=n_epochs, initial=len(loop.history), unit="epoch")
 
     def on_epoch_end(self, loop: TrainingLoop) -> bool:
         metrics = loop.history[-1]

@@ -15,7 +15,7 @@ from ._device import (
 from ._interrupts import hold_interrupts
 from ._isolation import between_steps, isolate
 from ._numerics import soft_clamp, soft_clamp_inverse, uniform
-from ._optional import import_optional
+from ._optional import import_optional, import_tqdm
 from ._random_state import (
     draw_seed,
     global_rng_states,
@@ -41,6 +41,7 @@ __all__ = [
     "global_rng_states",
     "hold_interrupts",
     "import_optional",
+    "import_tqdm",
     "init_threads",
     "isolate",
     "limit_threads",

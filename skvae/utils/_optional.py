@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 # Optional packages, and the extra of skvae that installs each package.
@@ -46,3 +47,14 @@ def import_optional(module: str, needed_by: str) -> Any:
             f"{needed_by} needs {package}, which is not installed. Install {package}, or skvae "
             f"with the extra {_EXTRAS[package]!r}."
         ) from error
+
+
+def import_tqdm() -> Any:
+    """Return the progress bar of tqdm: a widget in a notebook with ipywidgets, else text.
+
+    In a notebook without ipywidgets, tqdm would advise to install ipywidgets, in a warning.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from tqdm.auto import tqdm
+    return tqdm

@@ -1,5 +1,7 @@
 """The estimator checks of scikit-learn, for every estimator and likelihood."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -82,3 +84,12 @@ def test_estimator_passes_checks_outside_the_suite(estimator, check):
 @pytest.mark.parametrize("cls", [VAETransformer, VAEOutlierDetector, VAEImputer, TabularVAE])
 def test_every_parameter_is_validated(cls):
     estimator_checks.check_param_validation(cls.__name__, cls(**SMALL))
+
+
+@pytest.mark.parametrize("cls", [VAETransformer, VAEOutlierDetector, VAEImputer, TabularVAE])
+def test_the_html_diagram_links_to_the_page_of_the_class(cls):
+    estimator, name = cls(), cls.__name__
+    url = f"https://skvae.readthedocs.io/page/generated/skvae.{name}.html"
+    assert estimator._get_doc_link() == url
+    assert f'href="{url}"' in estimator._repr_html_()
+    assert name in (Path(__file__).parents[2] / "docs" / "api.md").read_text().split()
