@@ -237,3 +237,22 @@ def test_a_model_fitted_in_another_process_gives_the_same_scores(X):
     jobs = [VAETransformer(k, **PARAMS) for k in (1, 2)]
     for vae, scores in Parallel(n_jobs=2, backend="loky")(delayed(fit)(vae) for vae in jobs):
         np.testing.assert_array_equal(vae.score_samples(X), scores)
+
+
+class DrawingElsewhere(nn.Linear):
+    """Layer with dropout, during which another thread draws from the global generator."""
+
+    pool: ClassVar[ThreadPoolExecutor]
+
+    def forward(self, x):
+        if self.training:
+            self.pool.submit(torch.rand, 1).result()
+        return nn.functional.dropout(super().forward(x), training=self.training)
+
+
+def test_custom_networks_restore_the_global_generator_even_if_other_threads_draw(X):
+    def networks(n_features, latent_dim, n_outputs):
+        return DrawingElsewhere(n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
+
+    with ThreadPoolExecutor(1) as DrawingElsewhere.pool, unchanged_random_states():
+        VAETransformer(2, architecture=networks, **PARAMS).fit(X)
