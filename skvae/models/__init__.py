@@ -3,7 +3,7 @@
 Modules compute with tensors only, and do not depend on NumPy. May import likelihoods and utils.
 """
 
-from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae
+from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_shapes
 from ._networks import ACTIVATIONS, ARCHITECTURES, check_channels_first
 from ._objectives import (
     ElboTerms,
@@ -33,4 +33,5 @@ __all__ = [
     "importance_weighted_bound",
     "importance_weighted_draws",
     "importance_weighted_terms",
+    "weight_shapes",
 ]

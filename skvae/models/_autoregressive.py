@@ -96,20 +96,15 @@ class AutoregressiveVAE(HistogramVAE):
         Random generator of the initial weights.
     """
 
-    def __init__(self, config: VAEConfig, generator: Generator) -> None:
+    def __init__(self, config: VAEConfig, generator: Generator | None) -> None:
         super().__init__(config, generator)
         d, k, width = config.n_features, config.latent_dim, _CONTEXT_WIDTH
         n_levels = sum(column.n_levels for column in self.likelihood.columns)
         n_coefficients = self.likelihood.decoder_width(d)
-        dtype = torch.float32
-        code_weight = torch.randn(k, width, generator=generator, dtype=dtype) / math.sqrt(k)
-        level_embedding = torch.randn(
-            n_levels, width, generator=generator, dtype=dtype
-        ) / math.sqrt(d)
-        self.code_weight = nn.Parameter(code_weight)
-        self.level_embedding = nn.Parameter(level_embedding)
-        self.column_bias = nn.Parameter(torch.zeros(d, width, dtype=dtype))
-        self.output_weight = nn.Parameter(torch.zeros(n_coefficients, width, dtype=dtype))
+        self.code_weight = nn.Parameter(_draw(k, width, math.sqrt(k), generator))
+        self.level_embedding = nn.Parameter(_draw(n_levels, width, math.sqrt(d), generator))
+        self.column_bias = nn.Parameter(torch.zeros(d, width, dtype=torch.float32))
+        self.output_weight = nn.Parameter(torch.zeros(n_coefficients, width, dtype=torch.float32))
         self.max_width = max(self.max_width, d * width)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
@@ -149,6 +144,13 @@ class AutoregressiveVAE(HistogramVAE):
         return torch.cat([context[..., j, :] @ w.T for j, w in enumerate(weights)], -1)
 
 
+def _draw(n: int, width: int, divisor: float, generator: Generator | None) -> Tensor:
+    """Return normal draws, (n, width), divided by `divisor`; an empty tensor without generator."""
+    if generator is None:  # arithmetic on the device "meta" would import large parts of torch
+        return torch.empty(n, width, dtype=torch.float32)
+    return torch.randn(n, width, generator=generator, dtype=torch.float32) / divisor
+
+
 def build_vae(config: VAEConfig, generator: Generator) -> VAE:
     """Return the module of a configuration, with initial weights drawn from `generator`.
 
@@ -157,8 +159,25 @@ def build_vae(config: VAEConfig, generator: Generator) -> VAE:
     TypeError, ValueError
         If the configuration is inconsistent.
     """
+    return _module_class(config)(config, generator)
+
+
+def weight_shapes(config: VAEConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each weight of a module, by name, without memory for the weights.
+
+    Custom architectures and likelihoods may take memory.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the configuration is inconsistent.
+    """
+    with torch.device("meta"):
+        module = _module_class(config)(config, None)
+    return {name: tuple(weight.shape) for name, weight in module.state_dict().items()}
+
+
+def _module_class(config: VAEConfig) -> type[VAE]:
     if config.autoregressive:
-        return AutoregressiveVAE(config, generator)
-    if isinstance(config.likelihood, Histogram):
-        return HistogramVAE(config, generator)
-    return VAE(config, generator)
+        return AutoregressiveVAE
+    return HistogramVAE if isinstance(config.likelihood, Histogram) else VAE

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..utils import autocast, seeded_global_rng
+from ..utils import autocast, seeded_generator, seeded_global_rng
 from ._custom_networks import check_networks
 
 # Number of random frequencies of `fourier_mlp`, and the standard deviation of the phases.
@@ -281,9 +281,11 @@ def build_networks(
     n_features: int,
     latent_dim: int,
     n_outputs: int,
-    generator: Generator,
+    generator: Generator | None,
 ) -> tuple[nn.Module, nn.Module]:
     """Return an encoder and a decoder, with initial weights drawn from `generator`.
+
+    Without a generator, the networks of this module are on the device "meta" and take no memory.
 
     The architectures of this module do not use torch's global generator. Custom architectures may
     draw from the global generator, which is seeded, and restored afterwards. The weights of custom
@@ -297,9 +299,19 @@ def build_networks(
     if isinstance(architecture, partial) and architecture.func in ARCHITECTURES.values():
         with torch.device("meta"):
             encoder, decoder = architecture(n_features, latent_dim, n_outputs)
-        for network in (encoder, decoder):
-            _draw_weights(network, generator)
+        if generator is not None:
+            for network in (encoder, decoder):
+                _draw_weights(network, generator)
         return encoder, decoder
+    if generator is None:  # custom networks may not support the device "meta"
+        with torch.device("cpu"):
+            return build_networks(
+                architecture,
+                n_features=n_features,
+                latent_dim=latent_dim,
+                n_outputs=n_outputs,
+                generator=seeded_generator(0),
+            )
     seed = int(torch.randint(2**62, (), generator=generator))
     with seeded_global_rng(seed, torch.device("cpu")):
         networks = architecture(n_features, latent_dim, n_outputs)

@@ -79,8 +79,9 @@ class VAE(nn.Module):
     Parameters
     ----------
     config : VAEConfig
-    generator : torch.Generator
-        Random generator of the initial weights.
+    generator : torch.Generator or None
+        Random generator of the initial weights. None builds a module without memory for weights,
+        which only has their shapes: see `weight_shapes`.
 
     Raises
     ------
@@ -92,7 +93,7 @@ class VAE(nn.Module):
     scale: Tensor
     placeholder: Tensor  # replaces missing entries; only if the configuration allows them
 
-    def __init__(self, config: VAEConfig, generator: Generator) -> None:
+    def __init__(self, config: VAEConfig, generator: Generator | None) -> None:
         super().__init__()
         self.config = config
         self.likelihood = resolve_likelihood(config.likelihood)
@@ -127,20 +128,22 @@ class VAE(nn.Module):
                 shape = (n_features,) if scope == "feature" else ()
                 value = torch.zeros(shape, dtype=torch.float32)
                 self.global_params[name] = nn.Parameter(value, requires_grad=scope != "fixed")
-        # Largest number of elements per row in any layer, to bound the memory of inference.
-        self.max_width = max(
-            n_inputs,
-            n_outputs * len(self.decoder_param_names),
-            max_output_width(self.encoder, n_inputs),
-            max_output_width(self.decoder, config.latent_dim),
-        )
-        self._constants = nn.Module()
-        for name, constant in self.likelihood.constants().items():
-            self._constants.register_buffer(name, constant, persistent=False)
         self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
         if config.missing:
             self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
+        # Largest number of elements per row in any layer, to bound the memory of inference.
+        self.max_width = max(n_inputs, n_outputs * len(self.decoder_param_names))
+        self._constants = nn.Module()
+        if generator is None:
+            return
+        self.max_width = max(
+            self.max_width,
+            max_output_width(self.encoder, n_inputs),
+            max_output_width(self.decoder, config.latent_dim),
+        )
+        for name, constant in self.likelihood.constants().items():
+            self._constants.register_buffer(name, constant, persistent=False)
 
     @property
     def constants(self) -> Parameters:

@@ -8,9 +8,18 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from helpers import build_vae, f64, normal, seeded, unchanged_random_states
-from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson
-from skvae.likelihoods import LIKELIHOODS
+from helpers import (
+    build_vae,
+    f64,
+    linear_networks,
+    normal,
+    seeded,
+    unchanged_random_states,
+)
+from helpers_histogram import UNORDERED
+from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson, models
+from skvae.likelihoods import LIKELIHOODS, Histogram
+from skvae.models import VAEConfig, weight_shapes
 from skvae.models._vae import VAE, Posterior
 from skvae.utils._numerics import soft_clamp
 
@@ -316,3 +325,29 @@ def test_configurations_compare_by_value():
     config = build(Gaussian("shared")).config
     assert copy.deepcopy(config) == config
     assert build(Gaussian("row")).config != config
+
+
+# ---- Shapes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"architecture": "fourier_mlp", "hidden_layer_sizes": (4,)},
+        {"architecture": "conv", "image_shape": (2, 3), "hidden_layer_sizes": (5, 4, 3)},
+        {"architecture": linear_networks},
+        {"likelihood": Gaussian("row"), "missing": True},
+        {"likelihood": Histogram((UNORDERED,) * 6), "missing": True, "autoregressive": True},
+    ],
+    ids=lambda options: ", ".join(options) or "default",
+)
+def test_shapes_of_weights_are_known_before_the_module_is_built(options):
+    module = models.build_vae(build_vae(6, 2, **options).config, seeded())
+    shapes = {name: tuple(weight.shape) for name, weight in module.state_dict().items()}
+    assert weight_shapes(module.config) == shapes
+
+
+def test_shapes_of_a_module_larger_than_any_memory_are_known():
+    config = VAEConfig(10**5, 10**5, (10**9, 10**9), "gelu", "gaussian")
+    assert weight_shapes(config)["encoder.2.weight"] == (10**9, 10**9)
