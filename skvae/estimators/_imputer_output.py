@@ -15,7 +15,7 @@ from ._imputation import ImputationStrategy, MixedImputation, NumericImputation
 from ._readers import FrameReader
 
 # Saved imputers contain the attribute `indicator_`.
-serializable(MissingIndicator)
+serializable(attributes=["n_features_in_"])(MissingIndicator)
 
 
 class ImputerOutputMixin:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from contextlib import suppress
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
 
-from ..likelihoods import Histogram
 from ..models import VAE, VAEConfig, build_vae
-from ..serialization import Arrays, decode, encode, read_file, write_file
+from ..serialization import UnsupportedError, decode, encode_reversibly, read_file, write_file
 from ..utils import available_devices, isolate, seeded_generator, to_device
+from ._restored import check_state
 
 # Estimators that `load` creates, by name.
 _ESTIMATORS: dict[str, type] = {}
 Estimator = TypeVar("Estimator", bound=type)
-# A file may describe a module with this number of elements in a layer, or with this multiple of the
-# number of elements in the file.
-_ALWAYS_ALLOWED_SIZE = 2**24
-_MAX_SIZE_RATIO = 16
+_REMEDY = "Pickle the estimator instead, or convert the part to another type before `fit`."
 
 
 def loadable(cls: Estimator) -> Estimator:
@@ -36,12 +31,17 @@ class PersistenceMixin:
 
     module_: VAE
     device_: torch.device
+    _reader: Any  # ArrayReader or FrameReader
 
+    @isolate
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimator to a file, which `skvae.load` reads.
 
         The file has the safetensors format, with JSON in the metadata. Other tools can read the
         file, and loading executes no code. If writing fails, an existing file is unchanged.
+
+        The estimator is compared with what the file restores before anything is written. The
+        parameter `checkpoint` is not part of the file.
 
         Parameters
         ----------
@@ -51,16 +51,33 @@ class PersistenceMixin:
         Raises
         ------
         TypeError
-            If a parameter, or a category of a column, has a type that the format does not support.
+            If the format cannot hold a parameter, an attribute, or the dtype or a category of a
+            column. The message names the part, and the column.
+        ValueError
+            If the model is too large for a file.
         OSError
             If the file cannot be written.
         """
-        state, arrays = encode(self.__getstate__())
-        document = {"class": type(self).__name__, "state": state}
-        write_file(path, document, arrays)
+        state = {**self._portable_state(), "checkpoint": None}
+        try:
+            check_state(type(self), state)
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__} cannot be saved: {error}.") from error
+        try:
+            encoded, arrays = encode_reversibly(state)
+        except UnsupportedError as error:
+            raise TypeError(f"{error}{self._column_in(error.place)} {_REMEDY}") from error
+        write_file(path, {"class": type(self).__name__, "state": encoded}, arrays)
 
-    @isolate
-    def __getstate__(self) -> dict[str, Any]:
+    def _column_in(self, place: tuple[str, ...]) -> str:
+        """Return the name of the column to which a place in the state belongs, as a sentence."""
+        numbers = [int(step) for step in place if step.isdecimal()]
+        if place[:2] != ("_reader", "codec") or not numbers:
+            return ""
+        names = list(self._reader.codec.names)
+        return f" The part belongs to column {names[numbers[0]]!r}."
+
+    def _portable_state(self) -> dict[str, Any]:
         """Return the state without the optimizer, with weights as NumPy arrays."""
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
         state.pop("_trainer", None)
@@ -68,10 +85,16 @@ class PersistenceMixin:
             weights = {name: w.cpu().numpy() for name, w in module.state_dict().items()}
             state["module_"] = {"config": vars(module.config), "weights": weights}
             state["device_"] = str(self.device_)
+        return state
+
+    @isolate
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the optimizer, with weights as NumPy arrays."""
+        state = self._portable_state()
         if "_reader" in state:
-            with suppress(TypeError):  # pickle supports more types
+            with suppress(UnsupportedError):  # pickle supports more types
                 # skops supports neither the reader's classes nor the types of pandas.
-                state["_reader"] = {"encoded": encode(state["_reader"])}
+                state["_reader"] = {"encoded": encode_reversibly(state["_reader"])}
         return state
 
     @isolate
@@ -97,7 +120,7 @@ def load(
 ) -> Any:
     """Load an estimator from a file that `save` wrote.
 
-    Loading executes no code from the file.
+    Loading executes no code from the file, and opens no other file.
 
     Parameters
     ----------
@@ -113,15 +136,17 @@ def load(
     -------
     estimator : object
         An estimator with the same results as the saved estimator, bit for bit. The model is on the
-        device of training if this machine has the device, else on the CPU.
+        device of training if this machine has the device, else on the CPU. The parameter
+        `checkpoint` is None: a file never determines where the estimator writes.
 
     Raises
     ------
     OSError
         If the file does not exist or cannot be read.
     ValueError
-        If the file is damaged, has another format, was not written by skvae, or needs a parameter
-        of custom code.
+        If the file is damaged, has another format, was not written by skvae, needs a parameter of
+        custom code, has attributes that training does not set, or describes a model that does not
+        fit the stored weights.
 
     Examples
     --------
@@ -145,10 +170,11 @@ def load(
                 f"its class {name} is not a class of skvae: pass the class, as in "
                 f"skvae.load(path, estimator_class={name})"
             )
-        _check_size(state, arrays)
+        check_state(cls, state)
         estimator: Any = object.__new__(cls)
         missing = {name: d for name, d in _defaults(cls).items() if name not in state}
-        estimator.__setstate__({**state, **missing})
+        # A model from somebody else must not write to a path that the file names.
+        estimator.__setstate__({**state, **missing, "checkpoint": None})
         if hasattr(estimator, "module_"):
             estimator._validate_params()
     except Exception as error:  # a hostile file may cause any exception
@@ -160,22 +186,3 @@ def _defaults(cls: type) -> dict[str, Any]:
     """Return the default of each parameter, for files of versions without the parameter."""
     parameters = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-def _check_size(state: Any, arrays: Arrays) -> None:
-    """Raise `ValueError` if the module would be much larger than the file."""
-    module = state.get("module_")
-    if module is None:
-        return
-    config = VAEConfig(**module["config"])
-    sizes = config.hidden_layer_sizes
-    widths = [config.n_features, *(sizes if isinstance(sizes, tuple) else ()), config.latent_dim]
-    # The sum over layers: a file with many small arrays could describe as many large layers.
-    part_sizes = [sum(width * following for width, following in pairwise(widths))]
-    if isinstance(config.likelihood, Histogram):
-        part_sizes += [column.n_levels**2 for column in config.likelihood.columns]
-    image = math.prod(config.image_shape or ())
-    n_stored = sum(array.size for array in arrays.values())
-    limit = max(_ALWAYS_ALLOWED_SIZE, _MAX_SIZE_RATIO * n_stored)
-    if len(widths) > len(arrays) or max(image, *widths, *part_sizes) > limit:
-        raise ValueError("it describes a model much larger than the stored weights")

@@ -4,15 +4,19 @@ The supported types are plain values, arrays, values of pandas, and classes regi
 `serializable`. Imports no other package of skvae.
 """
 
-from ._encoding import decode, digest_of, encode
+from ._codec import UnsupportedError
+from ._encoding import decode, digest_of, encode, encode_reversibly
 from ._files import Arrays, read_file, remove_unfinished, replacing, write_file
-from ._registry import serializable
+from ._registry import declared_attributes, serializable
 
 __all__ = [
     "Arrays",
+    "UnsupportedError",
+    "declared_attributes",
     "decode",
     "digest_of",
     "encode",
+    "encode_reversibly",
     "read_file",
     "remove_unfinished",
     "replacing",

@@ -1,29 +1,47 @@
 """Encoding of values as JSON and arrays, and decoding, which executes no code from the document.
 
 Values of a closed set of types are encoded. Strings, booleans, integers and finite floats are plain
-JSON; other values are JSON objects with a single key, the name of the type. Numeric arrays are
-stored separately, under the path of the array within the value.
+JSON, and so are lists; other values are JSON objects with a single key, the tag of the type.
+Numeric arrays, and long sequences of numbers, are stored separately, under the path of the value.
 """
 
 from __future__ import annotations
 
-import datetime
-import decimal
+import dataclasses
 import hashlib
 import json
 import math
-import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
+from ._array_types import check_shape, is_plain_array
+from ._codec import UnsupportedError, description
+from ._comparison import first_difference
 from ._files import Arrays
-from ._registry import is_registered, registered_class
+from ._limits import MAX_DEPTH, MAX_DIGITS
+from ._registry import declared_attributes, is_registered, registered_class
+from ._types import codec_of_tag, find_codec
 
-_NUMERIC_KINDS = "biuf"
+# Sequences of at least this number of numbers are stored as arrays.
+_MIN_LENGTH_OF_ARRAY = 32
+_DTYPES = {bool: np.bool_, int: np.int64, float: np.float64}
+_SEQUENCES: Mapping[str, Callable[[Iterable[Any]], Any]] = {
+    "list_of_numbers": list,
+    "tuple_of_numbers": tuple,
+}
+# A dictionary with this number of keys of the same hash is an attack: it would be slow.
+_MAX_COLLISIONS = 64
+# Types whose first part is hashed item by item.
+_HASHED = ("pandas.Index", "frozenset", "set")
+# Parameters that may be custom code, which documents do not contain.
+_CUSTOM = ("architecture", "likelihood")
+# A sequence that is stored as start, stop and step, or an array, may have this length in any case.
+_ALWAYS_ALLOWED_LENGTH = 2**16
+Place = tuple[str, ...]
 
 
 def encode(value: Any) -> tuple[Any, Arrays]:
@@ -31,11 +49,33 @@ def encode(value: Any) -> tuple[Any, Arrays]:
 
     Raises
     ------
-    TypeError
-        If a part of the value has an unsupported type; the message names the part.
+    UnsupportedError
+        If a part of the value has an unsupported type. The message names the part. The error is a
+        TypeError.
     """
     encoder = _Encoder()
     return encoder.encode(value, ()), encoder.arrays
+
+
+def encode_reversibly(value: Any) -> tuple[Any, Arrays]:
+    """Return the result of `encode`, after a check that the value comes back equal.
+
+    Raises
+    ------
+    UnsupportedError
+        If a part of the value has an unsupported type, or does not come back equal.
+    """
+    encoder = _Encoder()
+    document = encoder.encode(value, ())
+    decoder = _Decoder(encoder.arrays, encoder.parameters)
+    try:
+        restored = decoder.decode(document)
+    except Exception as error:  # libraries raise exceptions of any type
+        raise UnsupportedError(decoder.place, f"A value cannot be restored ({error})") from error
+    place = first_difference(value, restored)
+    if place is not None:
+        raise UnsupportedError(place, "A value does not come back equal")
+    return document, encoder.arrays
 
 
 def digest_of(value: Any) -> str:
@@ -66,213 +106,221 @@ def decode(document: Any, arrays: Arrays, parameters: Mapping[str, Any]) -> Any:
     ValueError
         If a parameter is missing, or if the document is invalid.
     """
+    decoder = _Decoder(arrays, parameters)
     try:
-        return _Decoder(arrays, parameters).decode(document)
-    except (TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError) as e:
-        raise ValueError(f"its content is invalid ({type(e).__name__}: {e})") from e
+        return decoder.decode(document)
+    except _MissingParameterError:
+        raise
+    except Exception as error:  # a hostile document may cause any exception
+        place = ".".join(decoder.place)
+        raise ValueError(
+            f"its content is invalid in {place} ({type(error).__name__}: {error})"
+        ) from error
 
 
 class _Encoder:
     def __init__(self) -> None:
         self.arrays: Arrays = {}
+        # Custom code, by the name of the parameter.
+        self.parameters: dict[str, Any] = {}
+        self._n_names: Counter[str] = Counter()
 
-    def encode(self, value: Any, place: tuple[str, ...]) -> Any:
-        if value is None or isinstance(value, bool | str):
-            return str(value) if type(value) is np.str_ else value
-        if type(value) is int:
+    def encode(self, value: Any, place: Place) -> Any:
+        cls = type(value)
+        if value is None or cls in (bool, str):
             return value
-        if type(value) is float:
+        if cls is int:
+            if value.bit_length() > MAX_DIGITS * math.log2(10):
+                raise UnsupportedError(place, f"An integer has more than {MAX_DIGITS} digits")
+            return value
+        if cls is float:
             return value if math.isfinite(value) else {"float": repr(value)}
-        if type(value) is list:
-            return [self.encode(item, (*place, str(i))) for i, item in enumerate(value)]
-        if isinstance(value, dict):
+        if len(place) > MAX_DEPTH:
+            raise UnsupportedError(place[:3], f"A value is nested deeper than {MAX_DEPTH} levels")
+        if cls in (list, tuple):
+            return self._sequence(value, place)
+        if cls in (dict, OrderedDict):  # torch's states are ordered, and come back as `dict`
             return self._mapping(value, place)
-        if type(value).__module__.split(".")[0] == "pandas":
-            return self._pandas(value, place)
-        kind, content = self._tagged(value, place)
-        return {kind: content}
+        if is_plain_array(value):
+            return {"array": self._store(value, place)}
+        if is_registered(cls):
+            return {"object": [cls.__name__, self._attributes(value, place)]}
+        return self._with_codec(value, place)
 
-    def _mapping(self, value: dict[Any, Any], place: tuple[str, ...]) -> Any:
+    def _sequence(self, value: Any, place: Place) -> Any:
+        array = _as_array(value)
+        kind = type(value).__name__
+        if array is not None:
+            return {f"{kind}_of_numbers": self._store(array, place)}
+        items = [self.encode(item, (*place, str(i))) for i, item in enumerate(value)]
+        return items if kind == "list" else {"tuple": items}
+
+    def _mapping(self, value: dict[Any, Any], place: Place) -> Any:
         if all(type(key) is str for key in value):
-            items = {key: self.encode(item, (*place, key)) for key, item in value.items()}
-            return {"dict": items}
+            return {"dict": self._items(value, place)}
         pairs = [
-            [self.encode(key, place), self.encode(item, (*place, str(key)))]
+            [self.encode(key, place), self.encode(item, (*place, _text(key)))]
             for key, item in value.items()
         ]
         return {"pairs": pairs}
 
-    def _tagged(self, value: Any, place: tuple[str, ...]) -> tuple[str, Any]:
-        """Return the name of the type of a value, and the encoded content."""
-        name = type(value).__name__
-        if type(value) is tuple:
-            return "tuple", [self.encode(item, (*place, str(i))) for i, item in enumerate(value)]
-        if isinstance(value, torch.device):
-            return "device", str(value)
-        if isinstance(value, torch.Tensor):
-            return "tensor", self.encode(value.cpu().numpy(), place)
-        if isinstance(value, np.dtype):
-            return "dtype", value.str
-        if isinstance(value, os.PathLike):
-            return "path", os.fspath(value)
-        if isinstance(value, np.generic) and value.dtype.kind in _NUMERIC_KINDS:
-            return "scalar", [value.dtype.str, self.encode(value.item(), place)]
-        if isinstance(value, np.ndarray):
-            return self._array(value, place)
-        if isinstance(value, np.random.RandomState):
-            return "random_state", self.encode(value.get_state(legacy=True), place)
-        if type(value) in _TEXT:
-            return name, str(value)
-        if is_registered(type(value)):
-            return "object", [name, self.encode(dict(vars(value)), place)]
-        if len(place) and place[-1] in ("architecture", "likelihood"):
-            return "parameter", place[-1]
-        raise _unsupported(value, place)
+    def _items(self, value: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        return {key: self.encode(item, (*place, key)) for key, item in value.items()}
 
-    def _array(self, value: np.ndarray, place: tuple[str, ...]) -> tuple[str, Any]:
-        if value.dtype.kind in _NUMERIC_KINDS and value.dtype.itemsize <= 8:
-            name = ".".join(place)
-            while name in self.arrays:
-                name += "_"
-            self.arrays[name] = value
-            return "array", name
-        if value.dtype.kind not in "OU":
-            raise _unsupported(value, place)
-        items = [self.encode(item, (*place, str(i))) for i, item in enumerate(value.ravel())]
-        return "items", [value.dtype.kind, list(value.shape), items]
+    def _attributes(self, value: Any, place: Place) -> dict[str, Any]:
+        cls: Any = type(value)
+        unknown = vars(value).keys() - declared_attributes(cls)
+        if unknown:
+            raise UnsupportedError(
+                place, f"{cls.__name__} does not declare the attribute {min(unknown)!r}"
+            )
+        return self._items(vars(value), place)
 
-    def _pandas(self, value: Any, place: tuple[str, ...]) -> Any:
-        import pandas as pd
+    def _with_codec(self, value: Any, place: Place) -> Any:
+        codec = find_codec(value)
+        if codec is not None:
+            try:
+                parts = codec.parts(value)
+            except Exception as error:  # libraries raise exceptions of any type
+                raise UnsupportedError(place, f"{description(value)} ({error})") from error
+            return {codec.tag: [self.encode(part, place) for part in parts]}
+        if place and place[-1] in _CUSTOM:
+            self.parameters[place[-1]] = value
+            return {"parameter": place[-1]}
+        raise UnsupportedError(place, description(value))
 
-        if value is pd.NA or value is pd.NaT:
-            return {"missing": str(value)}
-        if isinstance(value, pd.Timestamp | pd.Timedelta):
-            zone = str(value.tz) if getattr(value, "tz", None) is not None else None
-            return {type(value).__name__: [value.value, zone, value.unit]}
-        if isinstance(value, pd.Interval):
-            parts = [value.left, value.right, value.closed]
-            return {"Interval": [self.encode(part, place) for part in parts]}
-        if isinstance(value, pd.CategoricalDtype):
-            parts = [value.categories, value.ordered]
-            return {"CategoricalDtype": [self.encode(part, place) for part in parts]}
-        if isinstance(value, pd.api.extensions.ExtensionDtype):
-            return {"pandas_dtype": str(value)}
-        if isinstance(value, pd.Index) and not isinstance(value, pd.MultiIndex):
-            items = [self.encode(item, (*place, str(i))) for i, item in enumerate(value)]
-            parts = [value.dtype, value.name]
-            return {"Index": [items, *(self.encode(part, place) for part in parts)]}
-        raise _unsupported(value, place)
+    def _store(self, array: np.ndarray, place: Place) -> str:
+        """Store an array under a new name, and return the name."""
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", ".".join(place))[:200]
+        self._n_names[name] += 1
+        # The number of the array, if the name is not unique. Other names contain no "#".
+        if self._n_names[name] > 1 or name == "__metadata__":
+            name = f"{name}#{self._n_names[name]}"
+        self.arrays[name] = array
+        return name
 
 
 class _Decoder:
+    """Decoder of a document. After an error, `place` leads to the part that is invalid."""
+
     def __init__(self, arrays: Arrays, parameters: Mapping[str, Any]) -> None:
-        self.arrays = arrays
-        self.parameters = parameters
+        self.place: Place = ()
+        self._arrays = dict(arrays)
+        self._parameters = parameters
+        self._max_length = max(
+            _ALWAYS_ALLOWED_LENGTH, sum(array.nbytes for array in arrays.values())
+        )
 
     def decode(self, document: Any) -> Any:
+        if isinstance(document, float) and not math.isfinite(document):
+            raise ValueError("a number is too large")
         if isinstance(document, list):
-            return [self.decode(item) for item in document]
+            return [self._inside(str(i), item) for i, item in enumerate(document)]
         if not isinstance(document, dict):
             return document
-        ((kind, content),) = document.items()
-        return self._kinds[kind](self, content)
+        ((tag, content),) = document.items()
+        if tag in self._readers:
+            return self._readers[tag](self, content)
+        return self._value(tag, content)
+
+    def _inside(self, step: str, document: Any) -> Any:
+        outside = self.place
+        if len(outside) > MAX_DEPTH:
+            raise ValueError(f"values are nested deeper than {MAX_DEPTH} levels")
+        self.place = (*outside, step)
+        value = self.decode(document)
+        self.place = outside  # not after an error
+        return value
+
+    def _value(self, tag: str, content: Any) -> Any:
+        """Return a value that a codec builds from its parts."""
+        codec = codec_of_tag(tag)
+        if not isinstance(content, list):
+            raise TypeError(f"the parts of {tag} are not a list")
+        parts = [self.decode(part) for part in content]
+        if tag in _HASHED and isinstance(parts[0], list):
+            _check_hashes(parts[0])
+        value = codec.build(*parts)
+        if tag in ("range", "pandas.RangeIndex") and len(value) > self._max_length:
+            raise ValueError(f"a range has {len(value)} items")
+        return value
 
     def _object(self, content: Any) -> Any:
         name, state = content
-        cls = registered_class(name)
-        attributes = self.decode(state)
-        if not isinstance(attributes, dict):
-            raise TypeError(f"attributes of {name} are not a mapping")
+        cls: Any = registered_class(name)
+        allowed = declared_attributes(cls)
         value: Any = object.__new__(cls)
-        for attribute, item in attributes.items():
-            object.__setattr__(value, attribute, item)
-        # Frozen dataclasses check their fields.
-        getattr(value, "__post_init__", lambda: None)()
+        if dataclasses.is_dataclass(cls) and state.keys() != allowed:
+            raise ValueError(f"{name} has other attributes than {sorted(allowed)}")
+        for attribute, item in state.items():
+            if attribute not in allowed:
+                raise ValueError(f"{name} has no attribute {attribute!r:.80}")
+            object.__setattr__(value, attribute, self._inside(attribute, item))
+        for check in ("__post_init__", "_check_invariants"):
+            getattr(value, check, lambda: None)()
         return value
 
     def _parameter(self, name: Any) -> Any:
-        if name not in self.parameters:
-            raise ValueError(
+        if name not in self._parameters:
+            raise _MissingParameterError(
                 f"its {name} is your own code: pass the object, as in skvae.load(path, {name}=...)"
             )
-        return self.parameters[name]
+        return self._parameters[name]
 
-    def _items(self, content: Any) -> np.ndarray:
-        kind, shape, items = content
-        values = np.empty(len(items), dtype=object)
-        values[:] = self.decode(items)
-        return (values if kind == "O" else values.astype(str)).reshape(shape)
+    def _array(self, name: Any) -> np.ndarray:
+        # Each array occurs once. A file with one array and many references could fill the memory.
+        array = self._arrays.pop(name)
+        check_shape(array.shape, self._max_length)
+        return array
 
-    def _random_state(self, content: Any) -> np.random.RandomState:
-        name, key, position, has_gauss, gauss = self.decode(content)
-        # NumPy does not check the state.
-        is_key = isinstance(key, np.ndarray) and (key.dtype, key.shape) == (np.uint32, (624,))
-        if name != "MT19937" or not is_key or not 0 <= position <= 624:
-            raise ValueError("a random state is invalid")
-        state = np.random.RandomState()
-        state.set_state((name, key, int(position), int(has_gauss), float(gauss)))
-        return state
+    def _numbers(self, name: Any) -> list[Any]:
+        array = self._array(name)
+        if array.ndim != 1 or array.dtype not in _DTYPES.values():
+            raise ValueError("numbers have the wrong type")
+        return array.tolist()
 
-    def _index(self, content: Any) -> Any:
-        import pandas as pd
+    def _pairs(self, content: Any) -> dict[Any, Any]:
+        keys = [self.decode(key) for key, _ in content]
+        _check_hashes(keys)
+        result = {}
+        for key, (_, item) in zip(keys, content, strict=True):
+            result[key] = self._inside(_text(key), item)
+        if len(result) < len(keys):
+            raise ValueError("a key occurs twice")
+        return result
 
-        items, dtype, name = (self.decode(part) for part in content)
-        return pd.Index(items, dtype=dtype, name=name)
-
-    def _stamp(self, kind: str, content: Any) -> Any:
-        import pandas as pd
-
-        value, zone, unit = content
-        if kind == "Timestamp":
-            return pd.Timestamp(value, unit="ns", tz=zone).as_unit(unit)
-        return pd.Timedelta(value, unit="ns").as_unit(unit)
-
-    def _pandas(self, kind: str, content: Any) -> Any:
-        import pandas as pd
-
-        if kind == "pandas_dtype":
-            return pd.api.types.pandas_dtype(content)
-        if kind == "missing":
-            return {"<NA>": pd.NA, "NaT": pd.NaT}[content]
-        make = {"CategoricalDtype": pd.CategoricalDtype, "Interval": pd.Interval}[kind]
-        return make(*(self.decode(part) for part in content))
-
-    _kinds: Mapping[str, Callable[[_Decoder, Any], Any]] = {
+    _readers: Mapping[str, Callable[[_Decoder, Any], Any]] = {
         "float": lambda self, c: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[c],
-        "dict": lambda self, c: {key: self.decode(item) for key, item in c.items()},
-        "pairs": lambda self, c: {self.decode(key): self.decode(item) for key, item in c},
-        "tuple": lambda self, c: tuple(self.decode(c)),
-        "device": lambda self, c: torch.device(c),
-        "tensor": lambda self, c: torch.from_numpy(np.array(self.decode(c))),
-        "dtype": lambda self, c: np.dtype(c),
-        "path": lambda self, c: Path(c),
-        "scalar": lambda self, c: np.dtype(c[0]).type(self.decode(c[1])),
-        "array": lambda self, c: self.arrays[c],
-        "items": _items,
-        "random_state": _random_state,
+        "dict": lambda self, c: {key: self._inside(key, item) for key, item in c.items()},
+        "pairs": _pairs,
+        "tuple": lambda self, c: tuple(self._inside(str(i), item) for i, item in enumerate(c)),
+        "list_of_numbers": _numbers,
+        "tuple_of_numbers": lambda self, c: tuple(self._numbers(c)),
+        "array": _array,
         "object": _object,
         "parameter": _parameter,
-        "Decimal": lambda self, c: decimal.Decimal(c),
-        "date": lambda self, c: datetime.date.fromisoformat(c),
-        "datetime": lambda self, c: datetime.datetime.fromisoformat(c),
-        "time": lambda self, c: datetime.time.fromisoformat(c),
-        "Timestamp": lambda self, c: self._stamp("Timestamp", c),
-        "Timedelta": lambda self, c: self._stamp("Timedelta", c),
-        "Index": _index,
-        "pandas_dtype": lambda self, c: self._pandas("pandas_dtype", c),
-        "missing": lambda self, c: self._pandas("missing", c),
-        "CategoricalDtype": lambda self, c: self._pandas("CategoricalDtype", c),
-        "Interval": lambda self, c: self._pandas("Interval", c),
     }
 
 
-# Types whose values are encoded as text.
-_TEXT = (decimal.Decimal, datetime.date, datetime.datetime, datetime.time)
+class _MissingParameterError(ValueError):
+    """Custom code was not passed to `decode`."""
 
 
-def _unsupported(value: Any, place: tuple[str, ...]) -> TypeError:
-    cls = type(value)
-    return TypeError(
-        f"A value of type {cls.__module__}.{cls.__qualname__} cannot be saved: {value!r:.80}, in "
-        f"{'.'.join(place)}."
-    )
+def _as_array(value: list[Any] | tuple[Any, ...]) -> np.ndarray | None:
+    """Return a long sequence of booleans, of integers or of floats as an array, or None."""
+    types = set(map(type, value)) if len(value) >= _MIN_LENGTH_OF_ARRAY else set()
+    dtype = _DTYPES.get(types.pop()) if len(types) == 1 else None
+    if dtype is None or (dtype is np.int64 and max(map(abs, value)) >= 2**63):
+        return None
+    return np.array(value, dtype=dtype)
+
+
+def _check_hashes(keys: list[Any]) -> None:
+    """Raise `ValueError` if many keys have the same hash: dictionaries would be slow."""
+    if len(keys) > _MAX_COLLISIONS and max(Counter(map(hash, keys)).values()) > _MAX_COLLISIONS:
+        raise ValueError("too many keys have the same hash")
+
+
+def _text(key: Any) -> str:
+    """Return the beginning of the text of a key, for error messages and names of arrays."""
+    return f"{key!s:.80}"

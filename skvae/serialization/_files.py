@@ -17,8 +17,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ._limits import check_size, parse
+
 # Format of the files that this module writes. Files of any other format are refused.
-_FORMAT = 2
+_FORMAT = 3
 # The digest is computed with zeros in place of the digest.
 _NO_DIGEST = b"0" * 64
 _DIGEST = re.compile(rb'(?<=\\"sha256\\": \\")[0-9a-f]{64}(?=\\")')
@@ -46,10 +48,17 @@ def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str,
     ------
     OSError
         If the file cannot be written.
+    ValueError
+        If the document has more values than `read_file` accepts.
     """
     plain = {name: _plain(array) for name, array in arrays.items()}
     header = {"format": _FORMAT, "sha256": _NO_DIGEST.decode(), "document": document}
-    content = save(plain, metadata={"skvae": json.dumps(header, allow_nan=False)})
+    text = json.dumps(header, allow_nan=False)
+    try:
+        check_size(text)
+    except ValueError as error:
+        raise ValueError(f"The object is too large for a file: {error}.") from error
+    content = save(plain, metadata={"skvae": text})
     before, after = _around_digest(content)
     with replacing(path) as file:
         file.write(before)
@@ -80,7 +89,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
             f"{os.fspath(path)!r} is a safetensors file, but was not written by skvae."
         )
     try:
-        header = json.loads(metadata["skvae"])
+        header = parse(metadata["skvae"])
         file_format = header["format"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, f"its header is invalid ({error})") from error

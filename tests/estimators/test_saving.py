@@ -225,12 +225,12 @@ def test_errors_distinguish_foreign_files_from_damaged_files(tmp_path):
     save_file({"a": np.zeros(3)}, path)
     with pytest.raises(ValueError, match="not written by skvae"):
         skvae.load(path)
-    for number, remedy in [(3, "install a newer version"), (1, "save the object again")]:
+    for number, remedy in [(4, "install a newer version"), (2, "save the object again")]:
         header = {"format": number, "sha256": "", "document": {}}
         save_file({"a": np.zeros(3)}, path, metadata={"skvae": json.dumps(header)})
         with pytest.raises(ValueError, match=rf"format {number}.*{remedy}"):
             skvae.load(path)
-    save_file({"a": np.zeros(3)}, path, metadata={"skvae": '{"format": 2, "document": {}}'})
+    save_file({"a": np.zeros(3)}, path, metadata={"skvae": '{"format": 3, "document": {}}'})
     with pytest.raises(ValueError, match=r"damaged.*no digest"):
         skvae.load(path)
     for content in (b"", b"hello", b"\x00" * 100, pd.DataFrame().to_csv().encode()):
@@ -363,16 +363,16 @@ def test_a_file_that_requests_a_huge_model_is_refused_early(files, tmp_path, siz
         skvae.load(tmp_path / "hostile")
 
 
-@pytest.mark.parametrize("part", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("part", [0, 1, 2, 3])
 def test_an_invalid_random_state_is_refused(tmp_path, part):
     # Some versions of NumPy crash on an invalid state.
     VAETransformer(random_state=np.random.RandomState(0)).save(tmp_path / "vae")
     document, arrays = read_file(tmp_path / "vae")
-    parts = document["state"]["dict"]["random_state"]["random_state"]["tuple"]
+    parts = document["state"]["dict"]["random_state"]["random_state"]
     for wrong in (None, [], "x", 10**6, {"tuple": []}):
         parts[part] = wrong
         write_file(tmp_path / "hostile", document, arrays)
-        if part > 2 and wrong == 10**6:  # any number is valid here
+        if part > 1 and wrong == 10**6:  # any number is valid here
             continue
         with pytest.raises(ValueError, match="Cannot load an estimator"):
             skvae.load(tmp_path / "hostile")

@@ -50,7 +50,7 @@ def test_packages_of_the_attributes_are_imported_before_they_are_decoded(point):
 
 def test_restored_objects_are_checked(point):
     document, arrays = encode(point(1.0, "a"))
-    document["object"][1]["dict"]["x"] = -1.0
+    document["object"][1]["x"] = -1.0
     with pytest.raises(ValueError, match="x is negative"):
         decode(document, arrays, {})
 
