@@ -18,6 +18,8 @@ _TEXTS = ("string", "large_string", "string_view", "binary", "large_binary", "bi
 _SIMPLE = ("null", "bool_", *_INTEGERS, *_FLOATS, "date32", "date64", *_TEXTS)
 _DECIMALS = ("decimal32", "decimal64", "decimal128", "decimal256")
 _TIMES = ("timestamp", "duration", "time32", "time64")
+# Largest number of bytes of a value of fixed width.
+_MAX_WIDTH = 2**16
 
 
 @serializable
@@ -45,6 +47,9 @@ class ArrowType:
     def __post_init__(self) -> None:
         if self.name not in (*_SIMPLE, *_DECIMALS, *_TIMES, "dictionary"):
             raise ValueError(f"{self.name!r} is no type of Arrow for columns")
+        widths = [width for width in self.arguments if isinstance(width, int)]
+        if max(widths, default=0) > _MAX_WIDTH:
+            raise ValueError(f"values of {max(widths)} bytes are too wide")
         zone = self.arguments[1] if self.name == "timestamp" else None
         if zone is not None and not _is_known_zone(zone):
             raise ValueError(f"{zone!r} is no known time zone")

@@ -86,3 +86,14 @@ def raise_tuple(condition: tuple[Any, ...]) -> NoReturn:
         f"the condition {condition!r} is a tuple: pass a list for one of several values, or a "
         "pandas.Interval for all values between two ends"
     )
+
+
+def check_restored(is_valid: bool) -> None:
+    """Raise a ValueError if a column from a file has attributes that `fit` never sets."""
+    if not is_valid:
+        raise ValueError("the attributes of a column do not agree")
+
+
+def is_dtype(dtype: Any) -> bool:
+    """Return whether an object is a dtype. Texts are none: pandas opens files that texts name."""
+    return isinstance(dtype, np.dtype | pd.api.extensions.ExtensionDtype)

@@ -11,7 +11,14 @@ import pandas as pd
 
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
-from ._casts import as_index, raise_inexpressible, raise_tuple, to_categories
+from ._casts import (
+    as_index,
+    check_restored,
+    is_dtype,
+    raise_inexpressible,
+    raise_tuple,
+    to_categories,
+)
 
 # Smallest number of training rows of an unordered category with a separate level.
 _MIN_CATEGORY_ROWS = 10
@@ -65,6 +72,12 @@ class CategoricalColumn(ColumnCodec):
         if self.has_missing:
             builder.add_missing(int(is_missing.sum()))
         self.bins = builder.build(n_ordered=n_ordered)
+
+    def _check_invariants(self) -> None:
+        n_unseen = 1
+        n_bins = len(self._categories) + n_unseen + self.has_missing
+        check_restored(is_dtype(self.dtype) and isinstance(self._categories, pd.Index))
+        check_restored(self.bins.n_bins == n_bins)
 
     def encode(self, values: Any) -> np.ndarray:
         is_missing = pd.isna(values).to_numpy()

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..serialization import serializable
 from ._arrow_types import ArrowType, arrow_to_plain, plain_to_arrow
+from ._casts import check_restored, is_dtype
 
 
 class ColumnFormat(ABC):
@@ -60,6 +61,9 @@ class PandasFormat(ColumnFormat):
             is_missing = values.isna().to_numpy()
             # None, NaN, pandas.NA or NaT.
             self.missing = values.iloc[int(is_missing.argmax())] if is_missing.any() else None
+
+    def _check_invariants(self) -> None:
+        check_restored(is_dtype(self.dtype))
 
     @property
     def stored_dtype(self) -> Any:

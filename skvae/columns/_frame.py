@@ -11,6 +11,7 @@ import pandas as pd
 from ..likelihoods import Histogram
 from ..serialization import serializable
 from ._base import ColumnCodec
+from ._casts import check_restored
 from ._errors import column_in_errors
 from ._kinds import KINDS, build_codec
 
@@ -59,6 +60,10 @@ class FrameCodec:
             with column_in_errors(name):
                 codec = build_codec(frame.iloc[:, j], kinds.get(name), missing_is_level)
             self.codecs.append(codec)
+
+    def _check_invariants(self) -> None:
+        check_restored(all(isinstance(codec, ColumnCodec) for codec in self.codecs))
+        check_restored(isinstance(self.names, pd.Index) and len(self.names) == len(self.codecs))
 
     @property
     def likelihood(self) -> Histogram:

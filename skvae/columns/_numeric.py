@@ -10,7 +10,7 @@ import numpy as np
 
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
-from ._casts import MAX_EXACT_INTEGER, raise_inexpressible
+from ._casts import MAX_EXACT_INTEGER, check_restored, raise_inexpressible
 from ._units import Interval, Units
 
 # Smallest fraction and number of rows for which a single value has a separate level.
@@ -70,6 +70,12 @@ class NumericColumn(ColumnCodec):
         if self.has_missing:
             builder.add_missing(len(numbers) - len(present))
         self.bins = builder.build(n_ordered=n_ordered)
+
+    def _check_invariants(self) -> None:
+        for edges in (self._left, self._right):
+            check_restored(isinstance(edges, np.ndarray) and edges.dtype == np.float64)
+            check_restored(edges.shape == (self.bins.n_bins - self.has_missing,))
+        check_restored(bool((self._left <= self._right).all()) and isinstance(self.units, Units))
 
     def encode(self, values: Any) -> np.ndarray:
         numbers = self.units.numbers(values)

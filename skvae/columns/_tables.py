@@ -14,8 +14,9 @@ from sklearn.utils import check_array
 
 from ..serialization import serializable
 from ..utils import import_optional
+from ._casts import check_restored, is_dtype
 from ._errors import column_in_errors
-from ._formats import ArrowFormat, PandasFormat, read_column
+from ._formats import ArrowFormat, ColumnFormat, PandasFormat, read_column
 
 # Modules with the class `DataFrame` of libraries whose data frames are like those of pandas.
 _PANDAS_LIKE = {"cudf": "cudf", "modin": "modin.pandas"}
@@ -56,6 +57,10 @@ class TableFormat:
         self.library = library
         self.columns = columns
         self.dtype = dtype
+
+    def _check_invariants(self) -> None:
+        check_restored(all(isinstance(column, ColumnFormat) for column in self.columns))
+        check_restored(self.dtype is None or is_dtype(self.dtype))
 
     @property
     def is_array(self) -> bool:

@@ -15,10 +15,17 @@ from ..serialization import serializable
 from ._casts import (
     check_all,
     check_exact_integers,
+    check_restored,
+    is_dtype,
     raise_tuple,
     raise_wrong_kind,
     to_categories,
 )
+
+# A day, in microseconds.
+_MAX_UNIT = 86_400_000_000
+# The smallest float64 has 1,074 decimals.
+_MAX_DECIMALS = 1_074
 
 
 class Interval(NamedTuple):
@@ -61,6 +68,9 @@ class Units(ABC):
 
     dtype: Any
     size: float = 1
+
+    def _check_invariants(self) -> None:
+        check_restored(is_dtype(self.dtype) and 0 < self.size <= _MAX_UNIT)
 
     def numbers(self, values: Any) -> np.ndarray:
         """Convert values to numbers.
@@ -162,6 +172,10 @@ class Numbers(Units):
         self._numpy_dtype = getattr(dtype, "numpy_dtype", dtype)
         self._has_low_precision = self._numpy_dtype in (np.float16, np.float32)
 
+    def _check_invariants(self) -> None:
+        super()._check_invariants()
+        check_restored(is_dtype(self._numpy_dtype))
+
     def round_to_dtype(self, numbers: np.ndarray) -> np.ndarray:
         if not self._has_low_precision:
             return numbers
@@ -221,6 +235,10 @@ class Decimals(Units):
                 "for example by None"
             )
         return numbers
+
+    def _check_invariants(self) -> None:
+        super()._check_invariants()
+        check_restored(0 <= self.n_decimals <= _MAX_DECIMALS)
 
     def values(self, numbers: np.ndarray) -> Any:
         decimals = [
