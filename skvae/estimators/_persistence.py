@@ -72,9 +72,10 @@ class PersistenceMixin:
     def _column_in(self, place: tuple[str, ...]) -> str:
         """Return the name of the column to which a place in the state belongs, as a sentence."""
         numbers = [int(step) for step in place if step.isdecimal()]
-        if place[:2] != ("_reader", "codec") or not numbers:
+        if not numbers or place[:2] not in (("_reader", "codec"), ("_reader", "table_format")):
             return ""
-        names = list(self._reader.codec.names)
+        # The codec has the columns that are read, and the format has all columns.
+        names = self._reader.codec.names if place[1] == "codec" else self._reader.names
         return f" The part belongs to column {names[numbers[0]]!r}."
 
     def _portable_state(self) -> dict[str, Any]:
@@ -167,8 +168,8 @@ def load(
         cls = estimator_class or _ESTIMATORS.get(name)
         if cls is None:
             raise ValueError(
-                f"its class {name} is not a class of skvae: pass the class, as in "
-                f"skvae.load(path, estimator_class={name})"
+                f"its class {name:.100} is not a class of skvae: pass the class, as in "
+                f"skvae.load(path, estimator_class={name:.100})"
             )
         check_state(cls, state)
         estimator: Any = object.__new__(cls)

@@ -14,8 +14,9 @@ import pyarrow as pa
 from ._codec import Codec, Codecs
 from ._time_zones import check_zone_or_offset
 
-# A missing value takes this number of bytes or items at most.
-_MAX_WIDTH = 2**16
+# A missing value takes this number of bytes or items at most: an index of a few kilobytes may have
+# many missing values.
+_MAX_WIDTH = 2**8
 # Types without parameters, or with a unit only, by name.
 _SIMPLE = {
     str(data_type): data_type

@@ -112,9 +112,9 @@ def decode(document: Any, arrays: Arrays, parameters: Mapping[str, Any]) -> Any:
     except _MissingParameterError:
         raise
     except Exception as error:  # a hostile document may cause any exception
-        place = ".".join(decoder.place)
+        place = f"{'.'.join(decoder.place):.200}" or "the document"
         raise ValueError(
-            f"its content is invalid in {place} ({type(error).__name__}: {error})"
+            f"its content is invalid in {place} ({type(error).__name__}: {error!s:.300})"
         ) from error
 
 

@@ -17,6 +17,7 @@ from ._array_types import object_array
 from ._codec import Codec, Codecs
 
 # Multiple and name of a frequency, such as "2h" or "W-SUN".
+_MAX_LENGTH_WITH_FREQUENCY = 2**18
 _FREQUENCY = re.compile(r"-?[0-9]{0,5}[A-Za-z]{1,6}(?:-[A-Z0-9]{1,4}){0,3}")
 
 
@@ -156,6 +157,9 @@ def _index_parts(index: Any) -> list[Any]:
 
 
 def _index(items: Any, dtype: Any, name: Any) -> Any:
+    if isinstance(dtype, pd.ArrowDtype) and dtype.pyarrow_dtype.num_fields:
+        # A missing struct takes memory for each field.
+        raise ValueError("indices of lists, structs and maps are not supported")
     if isinstance(_dtype(dtype), np.dtype):
         values = items if isinstance(items, np.ndarray) else object_array(items)
         return pd.Index(values, dtype=dtype, name=name, tupleize_cols=False)
@@ -174,6 +178,8 @@ def _times(cls: Any, values: np.ndarray, dtype: Any, name: Any, frequency: str |
     if getattr(dtype, "tz", None) is not None:
         index = index.tz_localize("UTC").tz_convert(_zone(dtype.tz))
     if frequency is not None:
+        if len(index) > _MAX_LENGTH_WITH_FREQUENCY:  # pandas checks the values one by one
+            raise ValueError("an index with a frequency is too long")
         index.freq = _frequency(frequency)
     return index
 

@@ -1,7 +1,11 @@
 """Estimators through pickle, joblib, skops and copies."""
 
+import collections
 import copy
+import enum
+import fractions
 import pickle
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -11,8 +15,10 @@ import skops.io
 import torch
 from sklearn.base import clone
 
+import skvae
 from helpers import FAST, linear_networks
 from skvae import Gaussian, TabularVAE, VAEImputer, VAETransformer
+from skvae.serialization import encode_reversibly
 
 
 def through_pickle(vae, tmp_path):
@@ -143,3 +149,86 @@ def test_a_model_trained_on_a_gpu_is_pickled_on_the_cpu(blobs):
     restored = pickle.loads(pickle.dumps(vae))
     assert restored.device_.type == "cuda"
     np.testing.assert_array_equal(restored.transform(blobs), vae.transform(blobs))
+
+
+# ---- Values that files cannot hold ---------------------------------------------------
+
+
+class Colour(enum.IntEnum):
+    RED = 1
+    BLUE = 2
+
+
+def fraction_frame():
+    """Return a table whose second column has categories that files cannot hold."""
+    halves = [fractions.Fraction(1, 2), fractions.Fraction(3, 2)]
+    return pd.DataFrame({"a": np.arange(40.0), "halves": pd.Categorical(halves * 20)})
+
+
+@pytest.mark.parametrize("round_trip", [through_pickle, through_joblib, through_copy])
+def test_an_estimator_with_categories_of_any_type_is_pickled(round_trip, tmp_path):
+    frame = fraction_frame()
+    vae = TabularVAE(2, **FAST).fit(frame)
+    restored = round_trip(vae, tmp_path)
+    tables = [some.sample(20, random_state=0) for some in (vae, restored)]
+    pd.testing.assert_frame_equal(*tables)
+    assert set(map(type, tables[1]["halves"])) == {fractions.Fraction}
+
+
+def test_the_error_for_a_category_names_the_category_and_the_column(tmp_path):
+    vae = TabularVAE(2, **FAST).fit(fraction_frame())
+    with pytest.raises(TypeError, match=r"fractions\.Fraction cannot be saved.*column 'halves'"):
+        vae.save(tmp_path / "vae")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("latent_dim", Colour.BLUE, r"Colour cannot be saved.*in latent_dim"),
+        ("hidden_layer_sizes", collections.UserList([4]), "UserList cannot be saved"),
+        ("tol", np.longdouble(1) / 3, "longdouble cannot be saved.*in tol"),
+    ],
+)
+def test_a_parameter_that_would_change_is_refused(name, value, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        VAETransformer(**{name: value}).save(tmp_path / "vae")
+
+
+def test_attributes_of_the_user_are_pickled_but_not_saved(blobs, tmp_path):
+    vae = VAETransformer(**FAST).fit(blobs)
+    vae.note = "mine"
+    assert through_pickle(vae, tmp_path).note == "mine"
+    with pytest.raises(ValueError, match="no attribute 'note'"):
+        vae.save(tmp_path / "vae")
+
+
+class OwnVAE(VAETransformer):
+    """Estimator with a further parameter and further attributes."""
+
+    def __init__(self, latent_dim=2, *, threshold=0.5, max_iter=3):
+        super().__init__(latent_dim, max_iter=max_iter, hidden_layer_sizes=(4,), random_state=0)
+        self.threshold = threshold
+
+    def _after_training(self, X, *, reset):
+        self.mean_, self._n_seen = X.mean(axis=0), len(X)
+
+
+def test_attributes_that_the_methods_of_a_custom_class_assign_are_saved(blobs, tmp_path):
+    vae = OwnVAE(threshold=0.7).fit(blobs)
+    vae.save(tmp_path / "vae")
+    loaded = skvae.load(tmp_path / "vae", estimator_class=OwnVAE)
+    assert (loaded.threshold, loaded._n_seen) == (0.7, len(blobs))
+    np.testing.assert_array_equal(loaded.mean_, vae.mean_)
+
+
+def test_weights_are_not_copied_for_the_comparison(blobs):
+    vae = VAETransformer(hidden_layer_sizes=(512, 512), max_iter=1).fit(blobs)
+    state = vae._portable_state()
+    weights = state["module_"]["weights"]
+    tracemalloc.start()
+    _, arrays = encode_reversibly(state)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert any(array is weights["encoder.2.weight"] for array in arrays.values())
+    assert peak < weights["encoder.2.weight"].nbytes / 2
