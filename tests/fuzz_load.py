@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fuzz_mutations import mutate
 
 import skvae
+from fuzz_mutations import mutate
 from skvae.serialization import read_file
 
 MAX_SECONDS = 10

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import resource
 import sys
 import time
 import warnings
@@ -112,6 +111,8 @@ def report(path: str, X: Any, watch: Watch) -> dict[str, Any]:
 
 
 def main() -> None:
+    import resource  # only on Unix
+
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     watch = Watch()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..models import ACTIVATIONS, ARCHITECTURES, VAEConfig, weight_shapes
 from ..serialization import declared_attributes
 from ._readers import ArrayReader, FrameReader
 
+_NETWORKS = ("encoder.", "decoder.")
 State = Mapping[str, Any]
 
 # Attributes that scikit-learn or a call of `update` sets, rather than an assignment in a method.
@@ -130,8 +132,17 @@ def _sizes_of_parts(config: VAEConfig, widths: tuple[int, ...]) -> list[int]:
 
 
 def _check_weights(config: VAEConfig, weights: Mapping[str, np.ndarray]) -> None:
-    """Raise `ValueError` if the weights do not have the names, shapes and types of the module."""
-    expected = weight_shapes(config)
+    """Raise `ValueError` if the weights do not have the names, shapes and types of the module.
+
+    The weights of custom networks are compared when the module is built.
+    """
+    if callable(config.architecture):
+        config = replace(config, architecture="mlp", hidden_layer_sizes=())
+        weights = {name: w for name, w in weights.items() if not name.startswith(_NETWORKS)}
+        expected = weight_shapes(config)
+        expected = {name: s for name, s in expected.items() if not name.startswith(_NETWORKS)}
+    else:
+        expected = weight_shapes(config)
     for name in sorted(expected.keys() | weights.keys()):
         if name not in expected or name not in weights:
             raise ValueError(f"its weights do not fit its model: {name!r:.80} is in one of them")

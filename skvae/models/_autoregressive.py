@@ -165,13 +165,15 @@ def build_vae(config: VAEConfig, generator: Generator) -> VAE:
 def weight_shapes(config: VAEConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of each weight of a module, by name, without memory for the weights.
 
-    Custom architectures and likelihoods may take memory.
+    Custom networks are refused: they may not support the device "meta".
 
     Raises
     ------
     TypeError, ValueError
         If the configuration is inconsistent.
     """
+    if callable(config.architecture):
+        raise TypeError("The shapes of custom networks are not known before they are built.")
     with torch.device("meta"):
         module = _module_class(config)(config, None)
     return {name: tuple(weight.shape) for name, weight in module.state_dict().items()}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..utils import autocast, seeded_generator, seeded_global_rng
+from ..utils import autocast, seeded_global_rng
 from ._custom_networks import check_networks
 
 # Number of random frequencies of `fourier_mlp`, and the standard deviation of the phases.
@@ -303,15 +303,6 @@ def build_networks(
             for network in (encoder, decoder):
                 _draw_weights(network, generator)
         return encoder, decoder
-    if generator is None:  # custom networks may not support the device "meta"
-        with torch.device("cpu"):
-            return build_networks(
-                architecture,
-                n_features=n_features,
-                latent_dim=latent_dim,
-                n_outputs=n_outputs,
-                generator=seeded_generator(0),
-            )
     seed = int(torch.randint(2**62, (), generator=generator))
     with seeded_global_rng(seed, torch.device("cpu")):
         networks = architecture(n_features, latent_dim, n_outputs)

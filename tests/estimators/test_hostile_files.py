@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from fuzz_mutations import write_hostile
 
 import skvae
+from fuzz_mutations import write_hostile
 from helpers import FAST
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.estimators import _persistence

@@ -153,6 +153,16 @@ def test_custom_classes_and_networks_are_passed_to_load(blobs, tmp_path):
     np.testing.assert_array_equal(loaded.transform(blobs), vae.transform(blobs))
 
 
+def test_custom_networks_with_integer_buffers_are_saved(blobs, tmp_path):
+    def networks(n_features, latent_dim, n_outputs):
+        encoder, decoder = linear_networks(n_features, latent_dim, n_outputs)
+        return torch.nn.Sequential(torch.nn.BatchNorm1d(n_features), encoder), decoder
+
+    vae = VAETransformer(architecture=networks, **FAST).fit(blobs)
+    loaded = through_file(vae, tmp_path, architecture=networks)
+    np.testing.assert_array_equal(loaded.transform(blobs), vae.transform(blobs))
+
+
 def test_other_tools_read_the_file(blobs, tmp_path):
     vae = VAETransformer(**FAST).fit(blobs)
     vae.save(tmp_path / "vae.safetensors")

@@ -336,7 +336,6 @@ def test_configurations_compare_by_value():
         {},
         {"architecture": "fourier_mlp", "hidden_layer_sizes": (4,)},
         {"architecture": "conv", "image_shape": (2, 3), "hidden_layer_sizes": (5, 4, 3)},
-        {"architecture": linear_networks},
         {"likelihood": Gaussian("row"), "missing": True},
         {"likelihood": Histogram((UNORDERED,) * 6), "missing": True, "autoregressive": True},
     ],
@@ -351,3 +350,8 @@ def test_shapes_of_weights_are_known_before_the_module_is_built(options):
 def test_shapes_of_a_module_larger_than_any_memory_are_known():
     config = VAEConfig(10**5, 10**5, (10**9, 10**9), "gelu", "gaussian")
     assert weight_shapes(config)["encoder.2.weight"] == (10**9, 10**9)
+
+
+def test_shapes_of_custom_networks_are_not_known_before_they_are_built():
+    with pytest.raises(TypeError, match="custom networks"):
+        weight_shapes(build(architecture=linear_networks).config)

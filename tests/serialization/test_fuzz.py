@@ -2,10 +2,9 @@
 
 import sys
 
-import fuzz_load
 import pytest
 
-pytest.importorskip("resource")
+import fuzz_load
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures memory as Linux does")
