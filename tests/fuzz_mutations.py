@@ -139,9 +139,8 @@ def _mutate_key(
     if action == 0:
         parent.pop(key)
     elif action == 1 and isinstance(node, int | float):
-        parent[key] = rng.choice(
-            [node * 10**6, -node, node + 1, 0.5 * (node % 2**50), str(node), [node]]
-        )
+        numbers = [node * 10**6, -node, node + 1, 0.5 * (node % 2**50), str(node), [node]]
+        parent[key] = rng.choice(numbers)
     elif action == 2 and isinstance(node, list) and node:
         parent[key] = node * rng.choice([2, 10, 2000 // len(node) + 1])
     elif action == 3 and isinstance(node, dict) and node:
