@@ -20,6 +20,7 @@ _DTYPE = re.compile(
     r"\|b1|[|<>][iu]1|[<>][iuf][248]|[<>]f(?:12|16)|[<>]c(?:8|16|24|32)|\|O"
     r"|[<>][mM]8(?:\[[0-9]{0,4}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?|\|S[0-9]+|[<>]U[0-9]+"
 )
+_MAX_WIDTH = 2**12
 _MAX_CODE_POINT = 0x10FFFF
 
 
@@ -37,6 +38,14 @@ def _dtype(text: str) -> np.dtype:
     if not _DTYPE.fullmatch(text):
         raise ValueError(f"{text!r:.80} is not a dtype")
     return np.dtype(text)
+
+
+def _column_dtype(text: str) -> np.dtype:
+    """Return a dtype in which a column can be written, so values must not be wide."""
+    dtype = _dtype(text)
+    if dtype.itemsize > _MAX_WIDTH:
+        raise ValueError(f"values of {dtype.itemsize} bytes are too wide")
+    return dtype
 
 
 def _dtype_parts(dtype: np.dtype) -> list[str]:
@@ -130,7 +139,7 @@ def _random_state(key: Any, position: int, has_gauss: int, gauss: float) -> np.r
 _RAW = Codec("raw_array", _raw_parts, _raw_array)
 _OBJECTS = Codec("object_array", lambda v: [list(v.shape), v.ravel().tolist()], _object_array)
 _SCALAR = Codec("scalar", _scalar_parts, _scalar)
-_DTYPE_CODEC = Codec("dtype", _dtype_parts, _dtype)
+_DTYPE_CODEC = Codec("dtype", _dtype_parts, _column_dtype)
 _TENSOR = Codec(
     "tensor",
     lambda v: [v.detach().cpu().numpy()],

@@ -238,7 +238,9 @@ class _Decoder:
         if not isinstance(content, list):
             raise TypeError(f"the parts of {tag} are not a list")
         parts = [self.decode(part) for part in content]
-        if tag in _HASHED and isinstance(parts[0], list):
+        if tag in _HASHED and not is_plain_array(parts[0]):
+            if not isinstance(parts[0], list):
+                raise TypeError(f"the items of {tag} are not a list")
             _check_hashes(parts[0])
         value = codec.build(*parts)
         if tag in ("range", "pandas.RangeIndex") and len(value) > self._max_length:

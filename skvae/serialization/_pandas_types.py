@@ -97,6 +97,12 @@ def _string_dtype(storage: str, has_na: bool) -> Any:
     return pd.StringDtype(storage, na_value=np.nan)
 
 
+def _categorical_dtype(categories: Any, ordered: bool) -> Any:
+    if categories is not None and not isinstance(categories, pd.Index):
+        raise TypeError("categories are not an Index")
+    return pd.CategoricalDtype(categories, ordered)
+
+
 def _masked_codec(name: str) -> Codec:
     cls = getattr(pd, name)
     return Codec(f"pandas.{name}", lambda v: [], cls)
@@ -118,7 +124,7 @@ _DTYPES: Codecs = {
     pd.CategoricalDtype: Codec(
         "pandas.CategoricalDtype",
         lambda v: [v.categories, v.ordered],
-        pd.CategoricalDtype,
+        _categorical_dtype,
         _equal,
     ),
     pd.DatetimeTZDtype: Codec(

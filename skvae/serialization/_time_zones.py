@@ -21,7 +21,8 @@ _FIXED_OFFSET = re.compile(r"[-+][0-9]{2}:[0-9]{2}")
 
 @cache
 def _known_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    # "localtime" is the zone of the machine, not a name.
+    return frozenset(zoneinfo.available_timezones() - {"localtime"})
 
 
 def check_zone(name: Any) -> str:
