@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import decimal
 import json
 import os
 import pickle
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import skvae
 from fuzz_mutations import mutate
@@ -71,8 +73,27 @@ def estimators() -> list[tuple[Any, Any]]:
         (skvae.TabularVAE(2, **SMALL), frame),
         (skvae.TabularVAE(2, autoregressive=False, **SMALL), frame[["category", "time"]]),
     ]
+    pairs.append((skvae.TabularVAE(2, **SMALL), unusual_table()))
     fitted = [(estimator.fit(data), data) for estimator, data in pairs]
     return [*fitted, (skvae.VAETransformer(random_state=np.random.RandomState(0)), X)]
+
+
+def unusual_table() -> pd.DataFrame:
+    """Return a table of 40 rows with unusual dtypes and names."""
+    whole = np.random.RandomState(1).randint(0, 4, 40)
+    stamps = pa.array(whole * 10**9, pa.timestamp("us", "Europe/Berlin"))
+    columns = {
+        "arrow": pd.Series(stamps.to_pandas(), dtype=pd.ArrowDtype(stamps.type)),
+        "text": pd.Series(whole.astype(str), dtype=pd.ArrowDtype(pa.large_string())),
+        "decimal": pd.Series([decimal.Decimal(int(k)) / 4 for k in whole], dtype=object),
+        "period": pd.Series(pd.period_range("2020-01", periods=4, freq="M")[whole]),
+        "tuple": pd.Series([(int(k), "a") for k in whole], dtype=object),
+        "sparse": pd.Series(whole).astype("Sparse[int64]"),
+        "interval": pd.Series(pd.cut(whole, 3)),
+        "dates": pd.Categorical(pd.to_datetime(whole, unit="D")),
+    }
+    names = pd.MultiIndex.from_tuples([(name, k) for k, name in enumerate(columns)])
+    return pd.DataFrame(columns).set_axis(names, axis=1)
 
 
 class Worker:

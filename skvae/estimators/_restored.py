@@ -28,10 +28,12 @@ _OTHER_ATTRIBUTES = {"n_features_in_", "feature_names_in_", "_n_features_out"}
 _OTHER_ATTRIBUTES |= {"_sklearn_output_config"}
 _MAX_LAYERS = 1_000
 _TOO_LARGE = "it describes a model much larger than the stored weights"
+# A layer may have this number of units, or the number of elements in the weights.
+_ALWAYS_ALLOWED_WIDTH = 2**10
 # A module may compute tables or images with this number of elements, or with this multiple of the
 # number of elements in the weights.
 _ALWAYS_ALLOWED_SIZE = 2**22
-_MAX_SIZE_RATIO = 16
+_MAX_SIZE_RATIO = 32
 
 
 def _is_size(value: Any) -> bool:
@@ -113,11 +115,16 @@ def check_size(config: VAEConfig, weights: Mapping[str, np.ndarray]) -> None:
     widths = () if isinstance(sizes, str) or callable(config.architecture) else sizes
     if len(widths) > min(_MAX_LAYERS, len(weights)):
         raise ValueError(_TOO_LARGE)
-    # Each unit of a layer has a weight at least.
+    # Each unit of a layer has a weight at least, except in custom networks.
     largest = max(config.n_features, config.latent_dim + sum(widths))
-    limit = max(_ALWAYS_ALLOWED_SIZE, _MAX_SIZE_RATIO * n_stored)
-    if largest > n_stored or max(_sizes_of_parts(config, widths)) > limit:
+    if largest > max(_ALWAYS_ALLOWED_WIDTH, n_stored):
         raise ValueError(_TOO_LARGE)
+    limit = max(_ALWAYS_ALLOWED_SIZE, _MAX_SIZE_RATIO * n_stored)
+    if max(_sizes_of_parts(config, widths)) > limit:
+        raise ValueError(
+            "its ordered columns, or its images, take much more memory than the stored weights; "
+            "columns with fewer ordered categories, or wider layers, are possible"
+        )
 
 
 def _sizes_of_parts(config: VAEConfig, widths: tuple[int, ...]) -> list[int]:

@@ -107,7 +107,7 @@ def test_an_image_whose_filters_take_more_memory_than_the_weights_is_refused(ref
         conv = {"architecture": "conv", "image_shape": {"tuple": [1, 6000, 6000]}}
         config_of(state).update(conv, hidden_layer_sizes={"tuple": [50, 2, 4]})
 
-    refuse(change, "much larger")
+    refuse(change, "much more memory")
 
 
 @pytest.mark.parametrize("shape", [(7,), (4, 1), (), (10**4,), (0, 10**12)], ids=str)
@@ -180,7 +180,7 @@ def test_columns_with_many_ordered_levels_are_refused_early(refuse):
         for edge in ("_left", "_right"):
             arrays[codec[edge]["array"]] = np.arange(n, dtype=float)
 
-    refuse(change, "much larger", name="TabularVAE")
+    refuse(change, "much more memory", name="TabularVAE")
 
 
 # ---- Documents -----------------------------------------------------------------------

@@ -88,7 +88,7 @@ ARRAYS = {
 }
 DTYPES = [
     *(pd.Int8Dtype(), pd.UInt64Dtype(), pd.Float32Dtype(), pd.BooleanDtype()),
-    *(pd.StringDtype("python"), pd.StringDtype("pyarrow"), pd.StringDtype("pyarrow", np.nan)),
+    *(pd.StringDtype("python"), pd.StringDtype("pyarrow"), pd.Series(["a"]).astype("str").dtype),
     *(pd.CategoricalDtype(["b", "a"]), pd.CategoricalDtype([2, 1], ordered=True)),
     *(pd.CategoricalDtype(pd.IntervalIndex.from_breaks([0.5, 1, 2])), pd.CategoricalDtype(STAMPS)),
     pd.CategoricalDtype(pd.Index([(1, 2), (3, 4)], tupleize_cols=False)),
