@@ -60,6 +60,7 @@ OBJECTS = [
     {"pandas.MultiIndex": [[], [], []]},
 ]
 HOSTILE = [*HUGE, *PATHS, *ZONES, *NUMBERS, *OBJECTS]
+MAX_LENGTH = 10**7  # of a document
 ATTRIBUTES = ["checkpoint", "transform", "_trainer", "__class__", "_skl_callbacks", "noise", "x_"]
 TAGS = ["dict", "tuple", "pairs", "object", "array", "dtype", "list_of_numbers", "scalar"]
 TAGS += ["pandas.Index", "pandas.Interval", "pandas.CategoricalDtype", "frozenset", "object_array"]
@@ -83,6 +84,7 @@ def write_hostile(path: Path, text: str, arrays: dict[str, np.ndarray], edit: An
 def mutate(path: Path, document: Any, arrays: dict[str, np.ndarray], rng: random.Random) -> str:
     """Write a mutated file, and return the kind of the mutation."""
     kind = rng.choices(["node", "array", "text", "bytes"], [6, 2, 1, 1])[0]
+    original = document, arrays
     document, arrays, edit = copy.deepcopy(document), dict(arrays), None
     if kind == "node":
         for _ in range(rng.choice([1, 1, 1, 2, 5])):
@@ -95,6 +97,8 @@ def mutate(path: Path, document: Any, arrays: dict[str, np.ndarray], rng: random
         text = _mutate_text(text, rng)
     elif kind == "bytes":
         edit = lambda content: _mutate_bytes(content, rng)  # noqa: E731
+    if len(text) > MAX_LENGTH:
+        return mutate(path, *original, rng)
     write_hostile(path, text, arrays, edit)
     return kind
 

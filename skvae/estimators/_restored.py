@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.impute import MissingIndicator
 
-from ..likelihoods import LIKELIHOODS, Histogram, Likelihood
+from ..likelihoods import LIKELIHOODS, ColumnBins, Histogram, Likelihood
 from ..models import ACTIVATIONS, ARCHITECTURES, VAEConfig, weight_shapes
 from ..serialization import declared_attributes
 from ._readers import ArrayReader, FrameReader
@@ -105,7 +105,29 @@ def read_config(saved: Mapping[str, Any]) -> VAEConfig:
     for name, value in saved.items():
         if name not in _CONFIG_CHECKS or not _CONFIG_CHECKS[name](value):
             raise ValueError(f"the configuration of its model has an invalid {name!r:.80}")
-    return VAEConfig(**saved)
+    config = VAEConfig(**saved)
+    if isinstance(config.likelihood, Histogram):
+        for bins in config.likelihood.columns:
+            _check_bins(bins)
+    return config
+
+
+def _check_bins(bins: ColumnBins) -> None:
+    """Raise `ValueError` if the attributes of the bins of a column do not agree."""
+    integers = (*bins.level, *bins.representative_bin, bins.n_ordered)
+    numbers = (*bins.log_fraction, *bins.log_width, *bins.counts)
+    if not (
+        isinstance(bins, ColumnBins)
+        and set(map(type, integers)) == {int}
+        and set(map(type, numbers)) == {float}
+        and set(map(type, bins.observed)) == {bool}
+        and {len(bins.log_fraction), len(bins.log_width), len(bins.observed)} == {bins.n_bins}
+        and len(bins.representative_bin) == bins.n_levels >= bins.n_ordered
+        and min(*integers, *bins.counts) >= 0
+        and max(bins.level) < bins.n_levels
+        and max(bins.representative_bin) < bins.n_bins
+    ):
+        raise ValueError("the bins of a column do not agree")
 
 
 def check_size(config: VAEConfig, weights: Mapping[str, np.ndarray]) -> None:

@@ -56,9 +56,9 @@ def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str,
     text = json.dumps(header, allow_nan=False)
     try:
         check_size(text)
-    except ValueError as error:
+        content = save(plain, metadata={"skvae": text})
+    except (ValueError, SafetensorError) as error:
         raise ValueError(f"The object is too large for a file: {error}.") from error
-    content = save(plain, metadata={"skvae": text})
     before, after = _around_digest(content)
     with replacing(path) as file:
         file.write(before)

@@ -45,3 +45,13 @@ def test_the_digest_is_computed_with_zeros_in_place_of_the_digest(small_file):
     blank = content.replace(digest.encode(), b"0" * 64)
     assert hashlib.sha256(blank).hexdigest() == digest
     assert read_file(small_file)[1]["a"].flags.writeable
+
+
+def test_a_document_that_cannot_be_read_is_not_written(tmp_path):
+    path = tmp_path / "large"
+    # Brackets in texts are no lists.
+    write_file(path, ["[{" * 600_000], {})
+    assert read_file(path)[0] == ["[{" * 600_000]
+    for document in ([[] for _ in range(600_000)], "x" * 101_000_000):
+        with pytest.raises(ValueError, match="too large for a file"):
+            write_file(path, document, {})
