@@ -12,7 +12,7 @@ import torch
 from ..models import VAE, VAEConfig, build_vae
 from ..serialization import UnsupportedError, decode, encode_reversibly, read_file, write_file
 from ..utils import available_devices, isolate, seeded_generator, to_device
-from ._restored import check_state
+from ._restored import allowed_attributes, check_state
 
 # Estimators that `load` creates, by name.
 _ESTIMATORS: dict[str, type] = {}
@@ -59,6 +59,12 @@ class PersistenceMixin:
             If the file cannot be written.
         """
         state = {**self._portable_state(), "checkpoint": None}
+        unknown = state.keys() - allowed_attributes(type(self))
+        if unknown:
+            raise TypeError(
+                f"The attribute {min(unknown)!r} cannot be saved: it is no parameter, and no "
+                "method of the class sets it. Pickle the estimator, or delete the attribute."
+            )
         try:
             check_state(type(self), state)
         except ValueError as error:

@@ -98,6 +98,8 @@ def declared_attributes(cls: Any) -> frozenset[str]:
 def _assigned_attributes(member: object) -> Iterator[str]:
     """Yield the names of the attributes that a method or property assigns to its first argument."""
     member = member.fget if isinstance(member, property) else member
+    if isinstance(member, staticmethod | classmethod):
+        return
     function = inspect.unwrap(member) if callable(member) else None
     if not isinstance(function, FunctionType) or not function.__code__.co_argcount:
         return

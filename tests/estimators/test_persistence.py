@@ -199,7 +199,7 @@ def test_attributes_of_the_user_are_pickled_but_not_saved(blobs, tmp_path):
     vae = VAETransformer(**FAST).fit(blobs)
     vae.note = "mine"
     assert through_pickle(vae, tmp_path).note == "mine"
-    with pytest.raises(ValueError, match="no attribute 'note'"):
+    with pytest.raises(TypeError, match="attribute 'note' cannot be saved"):
         vae.save(tmp_path / "vae")
 
 
