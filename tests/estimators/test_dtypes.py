@@ -96,7 +96,7 @@ def test_imputed_columns_have_the_dtype_of_fit_and_the_observed_values(library, 
 
 
 @pytest.mark.parametrize("library", TABLES)
-@pytest.mark.parametrize("how", ["pickle", "deepcopy"])
+@pytest.mark.parametrize("how", ["pickle", "deepcopy", "save"])
 def test_models_of_all_dtypes_survive(library, how, tmp_path):
     model = model_of(library)
     if how == "save":
