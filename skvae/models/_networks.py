@@ -148,6 +148,18 @@ class _Bias(nn.Module):
         return images + self.bias.to(images.dtype)[:, None, None]
 
 
+class _PixelConv2d(nn.Conv2d):
+    """A convolution of images of a single pixel, in float32.
+
+    In bfloat16, the CPU kernel of torch 2.13 leaves gradients of the weights beyond the pixel
+    uninitialised, so results would be random, and sometimes NaN.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        with autocast(images.device, torch.float32):
+            return super().forward(images.to(self.weight.dtype))
+
+
 def conv(
     n_features: int,
     latent_dim: int,
@@ -171,8 +183,9 @@ def conv(
     smallest = (filters[-1], *sizes[-1])
 
     encoder: list[nn.Module] = [nn.Unflatten(1, image_shape)]
-    for n_in, n_out in pairwise([channels, *filters]):
-        encoder += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
+    for (n_in, n_out), size in zip(pairwise([channels, *filters]), sizes, strict=False):
+        layer = _PixelConv2d if size == (1, 1) else nn.Conv2d
+        encoder += [layer(n_in, n_out, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
     encoder += [_ImagesToRows(), *_dense([math.prod(smallest), n_dense], activation)]
     encoder += [nn.Linear(n_dense, 2 * latent_dim)]
 

@@ -480,3 +480,17 @@ def test_an_architecture_that_raises_does_not_affect_random_states_or_later_netw
     with unchanged_random_states(), pytest.raises(RuntimeError, match="out of cheese"):
         build(crash)
     assert_maps(*build(linear_networks), 6, 6)
+
+
+def test_gradients_of_images_of_one_pixel_are_the_same_in_bfloat16_each_time():
+    encoder, _ = build("conv", n_features=4, image_shape=(2, 2), hidden_layer_sizes=(3, 2, 4))
+    x = torch.randn(20, 4, generator=seeded(0))
+    gradients = []
+    for _ in range(20):
+        scratch = [torch.full((n,), torch.nan) for n in (50, 500, 5000)]
+        del scratch  # whatever is not initialised is NaN
+        encoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            encoder(x).float().square().sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in encoder.parameters()]))
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
