@@ -5,6 +5,7 @@ import math
 import pickle
 from functools import cache
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -27,7 +28,9 @@ from helpers_dtypes import (
 )
 
 import skvae
-from skvae import TabularVAE, VAEImputer
+from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
+from skvae.displays import SyntheticTableDisplay
+from skvae.metrics import associations, column_distances
 
 FAST = {"latent_dim": 2, "hidden_layer_sizes": (8,), "max_iter": 1, "random_state": 0}
 every_column = pytest.mark.parametrize(
@@ -341,3 +344,49 @@ def test_masked_arrays_are_an_error():
     X = np.ma.masked_equal(np.arange(40.0).reshape(20, 2), 3)
     with pytest.raises(TypeError, match="masked array"):
         TabularVAE(**FAST).fit(X)
+
+
+# ---- Array estimators, metrics and displays -----------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [VAETransformer, VAEOutlierDetector, VAEImputer])
+@every_column
+def test_array_estimators_read_a_column_as_numbers_or_refuse_it(estimator, library, name):
+    column = {"pandas": PANDAS, "pyarrow": ARROW, "polars": POLARS}[library][name]
+    X = frame_of(column)
+    refusal = ""
+    try:
+        model = estimator(**FAST).fit(X)
+    except (TypeError, ValueError) as error:
+        refusal = str(error)
+    if refusal:
+        assert "column 'c'" in refusal
+        assert "TabularVAE" in refusal or 'likelihood="mixed"' in refusal
+        return
+    numbers = np.array([float(value) for value in values_of(X, "c")])
+    expected = np.column_stack([numbers, np.array(values_of(X, "x"), dtype=float)])
+    np.testing.assert_allclose(model.score(X), estimator(**FAST).fit(expected).score(expected))
+
+
+@pytest.mark.parametrize("library", TABLES)
+def test_metrics_read_all_dtypes(library):
+    table, new = table_of(library), sample_of(library)
+    assert column_distances(table, table).eq(0).all()
+    distances = column_distances(table, new)
+    assert distances.index.tolist() == list(dtypes_of(table))
+    assert distances.between(0, 1).all()
+    matrix = associations(new)
+    assert matrix.shape == (len(distances), len(distances))
+    assert matrix.to_numpy().min() >= 0
+
+
+@pytest.mark.parametrize("library", TABLES)
+def test_displays_draw_all_dtypes(library):
+    table, new = table_of(library), sample_of(library)
+    names = list(dtypes_of(table))
+    for start in range(0, len(names), 20):
+        chunk = names[start : start + 20]
+        parts = [t[chunk] if library == "pandas" else t.select(chunk) for t in (table, new)]
+        display = SyntheticTableDisplay.from_tables(*parts)
+        assert list(display.marginals) == chunk
+        plt.close("all")
