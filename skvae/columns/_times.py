@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
-from ._casts import MAX_EXACT_INTEGER, check_all, raise_wrong_kind
+from ._casts import MAX_EXACT_INTEGER, check_all, raise_inexpressible, raise_wrong_kind
 from ._units import Units
 
 _DAY = 86_400_000_000
@@ -29,12 +29,17 @@ class Times(Units):
     The unit is the largest of day, hour, minute, second, millisecond and microsecond that divides
     all training values. Nanoseconds are the unit of durations and datetimes that need them and are
     small enough for float64, and are cut off otherwise. Datetimes with a time zone count in local
-    time.
+    time, or in UTC if the hour that occurs twice in autumn makes local time ambiguous.
 
     Parameters
     ----------
     values : Series
         Training data.
+
+    Raises
+    ------
+    ValueError
+        If float64 cannot count a value in microseconds.
     """
 
     def __init__(self, values: Any) -> None:
@@ -42,10 +47,14 @@ class Times(Units):
         self.is_duration = values.dtype.kind == "m"
         self._ticks = "us"
         present = values[values.notna().to_numpy()]
+        self._is_local = True
+        if self._zone is not None:
+            self._is_local = bool((self._localize(self._naive(present)) == present).all())
         if self._needs_nanoseconds(present):
             self._ticks, self.size = "ns", 0.001
         else:
             self.size = _largest_unit(self._count_ticks(present))
+        self._check_exact(self._count_ticks(present))
 
     @property
     def _zone(self) -> Any:
@@ -54,23 +63,50 @@ class Times(Units):
     def _needs_nanoseconds(self, values: Any) -> bool:
         if not self.dtype.name.startswith(("datetime64[ns", "timedelta64[ns")):
             return False
-        nanoseconds = self._local(values).to_numpy().astype(np.int64)
+        nanoseconds = self._naive(values).to_numpy().astype(np.int64)
         return bool((nanoseconds % 1000).any() and (np.abs(nanoseconds) < MAX_EXACT_INTEGER).all())
 
-    def _local(self, values: Any) -> Any:
-        """Return datetimes without a time zone, in the local time of the zone of the column."""
+    def _naive(self, values: Any) -> Any:
+        """Return datetimes without a time zone, in local time or in UTC."""
         if self._zone is None:
             return values
-        return values.dt.tz_convert(self._zone).dt.tz_localize(None)
+        zone = self._zone if self._is_local else "UTC"
+        return values.dt.tz_convert(zone).dt.tz_localize(None)
+
+    def _localize(self, stamps: Any) -> Any:
+        """Return datetimes in the time zone of the column, from `_naive` datetimes."""
+        if not self._is_local:
+            return stamps.dt.tz_localize("UTC").dt.tz_convert(self._zone)
+        # The hour that occurs twice in autumn counts as daylight saving time.
+        is_daylight_saving = np.ones(len(stamps), dtype=bool)
+        return stamps.dt.tz_localize(
+            self._zone, ambiguous=is_daylight_saving, nonexistent="shift_forward"
+        )
 
     def _count_ticks(self, values: Any) -> np.ndarray:
         kind = "timedelta64" if self.is_duration else "datetime64"
-        ticks: np.ndarray = self._local(values).to_numpy(dtype=f"{kind}[{self._ticks}]")
+        stamps = self._naive(values)
+        if stamps.dt.unit in ("s", "ms"):
+            stamps = stamps.dt.as_unit(self._ticks)  # NumPy does not notice an overflow
+        ticks: np.ndarray = stamps.to_numpy(dtype=f"{kind}[{self._ticks}]")
         return ticks.astype(np.int64)
 
+    def _check_exact(self, ticks: np.ndarray) -> None:
+        is_near_overflow = (np.abs(ticks) >= 2**62).any()
+        if is_near_overflow or (self._to_ticks(ticks / self._ticks_per_unit) != ticks).any():
+            kind = "durations" if self.is_duration else "datetimes"
+            raise ValueError(
+                f"it has {kind} too long for float64 to count the microseconds: round them with "
+                "Series.dt.floor('s'), or replace those that stand for infinity by missing values"
+            )
+
     @property
-    def _ticks_per_unit(self) -> float:
-        return 1 if self._ticks == "ns" else self.size
+    def _ticks_per_unit(self) -> int:
+        return 1 if self._ticks == "ns" else int(self.size)
+
+    def _to_ticks(self, numbers: np.ndarray) -> np.ndarray:
+        # In integers: float64 has no exact product for far dates.
+        return np.rint(numbers).astype(np.int64) * self._ticks_per_unit
 
     def _numbers(self, values: Any) -> np.ndarray:
         return self._count_ticks(self._convert(values)) / self._ticks_per_unit
@@ -111,19 +147,20 @@ class Times(Units):
 
     def cast(self, values: Any) -> Any:
         # Without a detour through local time, in which an hour occurs twice in autumn.
-        return self._convert(values).astype(self.dtype)
+        converted = self._convert(values)
+        result = converted.astype(self.dtype)
+        is_lost = (result != converted).to_numpy()
+        if is_lost.any():
+            raise_inexpressible(values[is_lost], self.dtype)
+        return result
 
     def values(self, numbers: np.ndarray) -> Any:
         is_missing = np.isnan(numbers)
-        ticks = np.where(is_missing, 0, np.rint(numbers)) * self._ticks_per_unit
+        ticks = self._to_ticks(np.where(is_missing, 0, numbers))
         kind = "timedelta64" if self.is_duration else "datetime64"
-        stamps = pd.Series(ticks.astype(np.int64).astype(f"{kind}[{self._ticks}]"))
+        stamps = pd.Series(ticks.astype(f"{kind}[{self._ticks}]"))
         if self._zone is not None:
-            # The hour that occurs twice in autumn counts as daylight saving time.
-            is_daylight_saving = np.ones(len(stamps), dtype=bool)
-            stamps = stamps.dt.tz_localize(
-                self._zone, ambiguous=is_daylight_saving, nonexistent="shift_forward"
-            )
+            stamps = self._localize(stamps)
         return stamps.astype(self.dtype).mask(is_missing)
 
     def _to_number(self, value: Any) -> float:
@@ -132,7 +169,8 @@ class Times(Units):
         if isinstance(value, datetime.date | np.datetime64) and not pd.isna(value):
             value = pd.Timestamp(value)
             if value.tz is None and self._zone is not None:
-                value = value.tz_localize(self._zone)  # conditions without a zone: local time
+                # Conditions without a zone are in local time.
+                value = value.tz_localize(self._zone, ambiguous=True, nonexistent="shift_forward")
         return super()._to_number(value)
 
 
@@ -156,6 +194,9 @@ class Dates(Units):
     def _numbers(self, values: Any) -> np.ndarray:
         if values.dtype == object:
             check_all(values, (datetime.date, np.datetime64), "dates")
+            is_datetime = values.map(lambda value: isinstance(value, datetime.datetime))
+            if is_datetime.any():
+                raise_wrong_kind(values[is_datetime], "dates without times of day")
         elif values.dtype.kind != "M":
             raise_wrong_kind(values, "dates")
         stamps = values.to_numpy(dtype="datetime64[us]").astype(np.int64)
