@@ -17,6 +17,7 @@ from ._casts import (
     check_exact_integers,
     check_restored,
     is_dtype,
+    raise_inexpressible,
     raise_tuple,
     raise_wrong_kind,
     to_categories,
@@ -112,11 +113,16 @@ class Units(ABC):
         TypeError, ValueError
             If a value is of another kind.
         """
-        if values.dtype == self.dtype:
+        if values.dtype == self.dtype and values.dtype != object:
             return values
         numbers = self.numbers(values)
         check_exact_integers(values.dtype, numbers)
-        return self.values(numbers)
+        restored = self.values(numbers).set_axis(values.index)
+        if self.dtype != object and not isinstance(self.dtype, pd.StringDtype):
+            return restored
+        pairs = zip(values.astype(object), restored.astype(object), strict=True)
+        is_kept = [type(value) is type(other) for value, other in pairs]
+        return restored.mask(np.array(is_kept), values.astype(object))
 
     def round_to_dtype(self, numbers: np.ndarray) -> np.ndarray:
         """Round numbers, (n,), to the precision of the dtype of the column."""
@@ -179,11 +185,28 @@ class Numbers(Units):
     def round_to_dtype(self, numbers: np.ndarray) -> np.ndarray:
         if not self._has_low_precision:
             return numbers
-        return numbers.astype(self._numpy_dtype).astype(np.float64)
+        with np.errstate(over="ignore"):
+            return numbers.astype(self._numpy_dtype).astype(np.float64)
 
     def _to_number(self, value: Any) -> float:
         number = super()._to_number(value)
-        return float(np.float32(number)) if self._has_low_precision else number
+        if not self._has_low_precision:
+            return number
+        with np.errstate(over="ignore"):
+            return float(np.float32(number))
+
+    def cast(self, values: Any) -> Any:
+        if values.dtype != self.dtype and self._numpy_dtype.kind != "b":
+            is_beyond = self._is_beyond_range(self.numbers(values))
+            if is_beyond.any():
+                raise_inexpressible(values[is_beyond], self.dtype)
+        return super().cast(values)
+
+    def _is_beyond_range(self, numbers: np.ndarray) -> np.ndarray:
+        if self._numpy_dtype.kind == "f":
+            return np.abs(numbers) > float(np.finfo(self._numpy_dtype).max)
+        integers = np.iinfo(self._numpy_dtype)
+        return (numbers < float(integers.min)) | (numbers >= float(integers.max) + 1)
 
     def _numbers(self, values: Any) -> np.ndarray:
         if values.dtype == object or isinstance(values.dtype, pd.CategoricalDtype):
@@ -289,7 +312,7 @@ class Labels(Units):
     def cast(self, values: Any) -> Any:
         if isinstance(self.dtype, pd.CategoricalDtype):
             return to_categories(values, self.dtype)
-        return values.astype(self.dtype)
+        return super().cast(values)
 
     def values(self, numbers: np.ndarray) -> Any:
         is_missing = np.isnan(numbers)
