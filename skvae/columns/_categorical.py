@@ -28,6 +28,13 @@ _MAX_LEVELS = 200
 _MAX_ORDERED_LEVELS = 1000
 # Rows attributed to all unseen categories of a level together.
 _UNSEEN_PSEUDOCOUNT = 1.0
+# Classes of values that can be equal to each other.
+_CLASSES: dict[type, tuple[type, ...]] = {
+    Number: (Number, np.bool_),
+    datetime.date: (datetime.date,),
+    datetime.timedelta: (datetime.timedelta, np.timedelta64),
+    **{cls: (cls,) for cls in (str, bytes, tuple, datetime.time, pd.Period, pd.Interval)},
+}
 
 
 @serializable
@@ -57,7 +64,7 @@ class CategoricalColumn(ColumnCodec):
         if not is_ordered:
             counts = counts.sort_values(ascending=False, kind="stable")
         elif not isinstance(values.dtype, pd.CategoricalDtype):
-            counts = counts.sort_index()
+            counts = _sort_categories(counts)
         self._categories = as_index(counts.index)
         builder = BinsBuilder()
         for level in _divide_into_levels(counts.to_numpy(dtype=float), is_ordered=is_ordered):
@@ -191,13 +198,21 @@ def _divide_into_levels(n_rows: np.ndarray, *, is_ordered: bool) -> list[list[fl
     return levels
 
 
-def _class_of(value: Any) -> type:
-    """Return a common class of all values that can be equal to a value."""
-    if isinstance(value, datetime.date | np.datetime64):
-        return datetime.date
-    if isinstance(value, Number | np.bool_):
-        return Number
-    return next((cls for cls in (str, bytes, tuple) if isinstance(value, cls)), object)
+def _class_of(value: Any) -> Any:
+    """Return a common key of all values that can be equal to a value."""
+    if isinstance(value, datetime.datetime | np.datetime64):
+        return datetime.datetime, getattr(value, "tzinfo", None) is None
+    return next((key for key, classes in _CLASSES.items() if isinstance(value, classes)), object)
+
+
+def _sort_categories(counts: Any) -> Any:
+    try:
+        return counts.sort_index()
+    except TypeError as error:
+        raise TypeError(
+            f"its values have no order ({error}): convert the column to an ordered categorical "
+            "dtype, or do not declare the column ordinal"
+        ) from error
 
 
 def _split_evenly(n_rows: np.ndarray, max_levels: int) -> list[list[float]]:

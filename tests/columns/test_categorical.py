@@ -1,9 +1,12 @@
 """Bins of categories, strings, booleans and objects."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers_dtypes import objects
 from numpy.testing import assert_allclose
 
 from helpers_columns import (
@@ -160,3 +163,32 @@ def test_categories_of_numbers_can_be_numeric():
 def test_strings_cannot_be_numeric(name):
     with pytest.raises((TypeError, ValueError), match="Column 'c' of X"):
         codec_of(column(name), "numeric")
+
+
+NOON = datetime.datetime(2020, 1, 1, 12)
+
+
+@pytest.mark.parametrize(
+    ("fit", "later"),
+    [
+        (NOON, NOON.astimezone(datetime.UTC)),
+        (NOON.astimezone(datetime.UTC), NOON),
+        (NOON, NOON.date()),
+        (NOON.date(), NOON),
+        (NOON.time(), datetime.timedelta(hours=12)),
+        (pd.Period("2020"), pd.Interval(0, 1)),
+        (pd.Interval(0, 1), datetime.timedelta(hours=12)),
+        ((1, 2), "a"),
+        (b"a", "a"),
+    ],
+)
+def test_values_that_can_equal_no_category_are_an_error(fit, later):
+    codec = FrameCodec(pd.DataFrame({"c": objects([fit] * 20)}), {"c": "categorical"})
+    with pytest.raises(TypeError, match=r"of type .* in row 0, but had values such as"):
+        encode(codec, objects([later]))
+
+
+def test_values_without_an_order_are_not_ordinal():
+    X = pd.DataFrame({"c": objects(["a", 1] * 20)})
+    with pytest.raises(TypeError, match=r"'c'.*no order .*do not declare the column ordinal"):
+        FrameCodec(X, {"c": "ordinal"})
