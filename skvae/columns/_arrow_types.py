@@ -97,6 +97,9 @@ class ArrowType:
     def is_number(self) -> bool:
         return self.name in _FLOATS or self.name in _INTEGERS
 
+    def __str__(self) -> str:
+        return str(self.build())
+
     def build(self) -> Any:
         """Return the type of pyarrow."""
         import pyarrow as pa
@@ -136,6 +139,14 @@ def _read_dictionary(values: Any) -> Any:
     """Return a column of dictionary-encoded values as a categorical Series."""
     import pyarrow as pa
 
+    if not all(_is_unique(chunk.dictionary) for chunk in values.chunks):
+        if values.type.ordered:
+            raise ValueError(
+                "it has an ordered dictionary with null, NaN or duplicate values, which has no "
+                "counterpart in pandas: encode the column with a dictionary of unique values"
+            )
+        plain = [arrow_to_plain(pa.chunked_array([c.dictionary_decode()])) for c in values.chunks]
+        return pd.concat(plain, ignore_index=True).astype("category")
     chunks = values.unify_dictionaries().chunks
     codes = [chunk.indices.cast(pa.int64()).fill_null(-1).to_numpy() for chunk in chunks]
     dictionary = chunks[0].dictionary if chunks else pa.array([], values.type.value_type)
@@ -147,6 +158,14 @@ def _read_dictionary(values: Any) -> Any:
             ordered=values.type.ordered,
         )
     )
+
+
+def _is_unique(dictionary: Any) -> bool:
+    """Return whether the values of a dictionary differ, and none of the values is missing."""
+    import pyarrow.compute as pc
+
+    is_missing = pc.any(pc.is_null(dictionary, nan_is_null=True), min_count=0).as_py()
+    return not is_missing and len(dictionary.unique()) == len(dictionary)
 
 
 def plain_to_arrow(values: Any, arrow_type: ArrowType, *, keeps_nan: bool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ from ._formats import ArrowFormat, ColumnFormat, PandasFormat, read_column
 
 # Modules with the class `DataFrame` of libraries whose data frames are like those of pandas.
 _PANDAS_LIKE = {"cudf": "cudf", "modin": "modin.pandas"}
+# Methods of tables with the interface of Arrow or of data frames.
+_INTERFACES = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
 # Methods of queries and streams, and how to get a table in memory.
 _REMEDIES = {"collect": "X.collect()", "compute": "X.compute()", "read_next_batch": "X.read_all()"}
 
@@ -134,8 +137,7 @@ def read_table(X: Any, estimator: Any = None) -> Table:
     if library == "polars" and hasattr(X, "columns"):
         return _read_arrow(_polars_columns(X), "polars")
     is_series = len(getattr(X, "shape", "2D")) == 1
-    has_columns = hasattr(X, "__arrow_c_stream__") or hasattr(X, "__dataframe__")
-    if has_columns and not is_series:
+    if not is_series and any(hasattr(X, method) for method in _INTERFACES):
         return _read_arrow(_arrow_columns(X), "pyarrow")
     return _read_array(X, estimator)
 
@@ -202,16 +204,29 @@ def _arrow_columns(X: Any) -> dict[str, Any]:
     An index of pandas that is stored with the columns is left out.
     """
     pa = import_optional("pyarrow", "Reading tables of Arrow")
-    if hasattr(X, "__arrow_c_stream__"):
-        table = pa.table(X)
-    else:
-        from pyarrow.interchange import from_dataframe
+    try:
+        if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
+            table = pa.table(X)
+        else:
+            from pyarrow.interchange import from_dataframe
 
-        table = from_dataframe(X)
+            table = from_dataframe(X)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise TypeError(
+            f"X is a {type(X).__name__} that is no table of columns: {error}"
+        ) from error
     _check_names(table.column_names)
-    metadata = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
-    index = [name for name in metadata.get("index_columns", ()) if isinstance(name, str)]
+    index = _index_names(table.schema.metadata or {})
     return {name: table[name] for name in table.column_names if name not in index}
+
+
+def _index_names(metadata: Mapping[bytes, bytes]) -> list[str]:
+    """Return the names of the columns that pandas stored as an index, from a table's metadata."""
+    try:
+        index = json.loads(metadata[b"pandas"])["index_columns"]
+        return [name for name in index if isinstance(name, str)]
+    except (KeyError, TypeError, ValueError):  # not written by pandas
+        return []
 
 
 def _polars_columns(X: Any) -> dict[str, Any]:
