@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..serialization import serializable
 from ._arrow_types import ArrowType, arrow_to_plain, plain_to_arrow
-from ._casts import check_restored, is_dtype
+from ._casts import check_restored, is_dtype, raise_inexpressible, to_categories
 
 
 class ColumnFormat(ABC):
@@ -37,6 +37,40 @@ class ColumnFormat(ABC):
     @abstractmethod
     def to_arrow(self, values: Any) -> Any:
         """Convert a plain Series to an array of pyarrow."""
+
+    def cast(self, values: Any, dtype: Any) -> Any:
+        """Return a plain Series in the plain dtype of the column, unless a value would change.
+
+        Parameters
+        ----------
+        values : Series
+            Values in any dtype, with or without missing values.
+        dtype : pandas or numpy dtype
+            Plain dtype of the column.
+
+        Raises
+        ------
+        ValueError
+            If the column cannot express a value.
+        """
+        is_present = values.notna().to_numpy()
+        objects = np.full(len(values), None, dtype=object)
+        if is_present.any():
+            objects[is_present] = self._cast_present(values[is_present].astype(object), dtype)
+        return pd.Series(objects, index=values.index, dtype=object).astype(dtype)
+
+    def _cast_present(self, present: Any, dtype: Any) -> Any:
+        """Return objects as the column would store them."""
+        try:
+            if isinstance(dtype, pd.CategoricalDtype):
+                return to_categories(present, dtype).astype(object)
+            stored = read_column(self.write(present))[0].astype(object)
+            is_lost = [bool(a != b) for a, b in zip(present, stored, strict=True)]
+        except (TypeError, ValueError, NotImplementedError, OverflowError):
+            raise_inexpressible(present, self.stored_dtype)
+        if any(is_lost):
+            raise_inexpressible(present[is_lost], self.stored_dtype)
+        return stored
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ColumnFormat) and self.stored_dtype == other.stored_dtype

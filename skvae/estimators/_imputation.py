@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..likelihoods import Histogram
 from ..models import VAE
-from ._readers import ArrayReader, FrameReader
+from ._readers import ArrayReader, FrameReader, import_columns
 
 
 class ImputationStrategy(ABC):
@@ -143,18 +143,24 @@ class MixedImputation(ImputationStrategy):
         table = self.reader.reorder(X.frame).copy(deep=False)
         filled_columns = iter(filled.items())
         formats = self.reader.table_format.columns
-        for j, is_observed in enumerate(self.reader.observed):
+        observed, dtypes = self.reader.observed, iter(self.reader.empty_dtypes)
+        for j, (name, is_observed) in enumerate(zip(self.reader.names, observed, strict=True)):
             if is_observed:
                 table.isetitem(j, next(filled_columns)[1])
-            elif formats[j].is_number:
-                values = table.iloc[:, j].astype(object)
-                table.isetitem(j, values.where(values.notna(), 0))
+                continue
+            with import_columns().column_in_errors(name):
+                values = formats[j].cast(table.iloc[:, j], next(dtypes))
+            if formats[j].is_number:
+                values = values.astype(object).where(values.notna(), 0)
+            table.isetitem(j, values)
         return table
 
     def add_indicator(self, filled: Any, is_missing: np.ndarray, names: np.ndarray) -> Any:
+        # All levels of a name, if names of columns have several levels.
+        further = ("",) * (filled.columns.nlevels - 1)
         table = filled.copy(deep=False)
         for name, column in zip(names, is_missing.T.astype(int), strict=True):
-            table[name] = column
+            table[(name, *further) if further else name] = column
         return table
 
     def write(self, filled: Any, *, with_empty_features: bool, library: str | None) -> Any:

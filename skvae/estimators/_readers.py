@@ -134,12 +134,15 @@ class FrameReader:
     observed : ndarray of shape (n_features,)
         Whether a column is read. Without `missing_is_level`, columns without any observed entry in
         `fit` are not read.
+    empty_dtypes : list of dtype
+        Plain dtypes of the columns that are not read.
     """
 
     names: Any
     codec: FrameCodec
     table_format: TableFormat
     observed: np.ndarray
+    empty_dtypes: list[Any]
     dtype: str = "float64"
 
     def __init__(
@@ -162,6 +165,7 @@ class FrameReader:
             self.observed = frame.notna().any().to_numpy()
             check_any_observed(self.observed)
         self.names = frame.columns
+        self.empty_dtypes = frame.dtypes[~self.observed].tolist()
         self.codec = import_columns().FrameCodec(
             self._select(frame), self.column_types or {}, missing_is_level=self.missing_is_level
         )

@@ -288,3 +288,12 @@ def test_number_in_a_single_row_has_a_density():
     left, right = edges_of(codec)
     is_mass = (left == right) & np.array(bins.observed)
     assert n_rows[is_mass].min() > 1
+
+
+@pytest.mark.parametrize("dtype", ["float64", "Int64", "datetime64[ns]"])
+def test_values_of_columns_without_training_values_are_an_error(dtype):
+    codec = codec_of(pd.Series([None] * 20, dtype=dtype))
+    later = pd.Series([None, 5], dtype="Int64").astype(dtype)
+    with pytest.raises(ValueError, match=r"in row 1, but had only missing values in fit"):
+        encode(codec, later)
+    assert encode(codec, later[:1]).tolist() == [0]
