@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,12 @@ class ArrowType:
 
 def _is_known_zone(zone: Any) -> bool:
     is_offset = isinstance(zone, str) and re.fullmatch(r"[+-]\d\d:\d\d", zone)
-    return bool(is_offset) or zone in zoneinfo.available_timezones()
+    return bool(is_offset) or zone in _zone_names()
+
+
+@cache
+def _zone_names() -> set[str]:
+    return zoneinfo.available_timezones()  # reads many files
 
 
 def arrow_to_plain(values: Any) -> Any:

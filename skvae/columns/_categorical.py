@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Hashable
 from numbers import Number
 from typing import Any, ClassVar
 
@@ -153,12 +154,16 @@ class CategoricalColumn(ColumnCodec):
         Raises
         ------
         TypeError
-            If the condition is a tuple, and categories are no tuples.
+            If the condition is a tuple, and categories are no tuples, or if a value can be no
+            category.
         """
         if isinstance(condition, tuple) and not self._has_tuples:
             raise_tuple(condition)
         is_single = isinstance(condition, tuple) or not pd.api.types.is_list_like(condition)
-        return pd.Series([condition] if is_single else list(condition), dtype=object)
+        choices = [condition] if is_single else list(condition)
+        if not all(isinstance(choice, Hashable) for choice in choices):
+            raise TypeError(f"{condition!r} is no value: pass a value or a list of values")
+        return pd.Series(choices, dtype=object)
 
     @property
     def _has_tuples(self) -> bool:
@@ -166,7 +171,9 @@ class CategoricalColumn(ColumnCodec):
 
     def satisfies(self, values: Any, condition: Any) -> np.ndarray:
         choices = self._choices(condition)
-        satisfied = values.isin(choices.dropna()).to_numpy(dtype=bool)
+        chosen = self._categories.get_indexer(as_index(choices.dropna()))
+        category = self._categories.get_indexer(as_index(values))
+        satisfied = np.isin(category, chosen[chosen >= 0])
         return satisfied | (values.isna().to_numpy() & choices.isna().any())
 
 

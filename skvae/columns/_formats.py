@@ -15,6 +15,7 @@ import pandas as pd
 from ..serialization import serializable
 from ._arrow_types import ArrowType, arrow_to_plain, plain_to_arrow
 from ._casts import check_restored, is_dtype, raise_inexpressible, to_categories
+from ._units import Numbers
 
 
 class ColumnFormat(ABC):
@@ -64,6 +65,8 @@ class ColumnFormat(ABC):
         try:
             if isinstance(dtype, pd.CategoricalDtype):
                 return to_categories(present, dtype).astype(object)
+            if self.is_number:
+                return Numbers(dtype).cast(present).astype(object)
             stored = read_column(self.write(present))[0].astype(object)
             is_lost = [bool(a != b) for a, b in zip(present, stored, strict=True)]
         except (TypeError, ValueError, NotImplementedError, OverflowError):

@@ -46,7 +46,7 @@ class FrameCodec:
     def __init__(
         self, frame: Any, kinds: Mapping[Any, str], *, missing_is_level: bool = True
     ) -> None:
-        unknown = [name for name in kinds if name not in frame.columns]
+        unknown = [name for name in kinds if not _has_column(frame.columns, name)]
         if unknown:
             raise ValueError(
                 f"column_types names {unknown}, which X does not have. X has {list(frame.columns)}."
@@ -245,6 +245,11 @@ class FrameCodec:
         return satisfied
 
     def _column_number(self, name: Any) -> int:
-        if name not in self.names:
+        if not _has_column(self.names, name):
             raise ValueError(f"There is no column {name!r}: X has {list(self.names)}.")
         return int(self.names.get_loc(name))
+
+
+def _has_column(names: Any, name: Any) -> bool:
+    """Return whether a name is that of one column, not of several with a common first level."""
+    return name in names and pd.api.types.is_integer(names.get_loc(name))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..serialization import serializable
 from ._base import BinsBuilder, ColumnCodec
-from ._casts import MAX_EXACT_INTEGER, check_restored, raise_inexpressible
+from ._casts import MAX_EXACT_INTEGER, check_restored
 from ._units import Interval, Units
 
 # Smallest fraction and number of rows for which a single value has a separate level.
@@ -91,12 +91,7 @@ class NumericColumn(ColumnCodec):
         return self._insert_missing(bin_index.clip(0), is_missing)
 
     def cast(self, values: Any) -> Any:
-        result = self.units.cast(values)
-        numbers = self.units.round_to_dtype(self.units.numbers(values))
-        is_lost = numbers != self.units.numbers(result)
-        if is_lost.any():
-            raise_inexpressible(values[is_lost], self.units.dtype)
-        return result.set_axis(values.index)
+        return self.units.cast(values)
 
     def decode(self, bin_index: np.ndarray, position: np.ndarray) -> Any:
         is_missing = bin_index >= len(self._left)

@@ -259,12 +259,13 @@ def _join_arrow(columns: list[Any], frame: Any, library: str) -> Any:
     import polars as pl
 
     result: Any = pl.from_arrow(table)
+    casts = []
     for name, values in frame.items():
         if isinstance(values.dtype, pd.CategoricalDtype):
             categories = values.dtype.categories.tolist()
             dtype = pl.Enum(categories) if values.dtype.ordered else pl.Categorical
-            result = result.with_columns(pl.col(name).cast(pl.String).cast(dtype))
-    return result
+            casts.append(pl.col(name).cast(pl.String).cast(dtype))
+    return result.with_columns(casts)
 
 
 # ---- Arrays --------------------------------------------------------------------------------------

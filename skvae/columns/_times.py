@@ -145,7 +145,7 @@ class Times(Units):
             )
         return values.dt.tz_localize("UTC" if zone is None else None)
 
-    def cast(self, values: Any) -> Any:
+    def _cast(self, values: Any) -> Any:
         # Without a detour through local time, in which an hour occurs twice in autumn.
         converted = self._convert(values)
         result = converted.astype(self.dtype)
@@ -163,7 +163,7 @@ class Times(Units):
             stamps = self._localize(stamps)
         return stamps.astype(self.dtype).mask(is_missing)
 
-    def _to_number(self, value: Any) -> float:
+    def _parse(self, value: Any) -> Any:
         if isinstance(value, str | np.timedelta64):
             value = pd.Timedelta(value) if self.is_duration else pd.Timestamp(value)
         if isinstance(value, datetime.date | np.datetime64) and not pd.isna(value):
@@ -171,7 +171,7 @@ class Times(Units):
             if value.tz is None and self._zone is not None:
                 # Conditions without a zone are in local time.
                 value = value.tz_localize(self._zone, ambiguous=True, nonexistent="shift_forward")
-        return super()._to_number(value)
+        return value
 
 
 def _is_utc(zone: Any) -> bool:
@@ -207,8 +207,8 @@ class Dates(Units):
         days = np.where(is_missing, 0, np.rint(numbers)).astype("datetime64[D]")
         return _as_objects(days.astype(object), is_missing)
 
-    def _to_number(self, value: Any) -> float:
-        return super()._to_number(pd.Timestamp(value) if isinstance(value, str) else value)
+    def _parse(self, value: Any) -> Any:
+        return pd.Timestamp(value) if isinstance(value, str) else value
 
 
 @serializable
@@ -247,10 +247,8 @@ class TimesOfDay(Units):
         ]
         return _as_objects(times, is_missing)
 
-    def _to_number(self, value: Any) -> float:
-        return super()._to_number(
-            datetime.time.fromisoformat(value) if isinstance(value, str) else value
-        )
+    def _parse(self, value: Any) -> Any:
+        return datetime.time.fromisoformat(value) if isinstance(value, str) else value
 
 
 @serializable
@@ -280,9 +278,8 @@ class Periods(Units):
         ordinals = np.where(is_missing, 0, np.rint(numbers)).astype(np.int64)
         return pd.Series(pd.arrays.PeriodArray(ordinals, dtype=self.dtype)).mask(is_missing)
 
-    def _to_number(self, value: Any) -> float:
-        is_text = isinstance(value, str)
-        return super()._to_number(pd.Period(value, freq=self.dtype.freq) if is_text else value)
+    def _parse(self, value: Any) -> Any:
+        return pd.Period(value, freq=self.dtype.freq) if isinstance(value, str) else value
 
 
 def _as_objects(values: Any, is_missing: np.ndarray) -> Any:

@@ -111,8 +111,17 @@ class Units(ABC):
         Raises
         ------
         TypeError, ValueError
-            If a value is of another kind.
+            If a value is of another kind, or if the dtype cannot express a value. Floats are
+            rounded to the precision of the dtype.
         """
+        result = self._cast(values)
+        numbers = self.round_to_dtype(self.numbers(values))
+        is_lost = numbers != self.numbers(result)
+        if is_lost.any():
+            raise_inexpressible(values[is_lost], self.dtype)
+        return result.set_axis(values.index)
+
+    def _cast(self, values: Any) -> Any:
         if values.dtype == self.dtype and values.dtype != object:
             return values
         numbers = self.numbers(values)
@@ -150,12 +159,16 @@ class Units(ABC):
         numbers = [self._to_number(choice) for choice in choices]
         return [Interval(number, number, True, True) for number in numbers]
 
+    def _parse(self, value: Any) -> Any:
+        """Return a value of the kind of the column, from a value of a condition."""
+        return value
+
     def _to_number(self, value: Any) -> float:
         """Convert an end of an interval, possibly infinite, or a value of a condition."""
         if isinstance(value, float) and math.isinf(value):
             return value
         try:
-            return float(self.numbers(pd.Series([value]))[0])
+            return float(self.numbers(pd.Series([self._parse(value)]))[0])
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{value!r} is no value of a column of dtype {self.dtype}: pass a value, a list of "
@@ -195,12 +208,12 @@ class Numbers(Units):
         with np.errstate(over="ignore"):
             return float(np.float32(number))
 
-    def cast(self, values: Any) -> Any:
+    def _cast(self, values: Any) -> Any:
         if values.dtype != self.dtype and self._numpy_dtype.kind != "b":
             is_beyond = self._is_beyond_range(self.numbers(values))
             if is_beyond.any():
                 raise_inexpressible(values[is_beyond], self.dtype)
-        return super().cast(values)
+        return super()._cast(values)
 
     def _is_beyond_range(self, numbers: np.ndarray) -> np.ndarray:
         if self._numpy_dtype.kind == "f":
@@ -211,7 +224,7 @@ class Numbers(Units):
     def _numbers(self, values: Any) -> np.ndarray:
         if values.dtype == object or isinstance(values.dtype, pd.CategoricalDtype):
             check_all(values, (Real, decimal.Decimal, np.bool_), "numbers")
-        elif not pd.api.types.is_numeric_dtype(values.dtype):
+        elif not pd.api.types.is_numeric_dtype(values.dtype) or values.dtype.kind == "c":
             raise_wrong_kind(values, "numbers")
         numbers: np.ndarray = values.to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isinf(numbers).any():
@@ -309,10 +322,10 @@ class Labels(Units):
             raise ValueError("it holds labels that are no finite numbers: replace them by None")
         return numbers
 
-    def cast(self, values: Any) -> Any:
+    def _cast(self, values: Any) -> Any:
         if isinstance(self.dtype, pd.CategoricalDtype):
             return to_categories(values, self.dtype)
-        return super().cast(values)
+        return super()._cast(values)
 
     def values(self, numbers: np.ndarray) -> Any:
         is_missing = np.isnan(numbers)

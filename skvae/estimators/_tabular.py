@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -342,6 +342,8 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     def _sample_conditionally(
         self, n_samples: int, conditions: Mapping[Any, Any], rng: np.random.RandomState
     ) -> Any:
+        # Iterators can be read once, and conditions are read in every round.
+        conditions = {n: list(c) if isinstance(c, Iterator) else c for n, c in conditions.items()}
         codec = self._reader.codec
         ranges = codec.allowed_ranges(conditions)
         allowed = {j: torch.tensor(r[:, 1] - r[:, 0]) for j, r in ranges.items()}

@@ -1,5 +1,7 @@
 """Conditions on columns: allowed ranges, sampled positions, and masks of rows."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -271,3 +273,47 @@ def test_condition_on_an_unknown_column_is_an_error():
 def test_error_about_an_invalid_condition_names_the_column(name, condition):
     with pytest.raises((TypeError, ValueError), match="'c'"):
         codec_of(column(name)).allowed_ranges({"c": condition})
+
+
+# ---- Values of other kinds ---------------------------------------------------------------
+
+
+def test_conditions_equal_to_a_category_are_met():
+    values = pd.Series([0, 1] * 20).astype("category")
+    codec, frame = codec_of(values), pd.DataFrame({"c": values})
+    for condition in (True, 1.0, [True, None]):
+        assert codec.allowed_ranges({"c": condition})[0].any()
+        assert codec.satisfies(frame, {"c": condition}).tolist() == [False, True] * 20
+
+
+@pytest.mark.parametrize("condition", [[["a"]], np.array([["a"]]), np.array("a")])
+def test_conditions_that_can_be_no_category_are_an_error(condition):
+    with pytest.raises(TypeError, match=r"conditions\['c'\] .*pass a value or a list of values"):
+        codec_of(pd.Series(["a", "b"] * 20)).allowed_ranges({"c": condition})
+
+
+@pytest.mark.parametrize(
+    ("values", "condition"),
+    [
+        (pd.date_range("2020", periods=20), "soon"),
+        (pd.to_timedelta(range(20), unit="h"), "soon"),
+        (pd.period_range("2020", periods=20), "soon"),
+        ([datetime.date(2020, 1, 1)] * 20, "soon"),
+        ([datetime.time(1)] * 20, "soon"),
+        (range(20), 1j),
+    ],
+)
+def test_conditions_of_another_kind_name_the_remedy(values, condition):
+    with pytest.raises(ValueError, match=r"is no value of a column of dtype .*: pass a value"):
+        codec_of(pd.Series(values)).allowed_ranges({"c": condition})
+
+
+def test_conditions_name_one_column():
+    names = pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])
+    frame = pd.DataFrame(np.arange(40).reshape(20, 2) % 2, columns=names)
+    codec = FrameCodec(frame, {("a", "b"): "categorical"})
+    assert list(codec.allowed_ranges({("a", "b"): 0})) == [0]
+    with pytest.raises(ValueError, match="There is no column 'a'"):
+        codec.allowed_ranges({"a": 0})
+    with pytest.raises(ValueError, match=r"column_types names \['a'\]"):
+        FrameCodec(frame, {"a": "categorical"})

@@ -235,6 +235,7 @@ def test_times_without_a_zone_are_interchangeable_with_utc():
 
 EMPTY = {
     "float": pd.Series([math.nan] * N),
+    "float32": pd.Series([math.nan] * N, dtype="float32"),
     "Int8": pd.Series([None] * N, dtype="Int8"),
     "string": pd.Series([None] * N, dtype="string"),
     "boolean": pd.Series([None] * N, dtype="boolean"),
@@ -273,13 +274,14 @@ def fill_empty(fit, later):
 @pytest.mark.parametrize("later", MISSING, ids=lambda later: str(later.dtype))
 def test_empty_columns_keep_their_dtype_whatever_is_missing_later(name, later):
     filled = fill_empty(EMPTY[name], later)
-    assert filled == [0] if name in ("float", "Int8") else pd.isna(filled).all()
+    assert filled == [0] if name in ("float", "float32", "Int8") else pd.isna(filled).all()
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("float", 2.5),
+        ("float32", 0.5),
         ("Int8", 5),
         ("string", "a"),
         ("category", "b"),
@@ -292,6 +294,11 @@ def test_empty_columns_keep_their_dtype_whatever_is_missing_later(name, later):
 )
 def test_empty_columns_keep_later_values(name, value):
     assert fill_empty(EMPTY[name], pd.Series([value], dtype=object)) == [value]
+
+
+def test_empty_columns_round_later_numbers_to_their_precision():
+    assert fill_empty(EMPTY["float32"], pd.Series([0.1])) == [np.float32(0.1)]
+    assert fill_empty(EMPTY["float"], pd.Series([decimal.Decimal("0.1")])) == [0.1]
 
 
 @pytest.mark.parametrize(

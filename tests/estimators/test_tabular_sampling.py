@@ -182,6 +182,14 @@ def test_conditional_sampling_equals_rejection_sampling(dependent_vae, condition
     assert stats.ks_2samp(drawn["c"], free["c"]).pvalue > 1e-3
 
 
+def test_conditions_may_be_iterators(dependent_vae):
+    name = dependent_vae.feature_names_in_[0]
+    value = dependent_vae.sample(1, random_state=0)[name].iloc[0]
+    expected = dependent_vae.sample(5, conditions={name: [value]}, random_state=0)
+    actual = dependent_vae.sample(5, conditions={name: iter([value])}, random_state=0)
+    assert equal_frames(actual, expected)
+
+
 def test_conditions_of_arrays_name_columns_by_number():
     X = np.array([[1, "a", 2.5], [2, "b", None], [3, None, 0.5]] * 20, dtype=object)
     vae = TabularVAE(**FAST).fit(X)
