@@ -53,7 +53,10 @@ class ArrowType:
             raise ValueError(f"values of {max(widths)} bytes are too wide")
         zone = self.arguments[1] if self.name == "timestamp" else None
         if zone is not None and not _is_known_zone(zone):
-            raise ValueError(f"{zone!r} is no known time zone")
+            raise ValueError(
+                f"{zone!r} is no known time zone: cast the column to one such as 'Europe/Paris', "
+                "'UTC' or '+02:00'"
+            )
 
     @classmethod
     def of(cls, arrow_type: Any) -> ArrowType:

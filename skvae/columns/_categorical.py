@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Hashable
 from numbers import Number
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -90,7 +90,10 @@ class CategoricalColumn(ColumnCodec):
     def encode(self, values: Any) -> np.ndarray:
         is_missing = pd.isna(values).to_numpy()
         present = values[~is_missing]
-        category = self._categories.get_indexer(as_index(present))
+        try:
+            category = self._categories.get_indexer(as_index(present))
+        except TypeError as error:
+            _raise_unhashable(error)
         self._check_classes(present[category < 0])
         bin_index = np.where(category < 0, len(self._categories), category)
         return self._insert_missing(bin_index, is_missing)
@@ -246,8 +249,12 @@ def _count_categories(values: Any) -> Any:
             values = values.astype(object)  # other dtypes have another order of categories
         return values.value_counts(sort=False)
     except TypeError as error:
-        # With the text that scikit-learn's estimator checks expect.
-        raise TypeError(
-            f"it has values that are not hashable ({error}), but the argument must be a string or "
-            "a number: expand the values into columns, or convert them to strings"
-        ) from error
+        _raise_unhashable(error)
+
+
+def _raise_unhashable(error: TypeError) -> NoReturn:
+    # With the text that scikit-learn's estimator checks expect.
+    raise TypeError(
+        f"it has values that are not hashable ({error}), but the argument must be a string or "
+        "a number: expand the values into columns, or convert them to strings"
+    ) from error

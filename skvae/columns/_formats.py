@@ -202,6 +202,10 @@ def _to_plain(values: Any) -> Any:
         return _infer_objects(values)
     if isinstance(dtype, np.dtype):
         return _to_native(values)
+    if isinstance(dtype, pd.Float32Dtype | pd.Float64Dtype):
+        # Early versions of pandas tell NaN from missing values.
+        is_nan = np.isnan(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        return values if (is_nan == values.isna().to_numpy()).all() else values.mask(is_nan)
     return values
 
 

@@ -117,6 +117,12 @@ def _units_of_objects(values: Any) -> Units:
     if kind in ("string", "bytes"):
         return Labels(values)
     present = values[values.notna().to_numpy()]
-    if len(present):
+    names = sorted({type(value).__name__ for value in present})
+    if len(names) > 1:
+        raise ValueError(
+            f"it has values of several types, {', '.join(names)}: convert them to one type, for "
+            "example with pandas.to_numeric"
+        )
+    if names:
         raise_wrong_kind(present, "numbers or times")
     return Numbers(np.dtype(np.float64))

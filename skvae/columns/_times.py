@@ -270,8 +270,13 @@ class Periods(Units):
             values = values.infer_objects()
         if values.dtype != self.dtype:
             raise_wrong_kind(values, f"periods of dtype {self.dtype}")
-        ordinals: np.ndarray = values.array.asi8.astype(np.float64)
-        return ordinals
+        ordinals: np.ndarray = values.array.asi8
+        if (np.abs(ordinals) >= MAX_EXACT_INTEGER).any():
+            raise ValueError(
+                "it has periods too short for float64 to count them: convert the column to a "
+                "lower frequency with Series.dt.asfreq"
+            )
+        return ordinals.astype(np.float64)
 
     def values(self, numbers: np.ndarray) -> Any:
         is_missing = np.isnan(numbers)

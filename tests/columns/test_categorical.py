@@ -192,3 +192,9 @@ def test_values_without_an_order_are_not_ordinal():
     X = pd.DataFrame({"c": objects(["a", 1] * 20)})
     with pytest.raises(TypeError, match=r"'c'.*no order .*do not declare the column ordinal"):
         FrameCodec(X, {"c": "ordinal"})
+
+
+def test_later_values_that_are_not_hashable_are_an_error():
+    codec = codec_of(pd.Series(["a", "b"] * 20))
+    with pytest.raises(TypeError, match=r"'c'.*not hashable .* convert them to strings"):
+        encode(codec, objects([["a"], "b"]))

@@ -90,3 +90,11 @@ def test_ordered_dictionaries_with_duplicate_values_are_an_error():
     column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), labels, ordered=True)
     with pytest.raises(ValueError, match=r"'c'.*ordered dictionary with null, NaN or duplicate"):
         read_table(pa.table({"c": column}))
+
+
+@pytest.mark.parametrize("dtype", ["Float32", "Float64"])
+def test_nan_of_nullable_floats_is_missing(dtype):
+    zeros = pd.Series([0, None, 1], dtype=dtype)
+    values = read_table(pd.DataFrame({"c": zeros / zeros})).frame["c"]
+    assert values.dtype == dtype
+    assert values.isna().tolist() == [True, True, False]

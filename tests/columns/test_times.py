@@ -75,3 +75,10 @@ def test_dates_and_datetimes_are_not_mixed():
     codec = codec_of(pd.Series(dates[:1] * 20, dtype=object))
     with pytest.raises(ValueError, match="dates without times of day"):
         encode(codec, pd.Series(dates, dtype=object))
+
+
+def test_periods_that_float64_cannot_count_are_an_error():
+    ordinals = np.int64([2**60, 2**60 + 1] * 20)
+    dtype = pd.PeriodDtype(pd.offsets.Nano())
+    with pytest.raises(ValueError, match=r"periods too short for float64.*asfreq"):
+        codec_of(pd.Series(pd.arrays.PeriodArray(ordinals, dtype=dtype)))

@@ -59,3 +59,9 @@ def test_labels_stay_strings(dtype):
     assert cast(fit, pd.Series(["9", 7], dtype=object), "numeric").tolist() == ["9", "007"]
     with pytest.raises(ValueError, match=r"9 in row 0, which the dtype .* cannot express"):
         cast(fit, [9], "numeric")
+
+
+def test_objects_of_several_types_are_not_numeric():
+    frame = pd.DataFrame({"c": pd.Series([1.5, "1.5"] * 20, dtype=object)})
+    with pytest.raises(ValueError, match=r"values of several types, float, str: .*to_numeric"):
+        FrameCodec(frame, {"c": "numeric"})
