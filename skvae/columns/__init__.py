@@ -12,6 +12,7 @@ and utils.
 from __future__ import annotations
 
 from ._base import ColumnCodec
+from ._casts import check_restored, is_dtype
 from ._errors import column_in_errors
 from ._frame import FrameCodec
 from ._kinds import infer_kind, infer_units
@@ -22,8 +23,10 @@ __all__ = [
     "FrameCodec",
     "Table",
     "TableFormat",
+    "check_restored",
     "column_in_errors",
     "infer_kind",
     "infer_units",
+    "is_dtype",
     "read_table",
 ]

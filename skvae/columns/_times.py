@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
-from ._casts import MAX_EXACT_INTEGER, check_all, raise_inexpressible, raise_wrong_kind
+from ._casts import (
+    MAX_EXACT_INTEGER,
+    check_all,
+    check_restored,
+    raise_inexpressible,
+    raise_wrong_kind,
+)
 from ._units import Units
 
 _DAY = 86_400_000_000
@@ -55,6 +61,10 @@ class Times(Units):
         else:
             self.size = _largest_unit(self._count_ticks(present))
         self._check_exact(self._count_ticks(present))
+
+    def _check_invariants(self) -> None:
+        super()._check_invariants()
+        check_restored(self._ticks == "ns" or (self._ticks == "us" and self.size >= 1))
 
     @property
     def _zone(self) -> Any:

@@ -151,6 +151,11 @@ class FrameReader:
         self.column_types = column_types
         self.missing_is_level = missing_is_level
 
+    def _check_invariants(self) -> None:
+        columns = import_columns()
+        columns.check_restored(all(columns.is_dtype(dtype) for dtype in self.empty_dtypes))
+        columns.check_restored(len(self.empty_dtypes) == (~self.observed).sum())
+
     def fit(self, table: Table) -> Self:
         """Learn the bins of each column, and the format of the table.
 

@@ -82,3 +82,12 @@ def test_periods_that_float64_cannot_count_are_an_error():
     dtype = pd.PeriodDtype(pd.offsets.Nano())
     with pytest.raises(ValueError, match=r"periods too short for float64.*asfreq"):
         codec_of(pd.Series(pd.arrays.PeriodArray(ordinals, dtype=dtype)))
+
+
+@pytest.mark.parametrize(("name", "value"), [("size", 0.5), ("_ticks", "as")])
+def test_units_of_files_are_checked(name, value):
+    units = codec_of(pd.Series(pd.date_range("2020", periods=20))).codecs[0].units
+    units._check_invariants()
+    setattr(units, name, value)
+    with pytest.raises(ValueError, match="do not agree"):
+        units._check_invariants()

@@ -487,3 +487,12 @@ def test_indicator_columns_have_all_levels_of_the_names():
     filled = VAEImputer(likelihood="mixed", add_indicator=True, **FAST).fit_transform(X)
     assert filled.columns.tolist() == [*names, ("missingindicator_x1", "")]
     assert filled["missingindicator_x1"].tolist() == [int(i == 3) for i in range(20)]
+
+
+@pytest.mark.parametrize("dtypes", [["int64"], []])
+def test_dtypes_of_empty_columns_in_files_are_checked(dtypes, tmp_path):
+    imputer = VAEImputer(likelihood="mixed", **FAST).fit(frame_of(EMPTY["zoned"]))
+    imputer.save(tmp_path / "model")
+    imputer._reader.empty_dtypes = dtypes
+    with pytest.raises((TypeError, ValueError), match="do not agree"):
+        imputer.save(tmp_path / "other")
