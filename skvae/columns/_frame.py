@@ -156,11 +156,11 @@ class FrameCodec:
         """
         columns = []
         for j, (name, codec) in enumerate(zip(self.names, self.codecs, strict=True)):
-            with column_in_errors(name):
-                observed = codec.cast(frame.iloc[:, j][~is_missing[:, j]])
-            observed = observed.set_axis(np.flatnonzero(~is_missing[:, j]))
-            filled = values.iloc[:, j].loc[np.flatnonzero(is_missing[:, j])]
-            parts = [part for part in (observed, filled) if len(part)]
+            observed, missing = np.flatnonzero(~is_missing[:, j]), np.flatnonzero(is_missing[:, j])
+            parts = [values.iloc[:, j].loc[missing]] if len(missing) else []
+            if len(observed):
+                with column_in_errors(name):
+                    parts.append(codec.cast(frame.iloc[observed, j]).set_axis(observed))
             columns.append(pd.concat(parts).sort_index())
         return self._join(columns).set_axis(frame.index)
 

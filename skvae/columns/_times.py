@@ -158,7 +158,12 @@ class Times(Units):
     def _cast(self, values: Any) -> Any:
         # Without a detour through local time, in which an hour occurs twice in autumn.
         converted = self._convert(values)
-        result = converted.astype(self.dtype)
+        try:
+            result = converted.astype(self.dtype)
+        except (pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta):
+            limits = pd.Timedelta if self.is_duration else pd.Timestamp
+            is_inside = self._naive(converted).between(limits.min, limits.max).to_numpy()
+            raise_inexpressible(values[~is_inside], self.dtype)
         is_lost = (result != converted).to_numpy()
         if is_lost.any():
             raise_inexpressible(values[is_lost], self.dtype)

@@ -68,6 +68,15 @@ def test_nanoseconds_are_not_cut_off_from_observed_times(unit):
             codec_of(fit).codecs[0].cast(other)
 
 
+def test_times_beyond_the_range_of_nanoseconds_name_the_row():
+    times = pd.Series(pd.date_range("2020-01-01", periods=40)).dt.as_unit("ns")
+    later = pd.Series(np.array(["2020", "3000"], dtype="datetime64[s]"))
+    with pytest.raises(ValueError, match=r"3000.* in row 1, which the dtype .* cannot express"):
+        codec_of(times).codecs[0].cast(later)
+    with pytest.raises(ValueError, match=r"in row 1, which the dtype .* cannot express"):
+        codec_of(times - times[0]).codecs[0].cast(later - later[0])
+
+
 def test_dates_and_datetimes_are_not_mixed():
     dates = [datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, 10)] * 20
     with pytest.raises(ValueError, match=r"dates without times of day.*row 1"):

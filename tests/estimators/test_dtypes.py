@@ -101,6 +101,18 @@ def test_imputed_columns_have_the_dtype_of_fit_and_the_observed_values(library, 
 
 
 @pytest.mark.parametrize("library", TABLES)
+def test_rows_are_imputed_alike_alone_and_in_a_batch(library):
+    table = with_holes(table_of(library))
+    imputer = VAEImputer(likelihood="mixed", **FAST).fit(table_of(library))
+    for i in (0, HOLES[0]):
+        row = table.iloc[i : i + 1] if library == "pandas" else table.slice(i, 1)
+        alone = imputer.transform(row)
+        assert dtypes_of(alone) == dtypes_of(imputed(library))
+        for name in dtypes_of(alone):
+            assert values_of(alone, name)[0] == values_of(imputed(library), name)[i]
+
+
+@pytest.mark.parametrize("library", TABLES)
 @pytest.mark.parametrize("how", ["pickle", "deepcopy", "save"])
 def test_models_of_all_dtypes_survive(library, how, tmp_path):
     model = model_of(library)
