@@ -1,125 +1,49 @@
-"""Types of Arrow: description by plain values, and conversion of columns."""
+"""Columns of Arrow as columns in plain dtypes of pandas, and back."""
 
 from __future__ import annotations
 
-import re
-import zoneinfo
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..serialization import serializable
+from ..serialization import check_zone_or_offset
 
-_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-_FLOATS = ("float16", "float32", "float64")
-_TEXTS = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
-_SIMPLE = ("null", "bool_", *_INTEGERS, *_FLOATS, "date32", "date64", *_TEXTS)
-_DECIMALS = ("decimal32", "decimal64", "decimal128", "decimal256")
-_TIMES = ("timestamp", "duration", "time32", "time64")
-# Largest number of bytes of a value of fixed width.
-_MAX_WIDTH = 2**16
+# Beginnings of the names of types of strings and bytes, and of the type without values.
+_TEXTS = ("string", "large_string", "binary", "large_binary", "fixed_size_binary", "null")
 
 
-@serializable
-@dataclass(frozen=True)
-class ArrowType:
-    """A type of Arrow, described by plain values.
+def check_arrow_type(arrow_type: Any) -> None:
+    """Raise a TypeError or ValueError if columns of a type of Arrow cannot be read.
 
     Parameters
     ----------
-    name : str
-        Name of the function of pyarrow that creates the type.
-    arguments : tuple
-        Arguments of the function: strings, integers, booleans, and for dictionaries the
-        `ArrowType` of the indices and of the values.
-
-    Raises
-    ------
-    ValueError
-        If `name` is no type of columns that skvae reads.
+    arrow_type : pyarrow.DataType
     """
+    import pyarrow as pa
 
-    name: str
-    arguments: tuple[Any, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.name not in (*_SIMPLE, *_DECIMALS, *_TIMES, "dictionary"):
-            raise ValueError(f"{self.name!r} is no type of Arrow for columns")
-        widths = [width for width in self.arguments if isinstance(width, int)]
-        if max(widths, default=0) > _MAX_WIDTH:
-            raise ValueError(f"values of {max(widths)} bytes are too wide")
-        zone = self.arguments[1] if self.name == "timestamp" else None
-        if zone is not None and not _is_known_zone(zone):
-            raise ValueError(
-                f"{zone!r} is no known time zone: cast the column to one such as 'Europe/Paris', "
-                "'UTC' or '+02:00'"
-            )
-
-    @classmethod
-    def of(cls, arrow_type: Any) -> ArrowType:
-        """Return the description of a type.
-
-        Raises
-        ------
-        TypeError
-            If columns of the type cannot be read.
-        """
-        import pyarrow as pa
-
-        types = pa.types
-        for name in _SIMPLE:
-            if hasattr(pa, name) and arrow_type == getattr(pa, name)():
-                return cls(name)
-        if types.is_timestamp(arrow_type):
-            return cls("timestamp", (arrow_type.unit, arrow_type.tz))
-        if types.is_duration(arrow_type):
-            return cls("duration", (arrow_type.unit,))
-        if types.is_time(arrow_type):
-            return cls(f"time{arrow_type.bit_width}", (arrow_type.unit,))
-        if types.is_decimal(arrow_type):
-            arguments = (arrow_type.precision, arrow_type.scale)
-            return cls(f"decimal{arrow_type.bit_width}", arguments)
-        if types.is_fixed_size_binary(arrow_type):
-            return cls("binary", (arrow_type.byte_width,))
-        if types.is_dictionary(arrow_type):
-            parts = (cls.of(arrow_type.index_type), cls.of(arrow_type.value_type))
-            return cls("dictionary", (*parts, arrow_type.ordered))
+    types = pa.types
+    if types.is_dictionary(arrow_type):
+        check_arrow_type(arrow_type.value_type)
+        return
+    is_scalar = (
+        (types.is_primitive(arrow_type) and not types.is_interval(arrow_type))
+        or types.is_decimal(arrow_type)
+        or str(arrow_type).startswith(_TEXTS)
+    )
+    if not is_scalar:
         kind = "lists or structs" if types.is_nested(arrow_type) else "values"
         raise TypeError(
             f"it has {kind} of the Arrow type {arrow_type}: expand them into columns of numbers, "
             "strings or times, or drop the column"
         )
-
-    @property
-    def is_float(self) -> bool:
-        return self.name in _FLOATS
-
-    @property
-    def is_number(self) -> bool:
-        return self.name in _FLOATS or self.name in _INTEGERS
-
-    def __str__(self) -> str:
-        return str(self.build())
-
-    def build(self) -> Any:
-        """Return the type of pyarrow."""
-        import pyarrow as pa
-
-        arguments = [a.build() if isinstance(a, ArrowType) else a for a in self.arguments]
-        return getattr(pa, self.name)(*arguments)
-
-
-def _is_known_zone(zone: Any) -> bool:
-    is_offset = isinstance(zone, str) and re.fullmatch(r"[+-]\d\d:\d\d", zone)
-    return bool(is_offset) or zone in _zone_names()
-
-
-@cache
-def _zone_names() -> set[str]:
-    return zoneinfo.available_timezones()  # reads many files
+    if types.is_timestamp(arrow_type):
+        try:
+            check_zone_or_offset(arrow_type.tz)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: cast the column to a time zone such as 'Europe/Paris', 'UTC' or '+02:00'"
+            ) from error
 
 
 def arrow_to_plain(values: Any) -> Any:
@@ -128,7 +52,7 @@ def arrow_to_plain(values: Any) -> Any:
     Parameters
     ----------
     values : pyarrow.ChunkedArray
-        Column of a type that `ArrowType` describes.
+        Column of a type that `check_arrow_type` accepts.
     """
     import pyarrow as pa
 
@@ -177,27 +101,26 @@ def _is_unique(dictionary: Any) -> bool:
     return not is_missing and len(dictionary.unique()) == len(dictionary)
 
 
-def plain_to_arrow(values: Any, arrow_type: ArrowType, *, keeps_nan: bool) -> Any:
+def plain_to_arrow(values: Any, arrow_type: Any, *, keeps_nan: bool) -> Any:
     """Return a plain Series as an array of pyarrow.
 
     Parameters
     ----------
     values : Series
         Values that the type can express.
-    arrow_type : ArrowType
+    arrow_type : pyarrow.DataType
         Type of the result.
     keeps_nan : bool
         Whether NaN is written as a number. Otherwise, NaN is written as null.
     """
     import pyarrow as pa
 
-    if arrow_type.name != "dictionary":
-        return pa.array(values, type=arrow_type.build(), from_pandas=not keeps_nan)
-    index_type, value_type, is_ordered = arrow_type.arguments
+    if not pa.types.is_dictionary(arrow_type):
+        return pa.array(values, type=arrow_type, from_pandas=not keeps_nan)
     categories = values.cat.categories.astype(object)
     codes = values.cat.codes.to_numpy()
     return pa.DictionaryArray.from_arrays(
-        pa.array(codes, type=index_type.build(), mask=codes < 0),
-        pa.array(categories, type=value_type.build(), from_pandas=True),
-        ordered=is_ordered,
+        pa.array(codes, type=arrow_type.index_type, mask=codes < 0),
+        pa.array(categories, type=arrow_type.value_type, from_pandas=True),
+        ordered=arrow_type.ordered,
     )

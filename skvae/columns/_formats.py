@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
-from ._arrow_types import ArrowType, arrow_to_plain, plain_to_arrow
+from ._arrow_types import arrow_to_plain, check_arrow_type, plain_to_arrow
 from ._casts import check_restored, is_dtype, raise_inexpressible, to_categories
 from ._units import Numbers
 
@@ -24,7 +24,7 @@ class ColumnFormat(ABC):
     @property
     @abstractmethod
     def stored_dtype(self) -> Any:
-        """Dtype of pandas, or `ArrowType`."""
+        """Dtype of pandas, or data type of pyarrow."""
 
     @property
     @abstractmethod
@@ -140,17 +140,28 @@ class ArrowFormat(ColumnFormat):
     """
 
     def __init__(self, values: Any) -> None:
-        self.type = ArrowType.of(values.type)
+        import pyarrow as pa
+
+        check_arrow_type(values.type)
+        self.type = values.type
         # Arrow and polars tell NaN from null. A column without any null has NaN for missing values.
-        self.nan_is_missing = values.null_count == 0 and self.type.is_float
+        self.nan_is_missing = values.null_count == 0 and pa.types.is_floating(self.type)
+
+    def _check_invariants(self) -> None:
+        import pyarrow as pa
+
+        check_restored(isinstance(self.type, pa.DataType))
+        check_arrow_type(self.type)
 
     @property
-    def stored_dtype(self) -> ArrowType:
+    def stored_dtype(self) -> Any:
         return self.type
 
     @property
     def is_number(self) -> bool:
-        return self.type.is_number
+        import pyarrow as pa
+
+        return pa.types.is_integer(self.type) or pa.types.is_floating(self.type)
 
     @staticmethod
     def read(values: Any) -> Any:

@@ -8,10 +8,12 @@ from ._codec import UnsupportedError
 from ._encoding import decode, digest_of, encode, encode_reversibly
 from ._files import Arrays, read_file, remove_unfinished, replacing, write_file
 from ._registry import declared_attributes, serializable
+from ._time_zones import check_zone_or_offset
 
 __all__ = [
     "Arrays",
     "UnsupportedError",
+    "check_zone_or_offset",
     "declared_attributes",
     "decode",
     "digest_of",
