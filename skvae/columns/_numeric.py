@@ -80,12 +80,8 @@ class NumericColumn(ColumnCodec):
     def encode(self, values: Any) -> np.ndarray:
         numbers = self.units.numbers(values)
         is_missing = np.isnan(numbers)
-        if not len(self._left) and not is_missing.all():
-            first = int(np.argmin(is_missing))
-            raise ValueError(
-                f"it has {values.iloc[first]!r} in row {values.index[first]}, but had only missing "
-                "values in fit: fit with values, or drop the column"
-            )
+        if not len(self._left):  # no number in training: later numbers count as not observed
+            return self._insert_missing(np.full((~is_missing).sum(), np.nan), is_missing)
         steps = self._to_steps(numbers[~is_missing])
         bin_index = np.searchsorted(self._left, steps, side="right") - 1
         return self._insert_missing(bin_index.clip(0), is_missing)
