@@ -88,6 +88,58 @@ def common_schema(
     return pa.schema([(name, common_type(name)) for name in names])
 
 
+# ---- Datasets with files of several types -----------------------------------------------
+
+
+def is_csv(fragment: Any) -> bool:
+    """Return whether a fragment of a dataset is a CSV file, with types inferred from a few rows."""
+    return getattr(getattr(fragment, "format", None), "default_extname", "") == "csv"
+
+
+def types_of_file(fragment: Any, schema: Any) -> Any:
+    """Return the schema of a dataset with the types that the columns of numbers have in a file.
+
+    A dataset has the types of the first file, and pyarrow casts the columns of other files: numbers
+    to booleans, float64 to float32, or decimals to float64, without an error.
+    """
+    if is_csv(fragment):
+        return schema
+    physical = fragment.physical_schema
+    for index, name in enumerate(schema.names):
+        found = physical.get_all_field_indices(name)
+        if len(found) == 1 and _is_numeric(physical.field(found[0]).type):
+            schema = schema.set(index, physical.field(found[0]))
+    return schema
+
+
+def check_casts(fragment: Any, schema: Any, columns: Sequence[str]) -> None:
+    """Raise `ValueError` if a cast from the types of a file to those of a schema changes values."""
+    physical = fragment.physical_schema
+    for name in columns:
+        if is_csv(fragment) or name not in physical.names:
+            continue
+        source, target = physical.field(name).type, schema.field(name).type
+        if _is_lossy_cast(source, target):
+            raise ValueError(
+                f"Column {name!r} is {source} in {getattr(fragment, 'path', 'a part')}, but "
+                f"{target} in the dataset, and a conversion would change values. Pass a dataset "
+                "with a schema that suits all files, or a list of the files."
+            )
+
+
+def _is_lossy_cast(source: Any, target: Any) -> bool:
+    """Return whether pyarrow changes values in a cast without an error."""
+    types = import_pyarrow("pyarrow.types")
+    if source == target or types.is_null(source):
+        return False
+    return bool(
+        types.is_temporal(source)
+        or types.is_boolean(target)
+        or (types.is_floating(source) and types.is_decimal(target))
+        or (types.is_decimal(source) and types.is_floating(target))
+    )
+
+
 # ---- The index of pandas -----------------------------------------------------------------
 
 

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from ..utils import check_choice
-from ._arrow_columns import PANDAS_METADATA, common_schema, import_pyarrow, select_columns
+from ._arrow_columns import (
+    PANDAS_METADATA,
+    check_casts,
+    common_schema,
+    import_pyarrow,
+    is_csv,
+    select_columns,
+    types_of_file,
+)
 
 _SUFFIXES = {
     ".parquet": "parquet",
@@ -105,9 +113,10 @@ def open_table(
     for path in paths:
         with _path_in_errors(path):
             schemas[path] = ds.dataset(path, format=format).schema
+            _ = schemas[path].names  # decoded here
     names = select_columns(schemas, columns)
-    is_csv = format == "csv" or isinstance(format, ds.CsvFileFormat)
-    files = _Files(paths, format, common_schema(schemas, names, is_csv, dtype))
+    are_csv = format == "csv" or isinstance(format, ds.CsvFileFormat)
+    files = _Files(paths, format, common_schema(schemas, names, are_csv, dtype))
     return Table(names, files.read, files.count_rows, paths)
 
 
@@ -145,16 +154,20 @@ def _read_dataset(dataset: Any, columns: list[str], batch_size: int) -> Batches:
     try:
         fragments = dataset.get_fragments()
     except ValueError:  # the dataset has a filter, unknown to the fragments
-        for tagged in dataset.scanner(**options).scan_batches():
-            yield tagged.record_batch, getattr(tagged.fragment, "path", "")
+        with _path_in_errors("the source"):
+            for tagged in dataset.scanner(**options).scan_batches():
+                check_casts(tagged.fragment, dataset.schema, columns)
+                yield tagged.record_batch, getattr(tagged.fragment, "path", "")
         return
     for fragment in fragments:
         is_parquet = hasattr(fragment, "split_by_row_group")
         path = getattr(fragment, "path", "")
         unchecked = _columns_of_rounded_integers(fragment, columns)
         with _path_in_errors(path or "the source"):
+            schema = types_of_file(fragment, dataset.schema)
+            check_casts(fragment, schema, columns)
             for part in fragment.split_by_row_group() if is_parquet else [fragment]:
-                for batch in part.to_batches(schema=dataset.schema, **options):
+                for batch in part.to_batches(schema=schema, **options):
                     for name in [name for name in unchecked if _has_large_numbers(batch, name)]:
                         _check_integers(fragment, name, batch_size)
                         unchecked.remove(name)
@@ -166,7 +179,7 @@ def _path_in_errors(path: str) -> Iterator[None]:
     """Replace errors of pyarrow by a ValueError that names the file."""
     try:
         yield
-    except (import_pyarrow().ArrowException, OSError) as error:
+    except (import_pyarrow().ArrowException, OSError, UnicodeError) as error:
         if getattr(error, "errno", None):  # from the operating system
             raise
         raise ValueError(f"Cannot read {path}: {error}") from error
@@ -177,8 +190,7 @@ def _path_in_errors(path: str) -> Iterator[None]:
 
 def _columns_of_rounded_integers(fragment: Any, columns: list[str]) -> list[str]:
     """Return the columns of a CSV file that may hold integers rounded to float64."""
-    is_csv = getattr(getattr(fragment, "format", None), "default_extname", "") == "csv"
-    return list(columns) if is_csv else []
+    return list(columns) if is_csv(fragment) else []
 
 
 def _has_large_numbers(batch: Any, name: str) -> bool:

@@ -12,6 +12,7 @@ from ._arrow_columns import import_pyarrow
 # Largest rounding error without a warning, as a fraction of the range of the column.
 MAX_ROUNDING_ERROR = 1e-3
 _MAX_EXACT_INTEGER = 2**53  # every integer of smaller magnitude is exact in float64
+_ROUND_IN_SOURCE = "convert the column to float64 in the source"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def convert(column: Any, dtype: np.dtype[Any], *, allow_missing: bool) -> Conver
     if not is_lossy.any():
         return Conversion(values, converted, is_missing)
     row = int(is_lossy.argmax())
-    invalid = _lossy_value(row, column[row].as_py(), values.dtype, dtype)
+    invalid = _lossy_value(row, column[row].as_py(), dtype)
     return Conversion(values, converted, is_missing, invalid)
 
 
@@ -185,23 +186,30 @@ def _missing_value(row: int, dtype: np.dtype[Any]) -> InvalidValue:
     )
 
 
-def _lossy_value(row: int, value: Any, source: Any, dtype: np.dtype[Any]) -> InvalidValue:
+def _lossy_value(row: int, value: Any, dtype: np.dtype[Any]) -> InvalidValue:
     problem = f"the value {value}"
     if not np.isfinite(float(value)):
         return InvalidValue(row, problem, "Estimators accept finite values only.")
-    is_whole = value == int(value)
-    if dtype.kind == "f" and abs(value) >= _MAX_EXACT_INTEGER and source.kind != "f":
+    larger = _exact_dtype(value)
+    if dtype.kind == "f" and not isinstance(value, float) and float(value) != value:
+        integers = "dtype='int64' or dtype='uint64' if all columns are integers"
         remedy = (
             f"{dtype} cannot represent this value exactly: leave out the column if the values are "
-            "identifiers, or pass dtype='int64' or dtype='uint64' if all columns are integers."
+            f"identifiers, or {f'pass {integers}' if larger else _ROUND_IN_SOURCE}."
         )
-    else:
-        if source.kind == "f" or not is_whole or value >= 2**64:
-            larger = "float64"
-        else:
-            larger = "int64" if value < 2**63 else "uint64"
+    elif larger:
         remedy = f"{dtype} cannot represent this value: pass dtype={larger!r}."
+    else:
+        remedy = f"No dtype can represent this value exactly: {_ROUND_IN_SOURCE}."
     return InvalidValue(row, problem, remedy)
+
+
+def _exact_dtype(value: Any) -> str | None:
+    """Return the name of a dtype that `memmap_from_arrow` takes for a finite number, if any."""
+    if not isinstance(value, float) and value == int(value) and -(2**63) <= value < 2**64:
+        return "int64" if value < 2**63 else "uint64"
+    is_exact = isinstance(value, float) or abs(value) < _MAX_EXACT_INTEGER or float(value) == value
+    return "float64" if is_exact else None
 
 
 class RoundingMonitor:

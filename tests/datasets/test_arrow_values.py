@@ -1,6 +1,7 @@
 """Arrays hold the exact values of Arrow tables, or the value is an error."""
 
 import os
+from datetime import timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -185,6 +186,67 @@ def test_datasets_of_mixed_types_are_exact_or_an_error_that_names_the_file(
     with pytest.raises(ValueError, match=r"Cannot read .*[12]\.parquet|value .* in row"):
         memmap_from_arrow(pa.dataset.dataset(tmp_path), path, dtype=dtype)
     assert not path.exists()
+
+
+FIRST_TYPES = [
+    ([True], [2.5]),
+    ([1], [0.5]),
+    (np.ones(1, np.float32), [1e300]),
+    ([0.5], [Decimal("0.25")]),
+    ([Decimal("0.5")], [1.23456]),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), FIRST_TYPES)
+@pytest.mark.parametrize("is_filtered", [False, True])
+def test_a_dataset_is_never_cast_to_the_type_of_the_first_file(
+    first, second, is_filtered, tmp_path, path
+):
+    for name, values in {"1": first, "2": second}.items():
+        pa.parquet.write_table(pa.table({"v": values}), tmp_path / f"{name}.parquet")
+    dataset = pa.dataset.dataset(tmp_path)
+    if is_filtered:
+        with pytest.raises(ValueError, match=r"'v' is .* in .*2\.parquet|Cannot read|value inf in"):
+            memmap_from_arrow(dataset.filter(pa.dataset.field("v").is_valid()), path)
+        return
+    X = memmap_from_arrow(dataset, path, dtype="float64")
+    assert X.ravel().tolist() == [float(value) for value in (*first, *second)]
+
+
+@pytest.mark.parametrize("is_filtered", [False, True])
+def test_durations_in_a_later_file_of_a_dataset_are_no_numbers(is_filtered, tmp_path, path):
+    for name, values in {"1": [1], "2": [timedelta(1)]}.items():
+        pa.parquet.write_table(pa.table({"v": values}), tmp_path / f"{name}.parquet")
+    dataset = pa.dataset.dataset(tmp_path)
+    dataset = dataset.filter(pa.dataset.field("v").is_valid()) if is_filtered else dataset
+    with pytest.raises(ValueError, match=r"'v' is duration\[us\] in .*2\.parquet, but int64"):
+        memmap_from_arrow(dataset, path)
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "remedy"),
+    [
+        (str(BIG), "float64", "pass dtype='int64'"),
+        (f"{BIG}.5", "float64", "convert the column to float64"),
+        (f"{BIG}.5", "int64", "convert the column to float64"),
+        (f"1{'0' * 30}", "uint64", "convert the column to float64"),
+        ("1.5", "int64", "pass dtype='float64'"),
+    ],
+)
+def test_the_remedy_for_a_decimal_works(number, dtype, remedy, path):
+    column = pa.array([Decimal(number)])
+    with pytest.raises(ValueError, match=remedy):
+        memmap_from_arrow(pa.table({"v": column}), path, dtype=dtype)
+    if "convert" in remedy:
+        memmap_from_arrow(pa.table({"v": column.cast("float64")}), path, dtype="float64")
+    else:
+        memmap_from_arrow(pa.table({"v": column}), path, dtype=remedy.split("'")[1])
+
+
+def test_a_csv_file_in_another_encoding_is_an_error_that_names_the_file(tmp_path, path):
+    (tmp_path / "data.csv").write_bytes("é,b\n1,2\n".encode("latin1"))
+    with pytest.raises(ValueError, match=r"Cannot read .*data\.csv"):
+        memmap_from_arrow(tmp_path / "data.csv", path)
 
 
 @pytest.mark.parametrize("text", [str(BIG), str(2**64 - 1), f"-{BIG}", " 100000000000000000001"])
