@@ -136,7 +136,7 @@ def read_table(X: Any, estimator: Any = None) -> Table:
         return _read_pandas_like(X, library)
     if library == "polars" and hasattr(X, "columns"):
         return _read_arrow(_polars_columns(X), "polars")
-    is_series = len(getattr(X, "shape", "2D")) == 1
+    is_series = len(getattr(X, "shape", "2D")) == 1 or hasattr(X, "chunks")  # of Arrow
     if not is_series and any(hasattr(X, method) for method in _INTERFACES):
         return _read_arrow(_arrow_columns(X), "pyarrow")
     return _read_array(X, estimator)
@@ -276,8 +276,10 @@ def _read_array(X: Any, estimator: Any) -> Table:
     if isinstance(X, dict) and not issparse(X):  # a sparse matrix may be a dict
         raise TypeError("X is a dict: pass pandas.DataFrame(X).")
     if isinstance(X, np.ma.MaskedArray):
+        dtype = "float" if X.dtype.kind in "fiub" else "object"  # NaN would become text
         raise TypeError(
-            "X is a masked array: pass X.filled(numpy.nan), or a data frame with missing values."
+            f"X is a masked array: pass numpy.ma.array(X, dtype={dtype}).filled(numpy.nan), or a "
+            "data frame with missing values."
         )
     dtype = object if isinstance(X, list | tuple) else None
     with config_context(array_api_dispatch=False):

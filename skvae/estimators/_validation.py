@@ -54,7 +54,7 @@ def validate_array(
     X = as_known_table(X)
     has_names = column_names(X) is not None
     if has_names:
-        _check_unique_names(X)
+        _check_names(X)
         validate_data(estimator, X, reset=reset, skip_check_array=True)  # names of columns
     checks = {
         "dtype": "numeric",
@@ -64,7 +64,7 @@ def validate_array(
     values = X
     try:
         values = _read_numbers(X, accept_sparse=accept_sparse)
-        _check_dimensions(values)
+        _check_dimensions(values, X)
         if has_names:
             return check_array(values, estimator=estimator, input_name="X", **checks)
         return validate_data(estimator, values, reset=reset, **checks)
@@ -111,14 +111,14 @@ def validate_table(estimator: Any, X: Any, *, reset: bool, takes_arrays: bool = 
         duplicate names, has a column that cannot be read, or differs from the data of `fit` in its
         columns.
     """
-    X = tensor_to_array(X)
-    _check_dimensions(X)
-    table: Table = import_columns().read_table(X, estimator)
+    values = tensor_to_array(X)
+    _check_dimensions(values, X)
+    table: Table = import_columns().read_table(values, estimator)
     if table.table_format.is_array:
         if not takes_arrays:
             raise TypeError(
                 f"{type(estimator).__name__} with likelihood={estimator.likelihood!r} requires a "
-                f"data frame of pandas, polars or Arrow; got {type(X).__name__}."
+                f"data frame of pandas, polars or Arrow; got {type(values).__name__}."
             )
         validate_data(estimator, table.frame.to_numpy(), reset=reset, skip_check_array=True)
     else:
@@ -189,15 +189,19 @@ def _is_plain(frame: Any, accept_sparse: bool) -> bool:
     return is_supported and all(dtype.kind in "biuf" for dtype in frame.dtypes)
 
 
-def _check_dimensions(X: Any) -> None:
-    """Raise `ValueError` for images: scikit-learn has no advice for more than two dimensions."""
-    if getattr(X, "ndim", 2) <= 2:
+def _check_dimensions(values: Any, X: Any) -> None:
+    """Raise `ValueError` for images: scikit-learn has no advice for more than two dimensions.
+
+    `values` are the entries of X, which the user passed.
+    """
+    if getattr(values, "ndim", 2) <= 2:
         return
-    shape = tuple(X.shape)
+    shape = tuple(values.shape)
     advice = "Pass X.reshape(len(X), -1), with one row for each sample."
     if len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        method = "permute" if isinstance(X, torch.Tensor) else "transpose"
         advice = (
-            "For images with the channels last, pass X.transpose(0, 3, 1, 2).reshape(len(X), -1), "
+            f"For images with the channels last, pass X.{method}(0, 3, 1, 2).reshape(len(X), -1), "
             f"and, for architecture='conv', image_shape={(shape[3], *shape[1:3])}."
         )
     elif len(shape) in (3, 4):
@@ -227,6 +231,8 @@ def _remedy(estimator: Any, error: UnsuitableEntryError) -> str:
         return _REMEDIES[error.content]
     if not isinstance(error.value, Hashable):
         return "Give each value a column of its own."
+    if error.content == "invalid numbers":
+        return "Replace the signalling NaN by NaN or None."
     others = "TabularVAE takes columns of any type."
     if estimator._takes_missing:
         others = "VAEImputer(likelihood='mixed') and TabularVAE take columns of any type."
@@ -288,8 +294,11 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _check_unique_names(X: Any) -> None:
-    names = column_names(X) or []
+def _check_names(X: Any) -> None:
+    """Raise `ValueError` if a data frame has no columns, or columns of the same name."""
+    names = column_names(X)
+    if not names:
+        raise ValueError(f"Found a table with 0 feature(s) (shape={(len(X), 0)}), without columns.")
     if len(set(names)) < len(names):
         raise ValueError(
             f"Names of columns must differ; got {names}. Rename the duplicate columns."

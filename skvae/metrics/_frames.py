@@ -103,8 +103,9 @@ def check_frame(table: Any, label: str) -> pd.DataFrame:
     for length, noun in zip(shape, ("rows", "columns"), strict=False):
         if length == 0:
             raise ValueError(f"{label} must have at least one row and one column; got no {noun}.")
-    if isinstance(table, pd.DataFrame) and not table.columns.is_unique:
-        name = table.columns[table.columns.duplicated()][0]
+    names = pd.Index(_column_names(table))
+    if not names.is_unique:
+        name = names[names.duplicated()][0]
         raise ValueError(
             f"The columns of {label} must have different names; {name!r} occurs more than once."
         )
@@ -113,6 +114,12 @@ def check_frame(table: Any, label: str) -> pd.DataFrame:
     except (TypeError, ValueError) as error:
         message = re.sub(r"^X |(?<= of )X ", f"{label} ", str(error), count=1)
         raise type(error)(message) from error
+
+
+def _column_names(table: Any) -> Any:
+    """Return the names of the columns of a frame of pandas or Arrow; in others, names differ."""
+    names = table.columns if isinstance(table, pd.DataFrame) else ()
+    return getattr(table, "column_names", names)  # `columns` of Arrow holds the values
 
 
 def _has_columns(table: Any) -> bool:

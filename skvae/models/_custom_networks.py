@@ -40,8 +40,21 @@ def check_networks(
 
 
 def join_outputs(output: Tensor | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
-    """Return the output of an encoder as one tensor, (n, 2 k), if it is a tuple (mean, log_var)."""
-    return output if isinstance(output, Tensor) else torch.cat(list(output), -1)
+    """Return the output of an encoder as one tensor, (n, 2 k), if it is a tuple (mean, log_var).
+
+    Raises
+    ------
+    TypeError
+        If the encoder returns something else during training than when the module was built.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if not isinstance(output, tuple | list) or len(output) != 2:
+        raise TypeError(
+            "During training, the encoder that the architecture callable returned gives "
+            f"{_describe(output)}, not one tensor or a tuple (mean, log_var)."
+        )
+    return torch.cat(list(output), -1)
 
 
 def _call(role: str, network: nn.Module, n_in: int) -> object:
@@ -74,14 +87,22 @@ def _check_output(role: str, output: object, n_in: int, n_out: int, or_else: str
             f"{name} maps (n, {n_in}) to {_describe(output)}, not to a tensor of shape {expected}."
         )
     if output.shape != (2, n_out):
-        shape = f"({', '.join(['n', *map(str, output.shape[1:])])})" if output.ndim else "()"
-        raise ValueError(f"{name} maps (n, {n_in}) to {shape}, not to {expected}.")
+        raise ValueError(f"{name} maps (n, {n_in}) to {_shape(output)}, not to {expected}.")
+    if output.layout != torch.strided:
+        raise TypeError(f"{name} returns a sparse tensor: return a dense tensor.")
     if not output.is_floating_point():
         raise TypeError(f"{name} returns {output.dtype}, not floating-point numbers.")
     if not output.isfinite().all():
         raise ValueError(
             f"{name} returns NaN or infinity for inputs between 0 and 1, with its initial weights."
         )
+
+
+def _shape(output: Tensor) -> str:
+    """Return the shape of the output for n = 2 rows, with n if the output has as many rows."""
+    if output.ndim == 0 or len(output) == 2:
+        return f"({', '.join(['n', *map(str, output.shape[1:])][: output.ndim])})"
+    return f"{tuple(output.shape)} for n=2"
 
 
 def _describe(output: object) -> str:

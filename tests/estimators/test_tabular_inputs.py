@@ -1,11 +1,15 @@
 """Inputs of `TabularVAE` other than pandas data frames with string names."""
 
+import re
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.base import clone
 
 from skvae import TabularVAE, VAEImputer
 
@@ -109,7 +113,37 @@ def test_tensors_are_read_as_arrays(dtype):
 def test_masks_of_rows_and_images_are_errors():
     X = np.arange(80.0).reshape(40, 2)
     rows = [np.ma.array(row, mask=[False, True]) for row in X]
-    with pytest.raises(TypeError, match=r"masked array: pass X\.filled"):
+    with pytest.raises(TypeError, match="masked array"):
         TabularVAE(**FAST).fit(rows)
     with pytest.raises(ValueError, match=r"X\.reshape\(len\(X\), -1\)"):
         TabularVAE(**FAST).fit(X.reshape(10, 4, 2))
+
+
+NUMBERS = np.ma.array([[1, 2], [3, 4]] * 20, mask=[[False, True], [False, False]] * 20)
+
+
+@pytest.mark.parametrize(
+    "X", [NUMBERS, NUMBERS.astype(float), NUMBERS > 1, NUMBERS.astype(str), list(NUMBERS)], ids=str
+)
+def test_the_remedy_for_masked_arrays_keeps_the_missing_values(X):
+    with pytest.raises(TypeError, match="masked array: pass ") as caught:
+        TabularVAE(**FAST).fit(X)
+    remedy = re.search(r"pass (.*), or a data frame", str(caught.value))[1]
+    filled = eval(remedy, {"numpy": np, "X": X})
+    sampled = TabularVAE(**FAST).fit(filled).sample(50, random_state=0)
+    assert pd.isna(sampled[:, 1]).any()
+    assert not pd.isna(sampled[:, 0]).any()
+
+
+@pytest.mark.parametrize("X", [pa.chunked_array([[1.0, 2.0]]), pa.array([1.0, 2.0])], ids=str)
+def test_a_column_of_arrow_is_no_table(X):
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        TabularVAE(**FAST).fit(X)
+
+
+@pytest.mark.parametrize("estimator", [TabularVAE(), VAEImputer()], ids=str)
+def test_signalling_nans_are_an_error_with_a_remedy_that_works(estimator):
+    decimals = pd.DataFrame({"a": [Decimal("sNaN"), Decimal(1)] * 20})
+    with pytest.raises(ValueError, match=r"(?s)'a'.*[Rr]eplace .*None|'a'.*signalling.*None"):
+        clone(estimator).set_params(**FAST).fit(decimals)
+    clone(estimator).set_params(**FAST).fit(decimals.map(lambda x: None if x.is_snan() else x))

@@ -274,6 +274,10 @@ def with_value(table, name, value):
         (lambda t: t[:0], "must have at least one row.* no rows"),
         (lambda t: t.iloc[:, :0], "must have at least one row and one column; got no columns"),
         (lambda t: pd.concat([t, t], axis=1), "must have different names; 'size' occurs more"),
+        (
+            lambda t: pa.table([pa.array([1.0])] * 2, names=["size", "size"]),
+            "must have different names; 'size' occurs more",
+        ),
         (lambda t: with_value(t, "size", np.inf), r"has the value inf in row 3, which is not fin"),
         (lambda t: t.assign(label=None), "no known value"),
     ],

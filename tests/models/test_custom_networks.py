@@ -100,6 +100,10 @@ def test_lazy_layers_have_the_initial_weights_of_the_seed():
         (lambda x: x.numpy(), TypeError, r"to an object of type ndarray"),
         (lambda x: x[:, :4], ValueError, r"to \(n, 4\), not to \(n, 6\), or to a tuple"),
         (lambda x: x.sum(), ValueError, r"to \(\), not to \(n, 6\)"),
+        (lambda x: x[:1], ValueError, r"to \(1, 6\) for n=2, not to \(n, 6\)"),
+        (lambda x: (x[:, :3], x[:1, :3]), ValueError, r"\(1, 3\) for n=2, not to \(n, 3\) each"),
+        (lambda x: x[0], ValueError, r"to \(6,\) for n=2, not to \(n, 6\)"),
+        (lambda x: x.to_sparse(), TypeError, "returns a sparse tensor"),
         (lambda x: x * torch.nan, ValueError, "returns NaN or infinity"),
         (lambda x: x.long(), TypeError, r"torch\.int64, not floating-point"),
         (lambda x: x.mul_(2), ValueError, "changes its input in place.*inplace=False"),
@@ -124,3 +128,13 @@ def test_the_error_for_other_outputs_of_an_encoder_names_the_encoder(function, e
 def test_the_error_for_other_outputs_of_a_decoder_names_the_decoder(function, error, message):
     with pytest.raises(error, match=f"The decoder that.*{message}"):
         fit_networks(decoder=Function(function))
+
+
+def test_an_encoder_that_returns_other_parts_during_training_is_an_error():
+    class Inconsistent(TwoHeads):
+        def forward(self, x):
+            mean, log_var = super().forward(x)
+            return (mean, log_var, x) if self.training else (mean, log_var)
+
+    with pytest.raises(TypeError, match="During training, the encoder.*a tuple of 3"):
+        fit_networks(Inconsistent(nn.Linear(6, 6)))
