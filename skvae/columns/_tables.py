@@ -276,9 +276,9 @@ def _read_array(X: Any, estimator: Any) -> Table:
     if isinstance(X, dict) and not issparse(X):  # a sparse matrix may be a dict
         raise TypeError("X is a dict: pass pandas.DataFrame(X).")
     if isinstance(X, np.ma.MaskedArray):
-        dtype = "float" if X.dtype.kind in "fiub" else "object"  # NaN would become text
+        kind = "float" if X.dtype.kind in "fiub" else "object"  # NaN would become text
         raise TypeError(
-            f"X is a masked array: pass numpy.ma.array(X, dtype={dtype}).filled(numpy.nan), or a "
+            f"X is a masked array: pass numpy.ma.array(X, dtype={kind}).filled(numpy.nan), or a "
             "data frame with missing values."
         )
     dtype = object if isinstance(X, list | tuple) else None

@@ -48,7 +48,7 @@ def check_labels(y: Any) -> np.ndarray | None:
         row = int(is_invalid.argmax())
         raise ValueError(
             f"y has the label {labels[row]} in row {row}. Drop rows with missing or infinite "
-            "labels, or give them a class of their own, for example by y.fillna('missing')."
+            "labels, or give them a class of their own by [str(label) for label in y]."
         )
     if labels.dtype == object and type_of_target(labels) == "unknown":
         try:

@@ -44,7 +44,8 @@ def to_images(rows: Any, image_shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) == 3 and shape[0] == 1:
         shape = shape[1:]
     check_channels_first(shape)
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] != 3):
+    are_integers = all(isinstance(size, int) for size in shape)
+    if not are_integers or len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] != 3):
         raise ValueError(
             "image_shape must be (height, width) or (channels, height, width) with 1 or 3 "
             f"channels; got {image_shape}."
@@ -84,6 +85,8 @@ def draw_images(ax: Any, images: np.ndarray, **imshow_kwargs: Any) -> Any:
         lowest, highest = 0, 1
     gap = 1 if channels else np.nan  # white in colour images, transparent in grey images
     padding = [(0, 0), (0, 0), (0, 1), (0, 1), *((0, 0) for _ in channels)]
+    # matplotlib clips colour images, too, but with a message.
+    images = np.clip(images, 0, 1) if channels else images
     tiles = np.pad(images.astype(np.float64), padding, constant_values=gap)
     mosaic = np.swapaxes(tiles, 1, 2).reshape(
         n_rows * (height + 1), n_columns * (width + 1), *channels

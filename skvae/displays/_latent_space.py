@@ -20,6 +20,7 @@ from ._colors import Classes, check_labels
 from ._estimators import check_methods
 
 _MAX_TSNE_POINTS = 5_000
+_MAX_LEGEND_ROWS = 20
 
 
 class LatentSpaceDisplay:
@@ -202,7 +203,8 @@ class LatentSpaceDisplay:
                 ax.figure.colorbar(points, ax=ax)
         if legend and classes is not None:
             outside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False}
-            ax.legend(handles=classes.legend_handles(), **outside)
+            n_columns = -(-len(classes.names) // _MAX_LEGEND_ROWS)
+            ax.legend(handles=classes.legend_handles(), ncols=n_columns, **outside)
         for axis, name in zip((ax.xaxis, ax.yaxis), self.axis_names or (), strict=False):
             axis.set_label_text(name)
         self.ax_, self.figure_ = ax, ax.figure

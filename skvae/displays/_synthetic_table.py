@@ -17,6 +17,7 @@ from ._tables import panel_grid, panel_grid_size
 _MAX_BARS = 8
 _N_BINS = 30
 _MAX_COLUMNS = 20
+_MAX_NAME_LENGTH = 24
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _DAYS_PER_YEAR = 365.2425
 
@@ -176,11 +177,13 @@ class SyntheticTableDisplay:
         columns = list(panel_grid(upper, len(self.marginals)))
         for panel, (name, marginal) in zip(columns, self.marginals.items(), strict=True):
             _draw_marginal(panel, marginal, bar_kwargs or {})
-            panel.set_title(f"{name}  ({marginal.distance:.3f})", fontsize=8)
+            title = f"{_shorten(name)}  ({marginal.distance:.3f})"
+            panel.set_title(title, fontsize=8, parse_math=False)
             panel.tick_params(labelsize=6)
             panel.set_yticks([])
         columns[0].legend(fontsize=7)
         matrices = list(split_axes(lower, 1, 3)[0])
+        names = [_shorten(name) for name in self.real_associations]
         difference = self.synthetic_associations - self.real_associations
         sequential = {"cmap": "viridis", "vmin": 0, "vmax": 1}
         diverging = {"cmap": "coolwarm", "vmin": -0.5, "vmax": 0.5}
@@ -191,14 +194,20 @@ class SyntheticTableDisplay:
         ):
             image = panel.imshow(matrix.to_numpy(), **{**options, **(imshow_kwargs or {})})
             panel.set_title(title, fontsize=9)
-            panel.set_xticks(range(n_names), map(str, matrix.columns), rotation=90, fontsize=6)
-            panel.set_yticks(range(n_names), map(str, matrix.index), fontsize=6)
+            text = {"fontsize": 6, "parse_math": False}  # "$" is no formula
+            panel.set_xticks(range(n_names), names, rotation=90, **text)
+            panel.set_yticks(range(n_names), names, **text)
             if panel is not matrices[0]:
                 panel.set_yticklabels([])
                 panel.figure.colorbar(image, ax=panel, shrink=0.8).ax.tick_params(labelsize=6)
         self.axes_ = [*columns, *matrices]
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _shorten(name: Any) -> str:
+    text = str(name)
+    return text if len(text) <= _MAX_NAME_LENGTH else f"{text[: _MAX_NAME_LENGTH - 3]}..."
 
 
 def _unique_names(names: list[Any]) -> list[str]:

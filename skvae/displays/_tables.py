@@ -30,9 +30,12 @@ def check_table(
     except (TypeError, ValueError) as error:
         if (place := _first_invalid_place(X)) is None:
             raise
+        # NumPy's text about dtypes without a common dtype does not help.
+        is_clear = not isinstance(error, np.exceptions.DTypePromotionError)
         raise ValueError(
             f"{input_name} must consist of finite numbers, unlike {place}. For columns of any type "
-            f"and missing values, use SyntheticTableDisplay. The error was: {error}"
+            "and missing values, use SyntheticTableDisplay."
+            f"{f' The error was: {error}' if is_clear else ''}"
         ) from error
     if feature_names is None:
         feature_names = frame_names(X)
@@ -60,8 +63,10 @@ def _first_invalid_place(X: Any) -> str | None:
 
     for j, name in enumerate(frame.columns):
         try:
-            check_array(frame.iloc[:, [j]])
+            is_number = check_array(frame.iloc[:, [j]]).dtype.kind in "biuf"
         except (TypeError, ValueError):
+            is_number = False
+        if not is_number:
             values = to_numeric(frame.iloc[:, j].astype(object), errors="coerce")
             is_invalid = ~np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
             row = f", row {is_invalid.argmax()}" if is_invalid.any() else ""

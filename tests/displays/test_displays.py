@@ -228,3 +228,20 @@ def test_the_image_shape_defaults_to_that_of_the_estimator(fit, images):
 def test_a_maximum_of_0_is_an_error(draw, name):
     with pytest.raises(ValueError, match=f"{name} == 0, must be >= 1"):
         draw()
+
+
+def test_the_remedy_for_missing_labels_works(images, vae):
+    X = images[0][:3]
+    for y in ([1.0, np.nan, 2.0], ["a", None, "b"], pd.Series([1, pd.NA, 2], dtype="Int64")):
+        with pytest.raises(ValueError, match=r"class of their own by") as caught:
+            LatentSpaceDisplay.from_estimator(vae, X, y)
+        remedy = str(caught.value).rpartition(" by ")[2].rstrip(".")
+        LatentSpaceDisplay.from_estimator(vae, X, eval(remedy, {"y": y}))
+
+
+def test_a_column_of_datetimes_among_numbers_is_named(table, table_vae):
+    X = table.assign(when=pd.Timestamp(0))
+    with pytest.raises(
+        ValueError, match=r"unlike column 'when', row 0\. .*SyntheticTableDisplay\.$"
+    ):
+        ReconstructionDisplay.from_estimator(table_vae, X)

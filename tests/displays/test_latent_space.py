@@ -124,3 +124,12 @@ def test_scatter_kwargs_override_the_defaults():
 def test_bad_codes_are_errors(Z, y, message):
     with pytest.raises(ValueError, match=message):
         LatentSpaceDisplay.from_codes(Z, y)
+
+
+def test_the_legend_of_many_classes_fits_in_the_figure():
+    y = [f"{i:02}" for i in range(60)]
+    display = LatentSpaceDisplay.from_codes(np.random.RandomState(0).normal(size=(60, 2)), y)
+    display.figure_.canvas.draw()  # a warning is an error
+    legend = display.ax_.get_legend()
+    assert len(legend.get_texts()) == 60
+    assert legend.get_window_extent().height < display.figure_.bbox.height

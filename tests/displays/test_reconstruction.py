@@ -40,3 +40,15 @@ def test_mismatched_shapes_and_names_are_errors():
         ReconstructionDisplay.from_rows(np.eye(3), np.eye(2))
     with pytest.raises(ValueError, match="feature_names has 1 names, but X has 3 columns"):
         ReconstructionDisplay.from_rows(np.eye(3), np.eye(3), feature_names=["a"])
+
+
+def test_colours_beyond_the_range_are_clipped_without_a_message(caplog):
+    images = np.linspace(-0.5, 1.5, 12).reshape(1, 12)
+    display = ReconstructionDisplay.from_rows(images, images, image_shape=(3, 2, 2))
+    display.figure_.canvas.draw()
+    assert not caplog.records
+
+
+def test_the_sizes_of_images_must_be_integers():
+    with pytest.raises(ValueError, match=r"image_shape must be \(height, width\).*4\.0"):
+        ReconstructionDisplay.from_rows(np.ones((1, 16)), np.ones((1, 16)), image_shape=(4.0, 4.0))

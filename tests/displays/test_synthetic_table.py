@@ -104,3 +104,12 @@ def test_different_columns_and_more_than_20_columns_are_errors(table):
     wide = pd.DataFrame(np.zeros((3, 21)))
     with pytest.raises(ValueError, match="at most 20 columns"):
         SyntheticTableDisplay.from_tables(wide, wide)
+
+
+def test_names_are_no_formulas_and_are_short():
+    table = pd.DataFrame({"$x_{$": [1, 2], "long" * 30: [3, 4]})
+    display = SyntheticTableDisplay.from_tables(table, table)
+    display.figure_.canvas.draw()
+    titles = [panel.get_title() for panel in display.axes_[:2]]
+    assert titles == ["$x_{$  (0.000)", f"{'long' * 5}l...  (0.000)"]
+    assert list(display.marginals) == list(table)

@@ -136,5 +136,5 @@ def test_an_encoder_that_returns_other_parts_during_training_is_an_error():
             mean, log_var = super().forward(x)
             return (mean, log_var, x) if self.training else (mean, log_var)
 
-    with pytest.raises(TypeError, match="During training, the encoder.*a tuple of 3"):
+    with pytest.raises(TypeError, match=r"During training, the encoder.*a tuple of 3"):
         fit_networks(Inconsistent(nn.Linear(6, 6)))
