@@ -93,8 +93,9 @@ def memmap_from_arrow(
         If a column holds something other than numbers, for example text or times.
     ValueError
         If a value is missing, infinite, or not representable in `dtype` (the message names the
-        column, the row and the file), if a file cannot be read, if `path` is one of the files to
-        read, or if there are no rows.
+        column, the row of the array and the file), if a file cannot be read, if a filtered dataset
+        converts a column to a type that changes values, if `path` is one of the files to read, or
+        if there are no rows.
 
     Warns
     -----

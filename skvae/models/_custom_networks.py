@@ -40,12 +40,12 @@ def check_networks(
 
 
 def join_outputs(output: Tensor | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
-    """Return the output of an encoder as one tensor, (n, 2 k), if it is a tuple (mean, log_var).
+    """Return the output of an encoder, a tensor or a tuple (mean, log_var), as a tensor, (n, 2 k).
 
     Raises
     ------
     TypeError
-        If the encoder returns something else during training than when the module was built.
+        If the encoder returns other types during training than when the module was built.
     """
     if isinstance(output, Tensor):
         return output

@@ -236,7 +236,7 @@ def _destroy_process_group() -> None:
 
 
 def _leave_process_group() -> None:
-    """Close the connections to the other processes, which then fail at once."""
+    """Close the connections to the other processes, which then fail immediately."""
     if _OWN_GROUP.exists:
         _OWN_GROUP.has_left = True
         _destroy_process_group()
