@@ -136,7 +136,7 @@ def read_table(X: Any, estimator: Any = None) -> Table:
         return _read_pandas_like(X, library)
     if library == "polars" and hasattr(X, "columns"):
         return _read_arrow(_polars_columns(X), "polars")
-    is_series = len(getattr(X, "shape", "2D")) == 1 or hasattr(X, "type")  # an array of Arrow
+    is_series = len(getattr(X, "shape", "2D")) == 1
     if not is_series and any(hasattr(X, method) for method in _INTERFACES):
         return _read_arrow(_arrow_columns(X), "pyarrow")
     return _read_array(X, estimator)
