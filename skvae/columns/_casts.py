@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-# Every integer of smaller magnitude has an exact representation in float64.
-MAX_EXACT_INTEGER = 2.0**53
+from ..utils import MAX_EXACT_INTEGER
 
 
 def as_index(values: Any) -> Any:

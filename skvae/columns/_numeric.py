@@ -9,8 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..serialization import serializable
+from ..utils import MAX_EXACT_INTEGER
 from ._base import BinsBuilder, ColumnCodec
-from ._casts import MAX_EXACT_INTEGER, check_restored
+from ._casts import check_restored
 from ._units import Interval, Units
 
 # Smallest fraction and number of rows for which a single value has a separate level.

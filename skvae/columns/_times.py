@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..serialization import serializable
+from ..utils import MAX_EXACT_INTEGER
 from ._casts import (
-    MAX_EXACT_INTEGER,
     check_all,
     check_restored,
     raise_inexpressible,

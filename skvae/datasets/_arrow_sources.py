@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import check_choice
+from ..utils import MAX_EXACT_INTEGER, check_choice
 from ._arrow_columns import (
     PANDAS_METADATA,
     check_casts,
@@ -198,7 +198,7 @@ def _has_large_numbers(batch: Any, name: str) -> bool:
     if name not in batch.schema.names or batch.schema.field(name).type != "double":
         return False
     numbers = batch.column(name).to_numpy(zero_copy_only=False)
-    return bool((np.abs(numbers) >= 2.0**53).any())
+    return bool((np.abs(numbers) >= MAX_EXACT_INTEGER).any())
 
 
 def _check_integers(fragment: Any, name: str, batch_size: int) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..utils import MAX_EXACT_INTEGER
 from ._arrow_columns import import_pyarrow
 
 # Largest rounding error without a warning, as a fraction of the range of the column.
 MAX_ROUNDING_ERROR = 1e-3
-_MAX_EXACT_INTEGER = 2**53  # every integer of smaller magnitude is exact in float64
 _ROUND_IN_SOURCE = "convert the column to float64 in the source"
 
 
@@ -128,7 +128,7 @@ def _convert_decimals(column: Any, dtype: np.dtype[Any]) -> tuple[np.ndarray, np
         text = column.cast(pa.string()).fill_null("0")
         values: np.ndarray = text.cast(pa.float64()).to_numpy(zero_copy_only=False)
         is_lossy = np.zeros(len(values), dtype=bool)
-        for row in np.flatnonzero(np.abs(values) >= _MAX_EXACT_INTEGER):
+        for row in np.flatnonzero(np.abs(values) >= MAX_EXACT_INTEGER):
             is_lossy[row] = column[int(row)].as_py() != int(values[row])
         return values, is_lossy
     integer = pa.uint64() if dtype.kind == "u" else pa.int64()
@@ -165,9 +165,9 @@ def _is_rounded_integer(values: np.ndarray) -> np.ndarray:
     """Return whether float64 rounds each integer."""
     is_rounded = np.zeros(len(values), dtype=bool)
     if values.dtype.itemsize == 8:
-        is_large = values >= _MAX_EXACT_INTEGER
+        is_large = values >= MAX_EXACT_INTEGER
         if values.dtype.kind == "i":
-            is_large |= values <= -_MAX_EXACT_INTEGER
+            is_large |= values <= -MAX_EXACT_INTEGER
         large = values[is_large]
         floats = large.astype(np.float64)
         beyond = floats >= float(np.iinfo(values.dtype).max)  # the conversion back would overflow
@@ -208,7 +208,7 @@ def _exact_dtype(value: Any) -> str | None:
     """Return the name of a dtype that `memmap_from_arrow` takes for a finite number, if any."""
     if not isinstance(value, float) and value == int(value) and -(2**63) <= value < 2**64:
         return "int64" if value < 2**63 else "uint64"
-    is_exact = isinstance(value, float) or abs(value) < _MAX_EXACT_INTEGER or float(value) == value
+    is_exact = isinstance(value, float) or abs(value) < MAX_EXACT_INTEGER or float(value) == value
     return "float64" if is_exact else None
 
 

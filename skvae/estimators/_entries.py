@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-# float64 represents all integers up to this magnitude.
-MAX_EXACT_INTEGER = 2**53
+from ..utils import MAX_EXACT_INTEGER
+
 # Contents of arrays by the kind of the dtype. Other kinds are numbers and objects.
 CONTENT_OF_KIND = {
     "c": "complex numbers",

@@ -16,10 +16,10 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
 from ..training import chunk_length
+from ..utils import MAX_EXACT_INTEGER
 from ._entries import (
     CONTENT_OF_KIND,
     INEXACT,
-    MAX_EXACT_INTEGER,
     UnsuitableEntryError,
     is_inexact,
     object_numbers,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..utils import MAX_EXACT_INTEGER
 from ._column_values import (
     ColumnReader,
     InvalidValueError,
@@ -32,7 +33,6 @@ from ._time_columns import (
 
 # Text of missing values of categories. The text of any other value begins with "=".
 MISSING = ""
-_MAX_EXACT_INTEGER = 2**53  # every integer of smaller magnitude is exact in float64
 _INEXACT = (
     "float64 cannot represent exactly. If the values are identifiers, convert the column to "
     "strings in all tables"
@@ -133,7 +133,7 @@ def _rounded(numbers: np.ndarray, precision: Any) -> np.ndarray:
 
 def _check_exact(values: Any, numbers: np.ndarray) -> None:
     """Raise `InvalidValueError` if float64 rounds an integer."""
-    for row in np.flatnonzero(np.abs(numbers) >= _MAX_EXACT_INTEGER):
+    for row in np.flatnonzero(np.abs(numbers) >= MAX_EXACT_INTEGER):
         if int(values.iloc[row]) != int(numbers[row]):
             raise InvalidValueError(row, int(values.iloc[row]), _INEXACT)
 

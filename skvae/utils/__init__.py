@@ -14,7 +14,7 @@ from ._device import (
 )
 from ._interrupts import hold_interrupts
 from ._isolation import between_steps, isolate
-from ._numerics import soft_clamp, soft_clamp_inverse, uniform
+from ._numerics import MAX_EXACT_INTEGER, soft_clamp, soft_clamp_inverse, uniform
 from ._optional import import_optional, import_tqdm
 from ._random_state import (
     draw_seed,
@@ -30,6 +30,7 @@ from ._version import __version__
 from ._warnings import find_stack_level
 
 __all__ = [
+    "MAX_EXACT_INTEGER",
     "__version__",
     "autocast",
     "available_devices",

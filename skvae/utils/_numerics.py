@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# float64 represents all integers up to this magnitude exactly.
+MAX_EXACT_INTEGER = 2**53
+
 
 def soft_clamp(x: Tensor, limit: float) -> Tensor:
     """Map `x` smoothly into (-limit, limit), with slope 1 at the origin.
