@@ -89,7 +89,9 @@ def declared_attributes(cls: Any) -> frozenset[str]:
         return frozenset(field.name for field in dataclasses.fields(cls))
     names = set(_FURTHER_ATTRIBUTES.get(cls, ()))
     for base in cls.__mro__:
-        names.update(inspect.get_annotations(base).keys() - vars(base).keys())
+        annotations = inspect.get_annotations(base)  # strings, as in all modules of skvae
+        of_class = {name for name, kind in annotations.items() if "ClassVar" in str(kind)}
+        names.update(annotations.keys() - of_class - vars(base).keys())
         for member in vars(base).values():
             names.update(_assigned_attributes(member))
     return frozenset(name for name in names if not _is_behaviour(getattr(cls, name, None)))
