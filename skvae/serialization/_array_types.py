@@ -109,12 +109,13 @@ def _scalar_parts(value: np.generic) -> list[Any]:
 
 
 def _scalar(name: str, value: Any) -> Any:
-    if name in ("str_", "bytes_"):
-        return np.str_(value) if name == "str_" and type(value) is str else np.bytes_(value)
+    text = {"str_": (str, np.str_), "bytes_": (bytes, np.bytes_)}.get(name)
+    if text is not None and type(value) is text[0]:  # bytes of a number would be as many zeros
+        return text[1](value)
     dtype = _dtype(name)
     if dtype.kind in "mM":
         return np.array(value, dtype=np.int64).view(dtype)[()]
-    if type(value) not in (bool, int, float, complex):
+    if dtype.kind not in "biufc" or type(value) not in (bool, int, float, complex):
         raise ValueError("a scalar is not a number")
     return dtype.type(value)
 

@@ -22,7 +22,7 @@ from ._array_types import check_shape, is_plain_array
 from ._codec import UnsupportedError, description
 from ._comparison import first_difference
 from ._files import Arrays
-from ._limits import MAX_DEPTH, MAX_DIGITS
+from ._limits import MAX_DEPTH, MAX_DIGITS, check_hashes
 from ._registry import declared_attributes, is_registered, registered_class
 from ._types import codec_of_tag, find_codec
 
@@ -33,8 +33,6 @@ _SEQUENCES: Mapping[str, Callable[[Iterable[Any]], Any]] = {
     "list_of_numbers": list,
     "tuple_of_numbers": tuple,
 }
-# A dictionary with this number of keys of the same hash is an attack: it would be slow.
-_MAX_COLLISIONS = 64
 # Types whose first part is hashed item by item.
 _HASHED = ("pandas.Index", "frozenset", "set")
 # Parameters that may be custom code, which documents do not contain.
@@ -210,6 +208,8 @@ class _Decoder:
         self._max_length = max(
             _ALWAYS_ALLOWED_LENGTH, sum(array.nbytes for array in arrays.values())
         )
+        # Other parts may be arrays of the items of ranges, so all ranges together are limited.
+        self._free_length = self._max_length
 
     def decode(self, document: Any) -> Any:
         if isinstance(document, float) and not math.isfinite(document):
@@ -241,10 +241,12 @@ class _Decoder:
         if tag in _HASHED and not is_plain_array(parts[0]):
             if not isinstance(parts[0], list):
                 raise TypeError(f"the items of {tag} are not a list")
-            _check_hashes(parts[0])
+            check_hashes(list(map(hash, parts[0])))
         value = codec.build(*parts)
-        if tag in ("range", "pandas.RangeIndex") and len(value) > self._max_length:
-            raise ValueError(f"a range has {len(value)} items")
+        if tag in ("range", "pandas.RangeIndex"):
+            self._free_length -= len(value)
+            if self._free_length < 0:
+                raise ValueError(f"a range has {len(value)} items")
         return value
 
     def _object(self, content: Any) -> Any:
@@ -283,7 +285,7 @@ class _Decoder:
 
     def _pairs(self, content: Any) -> dict[Any, Any]:
         keys = [self.decode(key) for key, _ in content]
-        _check_hashes(keys)
+        check_hashes(list(map(hash, keys)))
         result = {}
         for key, (_, item) in zip(keys, content, strict=True):
             result[key] = self._inside(_text(key), item)
@@ -315,12 +317,6 @@ def _as_array(value: list[Any] | tuple[Any, ...]) -> np.ndarray | None:
     if dtype is None or (dtype is np.int64 and max(map(abs, value)) >= 2**63):
         return None
     return np.array(value, dtype=dtype)
-
-
-def _check_hashes(keys: list[Any]) -> None:
-    """Raise `ValueError` if many keys have the same hash: dictionaries would be slow."""
-    if len(keys) > _MAX_COLLISIONS and max(Counter(map(hash, keys)).values()) > _MAX_COLLISIONS:
-        raise ValueError("too many keys have the same hash")
 
 
 def _text(key: Any) -> str:

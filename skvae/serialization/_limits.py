@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 MAX_DEPTH = 100
@@ -11,6 +13,8 @@ MAX_DIGITS = 1_000
 # An empty container takes two bytes of a file, and 64 bytes of memory.
 _MAX_CONTAINERS = 2**19
 _MAX_VALUES = 2**22
+# A hash table with this number of keys of the same hash is an attack: it would be slow.
+_MAX_COLLISIONS = 64
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
 
@@ -60,3 +64,9 @@ def _integer(digits: str) -> int:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def check_hashes(hashes: Sequence[int]) -> None:
+    """Raise `ValueError` if many keys of a hash table have the same hash."""
+    if len(hashes) > _MAX_COLLISIONS and max(Counter(hashes).values()) > _MAX_COLLISIONS:
+        raise ValueError("too many keys have the same hash")

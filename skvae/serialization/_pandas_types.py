@@ -15,10 +15,16 @@ import pandas as pd
 
 from ._array_types import object_array
 from ._codec import Codec, Codecs
+from ._limits import check_hashes
 
-# Multiple and name of a frequency, such as "2h" or "W-SUN".
+# Multiple and name of a frequency, such as "2h" or "W-SUN". pandas is slow for business hours, and
+# for custom and retail calendars.
 _MAX_LENGTH_WITH_FREQUENCY = 2**18
-_FREQUENCY = re.compile(r"-?[0-9]{0,5}[A-Za-z]{1,6}(?:-[A-Z0-9]{1,4}){0,3}")
+_FREQUENCY = re.compile(r"-?[0-9]{0,5}(?![Cc]?[Bb][Hh]|C|RE)[A-Za-z]{1,6}(?:-[A-Z0-9]{1,4}){0,3}")
+
+
+# The hash of objects in tables of pandas, which is not public.
+_object_hash = getattr(pd._libs.hashtable, "object_hash", hash)
 
 
 # ---- Checks of parts ---------------------------------------------------------------------
@@ -162,14 +168,25 @@ def _index_parts(index: Any) -> list[Any]:
     return [index.to_numpy() if is_numeric else list(index), index.dtype, index.name]
 
 
+def _checked(index: Any) -> Any:
+    """Return an index, after a check of the hashes that pandas uses, which have 32 bits only."""
+    if pd.api.types.is_integer_dtype(index.dtype) or hasattr(index, "asi8"):
+        integers = index.asi8 if hasattr(index, "asi8") else index.to_numpy(np.int64, na_value=0)
+        bits = integers.view(np.uint64)
+        check_hashes((bits ^ (bits >> 33) ^ (bits << 11)).astype(np.uint32).tolist())
+    else:
+        check_hashes(list(map(_object_hash, index)))
+    return index
+
+
 def _index(items: Any, dtype: Any, name: Any) -> Any:
     if isinstance(dtype, pd.ArrowDtype) and dtype.pyarrow_dtype.num_fields:
         # A missing struct takes memory for each field.
         raise ValueError("indices of lists, structs and maps are not supported")
     if isinstance(_dtype(dtype), np.dtype):
         values = items if isinstance(items, np.ndarray) else object_array(items)
-        return pd.Index(values, dtype=dtype, name=name, tupleize_cols=False)
-    return pd.Index(pd.array(items, dtype=dtype), name=name)
+        return _checked(pd.Index(values, dtype=dtype, name=name, tupleize_cols=False))
+    return _checked(pd.Index(pd.array(items, dtype=dtype), name=name))
 
 
 def _time_parts(index: Any) -> list[Any]:
@@ -180,7 +197,7 @@ def _times(cls: Any, values: np.ndarray, dtype: Any, name: Any, frequency: str |
     """Return a DatetimeIndex or TimedeltaIndex of integers, in the unit of the dtype."""
     kind = "m8" if cls is pd.TimedeltaIndex else "M8"
     unit = np.datetime_data(dtype)[0] if isinstance(dtype, np.dtype) else dtype.unit
-    index = cls(np.asarray(values, dtype=np.int64).view(f"{kind}[{unit}]"), name=name)
+    index = _checked(cls(np.asarray(values, dtype=np.int64).view(f"{kind}[{unit}]"), name=name))
     if getattr(dtype, "tz", None) is not None:
         index = index.tz_localize("UTC").tz_convert(_zone(dtype.tz))
     if frequency is not None:
@@ -193,7 +210,7 @@ def _times(cls: Any, values: np.ndarray, dtype: Any, name: Any, frequency: str |
 def _period_index(values: np.ndarray, dtype: Any, name: Any, frequency: str) -> Any:
     if not isinstance(dtype, pd.PeriodDtype):
         raise TypeError("a dtype has the wrong type")
-    return pd.PeriodIndex(pd.arrays.PeriodArray(values, dtype=dtype), name=name)
+    return _checked(pd.PeriodIndex(pd.arrays.PeriodArray(values, dtype=dtype), name=name))
 
 
 def _categorical_index(codes: np.ndarray, dtype: Any, name: Any) -> Any:

@@ -16,6 +16,10 @@ from skvae.estimators import _persistence
 from skvae.serialization import decode, read_file
 
 COLLIDING = [k * (2**61 - 1) for k in range(1, 200)]  # all have the hash 0
+# All have the same hash in tables of pandas, as objects and as 64-bit integers.
+COLLIDING_OBJECTS = [k << 32 | k for k in range(1, 200)]
+COLLIDING_INTEGERS = [k << 33 | k ^ k << 11 ^ k << 22 for k in range(1, 200)]
+RANGE = {"range": [0, 2**16, 1]}
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +209,19 @@ def document_with(part):
         (document_with({"Decimal": ["9" * 5000]}), "decimal"),
         (document_with({"range": [0, 10**12, 1]}), "range"),
         (document_with({"pandas.RangeIndex": [0, 10**12, 1, None]}), "range"),
+        (document_with({"tensor": [[RANGE, RANGE]]}), "range"),
+        (document_with({"pandas.IntervalIndex": [RANGE, RANGE, "right", None]}), "range"),
+        (document_with({"scalar": ["bytes_", 10**9]}), "not a dtype"),
+        (document_with({"scalar": ["|S1", 10**9]}), "not a number"),
+        (document_with({"pandas.Period": [0, "cbh"]}), "not a frequency"),
         (document_with({"pairs": [[k, 0] for k in COLLIDING]}), "same hash"),
         (document_with({"frozenset": [COLLIDING]}), "same hash"),
         (document_with({"pandas.Index": [COLLIDING, {"dtype": ["|O"]}, None]}), "same hash"),
+        (
+            document_with({"pandas.Index": [COLLIDING_OBJECTS, {"dtype": ["|O"]}, None]}),
+            "same hash",
+        ),
+        (document_with({"pandas.Index": [COLLIDING_INTEGERS, {"dtype": ["<i8"]}, 0]}), "same hash"),
         (document_with({"pandas.CategoricalDtype": [COLLIDING, True]}), "not an Index"),
         (document_with({"frozenset": [{"tuple": COLLIDING}]}), "not a list"),
         (document_with({"pandas.Index": [{"object_array": [[199], COLLIDING]}, 0, 0]}), "a list"),
@@ -220,6 +234,7 @@ def document_with(part):
         (document_with({"object": ["Path", {}]}), "Path"),
         (document_with({"object": ["Gaussian", {"noise": 1.0}]}), "attributes"),
         (document_with({"object": ["ArrayReader", {"read": 1}]}), "read"),
+        (document_with({"object": ["NumericColumn", {"is_numeric": False}]}), "is_numeric"),
     ],
     ids=lambda value: value[:60] if len(value) > 60 else value,
 )
@@ -300,7 +315,15 @@ def test_a_loaded_estimator_does_not_write_to_a_path_from_the_file(contents, tmp
 
 
 @pytest.mark.parametrize(
-    "name", ["transform", "_trainer", "_parameter_constraints", "_skl_callbacks", "more_"]
+    "name",
+    [
+        "transform",
+        "_trainer",
+        "_parameter_constraints",
+        "_skl_callbacks",
+        "_takes_missing",
+        "more_",
+    ],
 )
 def test_attributes_that_training_does_not_set_are_refused(refuse, name):
     refuse(lambda state, arrays: state.update({name: 1}), f"no attribute '{name}'")
