@@ -146,7 +146,7 @@ def fault(result: dict[str, Any]) -> str | None:
     message = result.get("message", "")
     if result["outcome"] not in ("loaded", "ValueError", "OSError"):
         return f"{result['outcome']}: {message}"
-    if any(word in message for word in ("allocate", "memory", "MemoryError")):
+    if any(word in message for word in ("allocate", "out of memory", "MemoryError")):
         return f"asks for memory: {message}"
     if "MemoryError" in result["errors"].values():
         return f"an answer asks for memory: {result['errors']}"

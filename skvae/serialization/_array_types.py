@@ -109,9 +109,8 @@ def _scalar_parts(value: np.generic) -> list[Any]:
 
 
 def _scalar(name: str, value: Any) -> Any:
-    text = {"str_": (str, np.str_), "bytes_": (bytes, np.bytes_)}.get(name)
-    if text is not None and type(value) is text[0]:  # bytes of a number would be as many zeros
-        return text[1](value)
+    if (name, type(value)) in (("str_", str), ("bytes_", bytes)):
+        return np.str_(value) if name == "str_" else np.bytes_(value)
     dtype = _dtype(name)
     if dtype.kind in "mM":
         return np.array(value, dtype=np.int64).view(dtype)[()]

@@ -7,6 +7,7 @@ Functions and classes of installed packages count by their names.
 
 from __future__ import annotations
 
+import copyreg
 import dis
 import functools
 import hashlib
@@ -91,8 +92,8 @@ class Fingerprinter:
             return cls.__name__, self._each(value)
         if cls in (set, frozenset):
             return "set", sorted(self._each(value))
-        if cls in (dict, types.MappingProxyType):
-            return "dict", self._pairs(value)
+        if cls in (dict, types.MappingProxyType):  # the order of layers matters, for example
+            return "dict", self._each([*value, *value.values()])
         if isinstance(value, np.generic) and not value.dtype.hasobject:
             return f"scalar {value.dtype.str}", [value.tobytes()]
         if isinstance(value, np.ndarray):
@@ -116,16 +117,20 @@ class Fingerprinter:
     def _reduced(self, value: Any) -> Parts:
         """Describe an object by the parts that a pickle would contain."""
         try:
-            reduced = value.__reduce_ex__(4)
+            reduce = copyreg.dispatch_table.get(type(value))
+            reduced = reduce(value) if reduce else value.__reduce_ex__(4)
         except Exception:  # locks, files and weak references, for example
-            return "opaque", self._each([type(value)])
+            attributes = getattr(value, "__dict__", {})
+            return "opaque", [self._digest(type(value)), *self._pairs(attributes)]
         if isinstance(reduced, str):
             return "global", [f"{getattr(value, '__module__', None)}.{reduced}".encode()]
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         if isinstance(state, dict):
             state = {k: v for k, v in state.items() if not _is_cached(type(value), k)}
-        parts = [make, arguments, state, list(items or ())]
-        return "object", [*self._each(parts), *self._pairs(dict(pairs or ()))]
+        # The order in which attributes were set does not matter.
+        parts = [make, arguments, list(items or ()), *(pairs or ())]
+        attributes = self._pairs(state) if isinstance(state, dict) else self._each([state])
+        return "object", [*self._each(parts), *attributes]
 
     # ---- Code ------------------------------------------------------------------------
 
@@ -176,7 +181,7 @@ class Fingerprinter:
         attributes = {k: v for k, v in vars(cls).items() if k not in _IGNORED_ATTRIBUTES}
         slots = (types.MemberDescriptorType, types.GetSetDescriptorType)
         attributes = {k: None if isinstance(v, slots) else v for k, v in attributes.items()}
-        parts = [cls.__qualname__, *cls.__bases__]
+        parts = [cls.__qualname__, type(cls), *cls.__bases__]
         return "class", [*self._each(parts), *self._pairs(attributes)]
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import threading
 import types
 from collections import OrderedDict, namedtuple
@@ -69,6 +70,18 @@ def cycle(value):
     return items
 
 
+class Unpicklable:
+    def __init__(self, value):
+        self.value = value
+
+    def __getstate__(self):
+        raise TypeError("a handle of the system")
+
+
+def class_of_metaclass(value):
+    return type("Meta", (type,), {"__call__": value})("Own", (), {})
+
+
 def with_property(value):
     return type("Own", (), {"value": property(lambda self: value)})
 
@@ -133,6 +146,10 @@ MAKERS = {
     "dataclass": (lambda x: Options(x, [x]), 1, 2),
     "slots": (Slots, 1, 2),
     "module": (Layer, torch.sin, torch.cos),
+    "object without a pickle": (Unpicklable, 1, 2),
+    "regular expression": (re.compile, "a", "b"),
+    "ufunc": (lambda x: x, np.add, np.multiply),
+    "metaclass": (class_of_metaclass, len, max),
     "partial": (lambda x: functools.partial(max, x), 1, 2),
     "cached function": (lambda x: x, cached_one, cached_two),
     "cycle": (cycle, 1, 2),
@@ -164,8 +181,19 @@ def test_shared_and_equal_parts_have_the_same_digest():
     assert fingerprint([part, part]) == fingerprint([[1, 2], [1, 2]])
 
 
-def test_the_order_of_a_dict_does_not_count():
-    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+def layers(*names):
+    return nn.Sequential(OrderedDict((name, getattr(nn, name)()) for name in names))
+
+
+def test_the_order_of_a_dict_counts():
+    assert fingerprint({"a": 1, "b": 2}) != fingerprint({"b": 2, "a": 1})
+    assert fingerprint(layers("Tanh", "ReLU")) != fingerprint(layers("ReLU", "Tanh"))
+
+
+def test_the_order_in_which_attributes_were_set_does_not_count():
+    first, second = Options(1, []), Options(1, [])
+    second.__dict__ = {"names": [], "rate": 1}
+    assert fingerprint(first) == fingerprint(second)
 
 
 def test_stored_results_do_not_count():
