@@ -201,6 +201,11 @@ class Checkpointer(NullCheckpointer):
         """Lock the file, and return the run in the file, or None if there is no file."""
         if not self._path.absolute().parent.is_dir():
             raise ValueError(f"The folder of checkpoint={os.fspath(self._path)!r} does not exist.")
+        if self._path.exists() and not self._path.is_file():  # reading a pipe would never end
+            raise ValueError(
+                f"checkpoint={os.fspath(self._path)!r} is a folder or a device: pass the path of a "
+                "file."
+            )
         if _lock(self._path, stack):
             remove_unfinished(self._path)
         return self._read() if self._path.exists() else None

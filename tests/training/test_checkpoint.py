@@ -298,6 +298,16 @@ def test_a_failed_write_gives_a_warning_and_keeps_the_old_file(tmp_path, monkeyp
     assert_same_fit(VAETransformer(checkpoint=path, **FAST).fit(X), vae)
 
 
+def test_a_path_that_is_not_a_file_is_an_error(tmp_path):
+    paths = [tmp_path]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        paths.append(tmp_path / "pipe")
+    for path in paths:
+        with pytest.raises(ValueError, match="is a folder or a device: pass the path of a file"):
+            VAETransformer(checkpoint=path, **FAST).fit(X)
+
+
 needs_kill = pytest.mark.skipif(
     not hasattr(signal, "SIGKILL"), reason="Windows has no signal that cannot be caught"
 )
