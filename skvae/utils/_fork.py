@@ -29,6 +29,7 @@ class _ForkGate:
         self._condition = threading.Condition(threading.Lock())
         self._depths: dict[int, int] = {}  # number of nested calls of each thread at work
         self._n_waiting = 0  # number of threads that wait for a fork
+        self._depths_of_forks: dict[int, int] = {}  # the depths of threads that fork
 
     def enter(self, depth: int = 1) -> None:
         """Start to work, after the forks that wait."""
@@ -76,22 +77,28 @@ class _ForkGate:
                 pass
 
     def before_fork(self) -> None:
-        own = {threading.get_ident()}
+        thread = threading.get_ident()
         self._condition.acquire()
         self._n_waiting += 1
-        self._condition.wait_for(lambda: self._depths.keys() <= own, timeout=_MAX_WAIT)
+        # A thread that forks is not at work: two threads would wait for each other.
+        self._depths_of_forks[thread] = self._depths.pop(thread, 0)
+        self._condition.notify_all()
+        self._condition.wait_for(lambda: not self._depths, timeout=_MAX_WAIT)
 
     def after_in_parent(self) -> None:
         self._n_waiting -= 1
+        self._resume(self._depths_of_forks.pop(threading.get_ident()))
         self._condition.notify_all()
         self._condition.release()
 
     def after_in_child(self) -> None:
-        thread = threading.get_ident()
-        depth = self._depths.get(thread, 0)
+        depth = self._depths_of_forks[threading.get_ident()]
         self.__init__()  # type: ignore[misc]
+        self._resume(depth)
+
+    def _resume(self, depth: int) -> None:
         if depth:
-            self._depths[thread] = depth
+            self._depths[threading.get_ident()] = depth
 
 
 def run_in_child(function: Callable[[], object]) -> None:

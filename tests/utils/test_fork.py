@@ -119,6 +119,24 @@ def test_a_thread_can_fork_at_work():
     assert fork_gate._depths == {}
 
 
+def test_two_threads_at_work_can_fork_at_the_same_time(monkeypatch):
+    monkeypatch.setattr(_fork, "_MAX_WAIT", None)
+    barrier, results = threading.Barrier(2), []
+
+    def work():
+        with fork_gate.working():
+            barrier.wait()
+            results.append(result_of_child(lambda: list(fork_gate._depths.values()) == [1]))
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert results == [True, True]
+    assert not fork_gate._depths
+
+
 def test_a_fork_does_not_wait_forever(monkeypatch):
     monkeypatch.setattr(_fork, "_MAX_WAIT", 0.01)
     begun, end = threading.Event(), threading.Event()
