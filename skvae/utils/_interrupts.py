@@ -65,6 +65,11 @@ class InterruptDeferral:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         """Handle SIGINT."""
+        if _active is not self and self._handler is not None:
+            # The handler of another signal has raised an exception within `__exit__`.
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler(signum, frame)
+            return
         now = time.monotonic()
         if self._pressed_at is None:
             self._pressed_at = now

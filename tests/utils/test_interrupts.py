@@ -94,6 +94,20 @@ def test_the_handler_of_the_user_is_called_and_restored():
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_a_handler_that_is_left_behind_has_no_effect(monkeypatch):
+    """The handler of an alarm may raise an exception at the end of the context."""
+    before = signal.getsignal(signal.SIGINT)
+    deferral = InterruptDeferral()
+    deferral.__enter__()
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda signum: exec("raise TimeoutError"))
+        with pytest.raises(TimeoutError):
+            deferral.__exit__()
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c()
+    assert signal.getsignal(signal.SIGINT) == before
+
+
 def test_a_handler_that_is_set_meanwhile_stays():
     def handler(signum, frame):
         raise AssertionError
