@@ -108,6 +108,8 @@ class PersistenceMixin:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the module, on the device of training if this machine has the device."""
         plain = dict(state)
+        for name, default in _defaults(type(self)).items():
+            plain.setdefault(name, default)
         if isinstance(plain.get("_reader"), dict):
             document, arrays = plain["_reader"]["encoded"]
             plain["_reader"] = decode(document, arrays, {})
@@ -179,9 +181,8 @@ def load(
             )
         check_state(cls, state)
         estimator: Any = object.__new__(cls)
-        missing = {name: d for name, d in _defaults(cls).items() if name not in state}
         # A model from somebody else must not write to a path that the file names.
-        estimator.__setstate__({**state, **missing, "checkpoint": None})
+        estimator.__setstate__({**state, "checkpoint": None})
         if hasattr(estimator, "module_"):
             estimator._validate_params()
     except Exception as error:  # a hostile file may cause any exception
@@ -190,6 +191,6 @@ def load(
 
 
 def _defaults(cls: type) -> dict[str, Any]:
-    """Return the default of each parameter, for files of versions without the parameter."""
+    """Return the default of each parameter, for states of versions without the parameter."""
     parameters = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

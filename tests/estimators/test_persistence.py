@@ -195,6 +195,16 @@ def test_a_parameter_that_would_change_is_refused(name, value, message, tmp_path
         VAETransformer(**{name: value}).save(tmp_path / "vae")
 
 
+def test_a_pickle_of_a_version_without_a_parameter_gets_the_default(blobs):
+    vae = VAETransformer(**FAST).fit(blobs)
+    state = vae.__getstate__()
+    del state["n_importance_samples"]
+    restored = object.__new__(VAETransformer)
+    restored.__setstate__(state)
+    assert restored.get_params() == vae.get_params()
+    assert restored.score(blobs) == vae.score(blobs)
+
+
 def test_attributes_of_the_user_are_pickled_but_not_saved(blobs, tmp_path):
     vae = VAETransformer(**FAST).fit(blobs)
     vae.note = "mine"
