@@ -62,6 +62,7 @@ class TableFormat:
         self.dtype = dtype
 
     def _check_invariants(self) -> None:
+        check_restored(self.library in ("pandas", "polars", "pyarrow", "numpy", *_PANDAS_LIKE))
         check_restored(all(isinstance(column, ColumnFormat) for column in self.columns))
         check_restored(self.dtype is None or is_dtype(self.dtype))
 

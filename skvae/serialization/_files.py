@@ -99,7 +99,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
             "save the object again with this version" if is_earlier else "install a newer version"
         )
         raise ValueError(
-            f"{os.fspath(path)!r} has format {file_format!r}, and this version of skvae reads "
+            f"{os.fspath(path)!r} has format {file_format!r:.80}, and this version of skvae reads "
             f"format {_FORMAT}: {remedy}."
         )
     try:

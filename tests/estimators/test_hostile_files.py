@@ -354,6 +354,13 @@ def test_attributes_with_other_types_are_refused(refuse, estimator, name, value)
     )
 
 
+def test_an_unknown_library_of_tables_is_refused(refuse):
+    def change(state, arrays):
+        state["_reader"]["object"][1]["table_format"]["object"][1]["library"] = "os"
+
+    refuse(change, "content is invalid in _reader.table_format", name="TabularVAE")
+
+
 def test_a_model_of_another_estimator_is_refused(contents, tmp_path):
     document, arrays = contents["VAETransformer"]
     write_hostile(tmp_path / "hostile", json.dumps({**document, "class": "VAEImputer"}), arrays)
