@@ -80,7 +80,8 @@ def _raw_array(text: str, shape: list[int], content: np.ndarray) -> np.ndarray:
 
 def check_shape(shape: tuple[int, ...], n_bytes: int) -> None:
     """Raise `ValueError` for an empty array with a huge dimension, such as (0, 10**12)."""
-    if 0 in shape and math.prod(filter(None, shape)) > max(2**16, n_bytes):
+    # Integers of NumPy would overflow.
+    if 0 in shape and math.prod(int(n) for n in shape if n) > max(2**16, n_bytes):
         raise ValueError(f"an empty array has the shape {shape}")
 
 

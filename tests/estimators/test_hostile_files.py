@@ -249,6 +249,13 @@ def test_an_array_is_used_once():
         decode(document, {"a": np.zeros(3)}, {})
 
 
+def test_the_size_of_an_empty_array_does_not_overflow():
+    huge = {"raw_array": ["<i8", {"array": "shape"}, {"array": "content"}]}
+    arrays = {"shape": np.array([0, 2**32, 2**32]), "content": np.zeros(0, np.uint8)}
+    with pytest.raises(ValueError, match="an empty array"):
+        decode(huge, arrays, {})
+
+
 def test_texts_take_memory_in_proportion_to_the_file():
     long = {"raw_array": ["<U1000000", [1000], {"array": "a"}]}
     with pytest.raises(ValueError, match="content is invalid"):
