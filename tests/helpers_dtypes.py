@@ -240,3 +240,12 @@ def with_holes(table):
         values[HOLES] = None
         columns[name] = values
     return pd.DataFrame(columns)
+
+
+def to_polars(frame):
+    """Return a data frame of polars. Early versions read no categories but strings."""
+    try:
+        return pl.from_pandas(frame)
+    except pl.exceptions.ComputeError:
+        categories = frame.select_dtypes("category").astype(object)
+        return pl.from_pandas(frame.assign(**categories.where(categories.notna(), None)))

@@ -98,6 +98,8 @@ def open_table(
         names = select_columns({"": _schema_with_metadata(source)}, columns)
         paths = getattr(source, "files", ())
         return Table(names, partial(_read_dataset, source, names), source.count_rows, paths)
+    if hasattr(source, "columns") and not hasattr(source, "__arrow_c_stream__"):
+        source = pa.Table.from_pandas(source)  # pandas before 2.2
     if hasattr(source, "__arrow_c_stream__"):
         try:
             reader = pa.RecordBatchReader.from_stream(source)

@@ -24,6 +24,8 @@ _FORMAT = 3
 # The digest is computed with zeros in place of the digest.
 _NO_DIGEST = b"0" * 64
 _DIGEST = re.compile(rb'(?<=\\"sha256\\": \\")[0-9a-f]{64}(?=\\")')
+# The limit of safetensors.
+_MAX_HEADER_BYTES = 100_000_000
 Arrays = dict[str, np.ndarray]
 
 
@@ -57,6 +59,9 @@ def write_file(path: str | os.PathLike[str], document: Any, arrays: Mapping[str,
     try:
         check_size(text)
         content = save(plain, metadata={"skvae": text})
+        # Early versions of safetensors check the size only when they read the file.
+        if int.from_bytes(content[:8], "little") > _MAX_HEADER_BYTES:
+            raise ValueError(f"its description takes more than {_MAX_HEADER_BYTES} bytes")
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"The object is too large for a file: {error}.") from error
     before, after = _around_digest(content)

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
+from helpers_dtypes import to_polars
 
 from skvae.displays import SyntheticTableDisplay
 
@@ -49,9 +49,7 @@ def test_rare_categories_are_counted_as_others():
     assert marginal.synthetic.tolist()[-1] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(
-    "convert", [pd.DataFrame.convert_dtypes, pl.from_pandas, pa.Table.from_pandas]
-)
+@pytest.mark.parametrize("convert", [pd.DataFrame.convert_dtypes, to_polars, pa.Table.from_pandas])
 def test_tables_of_any_dtypes_are_drawn_as_the_real_table(convert):
     real = pd.DataFrame(
         {

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
+from helpers_dtypes import to_polars
 
 from skvae.columns import infer_kind, read_table
 from skvae.metrics import associations, column_distances
@@ -65,7 +65,7 @@ def versions(column):
         yield "nullable", table.convert_dtypes()
         yield "Arrow dtypes", table.convert_dtypes(dtype_backend="pyarrow")
     if name not in TEXT | {"sparse", "sparse bool"}:
-        yield "polars", pl.from_pandas(table)
+        yield "polars", to_polars(table)
         yield "Arrow", pa.Table.from_pandas(table)
 
 

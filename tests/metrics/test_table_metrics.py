@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from helpers_dtypes import to_polars
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -216,7 +217,7 @@ def test_a_table_read_from_a_csv_file_is_compared_as_the_original(table):
         "csv": pd.read_csv(io.StringIO(text)),
         "text": pd.read_csv(io.StringIO(text), dtype=str),
         "arrow": pa.Table.from_pandas(synthetic),
-        "polars": pl.from_pandas(synthetic),
+        "polars": to_polars(synthetic),
         "nullable": synthetic.convert_dtypes(),
     }
     for target in ("label", "flag", "code", "when"):

@@ -122,7 +122,10 @@ INDICES = [
     *(pd.Index([1, None], dtype="Int64"), pd.Index(["a", None], dtype="string")),
     *(pd.Index([(1, 2), (3, 4)], tupleize_cols=False), pd.Index([1, 2], dtype=object)),
     *(STAMPS, STAMPS[[0, 2, 1]], STAMPS.tz_localize("UTC").tz_convert("Europe/Berlin")),
-    *(pd.DatetimeIndex(["0001-01-01", None], dtype="M8[s]"), pd.to_timedelta([1, None], unit="s")),
+    *(
+        pd.DatetimeIndex(np.array(["0001-01-01", "NaT"], "M8[s]")),
+        pd.to_timedelta([1, None], unit="s"),
+    ),
     *(pd.period_range("2020", periods=3, freq="M"), pd.CategoricalIndex(list("aba"), name="c")),
     *(
         pd.IntervalIndex.from_breaks([0, 1, 2], closed="left"),
@@ -142,7 +145,7 @@ SCALARS = [
         pd.Timestamp("2020-10-25 01:30", tz="UTC").tz_convert(zone)
         for zone in (BERLIN, "Asia/Tokyo")
     ),
-    *(pd.Timedelta(3, "s"), pd.Timedelta(10**6, "D").as_unit("s"), pd.Period("2020-01", "M")),
+    *(pd.Timedelta(3, "s"), pd.Timedelta(np.timedelta64(10**11, "s")), pd.Period("2020-01", "M")),
     *(
         pd.Interval(0, 1.5),
         pd.Interval(STAMPS[0], STAMPS[1], "neither"),

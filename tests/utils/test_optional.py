@@ -6,7 +6,7 @@ NOTEBOOK = """
 import sys, types, warnings
 
 class Shell:
-    pass
+    config = {"IPKernelApp": {}}
 
 ipython = types.ModuleType("IPython")
 ipython.get_ipython = Shell
