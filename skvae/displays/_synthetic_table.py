@@ -31,7 +31,8 @@ class Marginal:
     labels : list of str or None
         Names of the categories, in order of decreasing frequency. None for numeric columns.
     edges : ndarray of shape (n_bins + 1,) or None
-        Edges of the bins of a numeric column, in years for datetimes and in days for durations.
+        Edges of the bins of a numeric column: in years for datetimes, in days for durations and
+        in hours for times of day.
         None for categories.
     real, synthetic : ndarray of shape (n_bins,)
         Fraction of the rows in each bin or category.
@@ -247,11 +248,13 @@ def _marginal(reader: Any, real: np.ndarray, synthetic: np.ndarray, distance: fl
 
 
 def _in_axis_units(reader: Any, numbers: np.ndarray) -> np.ndarray:
-    """Return datetimes in years, durations in days, and other numbers as they are."""
-    from ..metrics._time_columns import DatetimeReader, DurationReader
+    """Return datetimes in years, durations in days, times of day in hours, and other numbers."""
+    from ..metrics._time_columns import DatetimeReader, DurationReader, TimeOfDayReader
 
     if isinstance(reader, DatetimeReader):
         return 1970 + numbers / (_MICROSECONDS_PER_DAY * _DAYS_PER_YEAR)
+    if isinstance(reader, TimeOfDayReader):
+        return 24 * numbers / _MICROSECONDS_PER_DAY
     return numbers / _MICROSECONDS_PER_DAY if isinstance(reader, DurationReader) else numbers
 
 
@@ -266,6 +269,8 @@ def _draw_marginal(panel: Any, marginal: Marginal, bar_kwargs: dict[str, Any]) -
             panel.stairs(
                 fractions, marginal.edges, fill=color == PRIMARY_COLOR, alpha=0.7, **options
             )
+        panel.ticklabel_format(axis="x", useOffset=False)  # years, not differences from a year
+        panel.locator_params(axis="x", nbins=3)  # few, because such labels are long
         return
     positions = np.arange(len(marginal.real))
     for shift, (fractions, color, label) in zip((-0.2, 0.2), both, strict=True):

@@ -1,6 +1,7 @@
 """Real and synthetic tables compared column by column."""
 
 import io
+from datetime import time
 from decimal import Decimal
 
 import numpy as np
@@ -73,6 +74,16 @@ def test_tables_of_any_dtypes_are_drawn_as_the_real_table(convert):
         pd.testing.assert_frame_equal(display.synthetic_associations, expected.real_associations)
     assert expected.marginals["took"].edges[[0, -1]].tolist() == [1, 3]
     assert expected.marginals["none"].labels == ["missing"]
+
+
+def test_short_ranges_of_times_have_readable_axes():
+    days = pd.date_range("2020-01-01", periods=4)
+    table = pd.DataFrame({"day": days, "clock": [time(hour) for hour in (0, 6, 12, 18)]})
+    display = SyntheticTableDisplay.from_tables(table, table)
+    display.figure_.canvas.draw()
+    assert display.marginals["clock"].edges[[0, -1]].tolist() == [0, 18]
+    labels = [label.get_text() for label in display.axes_[0].get_xticklabels()]
+    assert all(2019 < float(label) < 2021 for label in labels if label)
 
 
 def test_categories_with_dollar_signs_are_no_formulas():
