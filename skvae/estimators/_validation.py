@@ -205,7 +205,8 @@ def _check_dimensions(values: Any, X: Any) -> None:
             f"and, for architecture='conv', image_shape={(shape[3], *shape[1:3])}."
         )
     elif len(shape) in (3, 4):
-        advice = f"{advice[:-1]}, and, for architecture='conv', image_shape={shape[1:]}."
+        axes = "(height, width)" if len(shape) == 3 else "(channels, height, width)"
+        advice = f"{advice[:-1]}, and, for architecture='conv', image_shape={shape[1:]}: {axes}."
     raise ValueError(f"Expected 2D array; got {len(shape)} dimensions, shape {shape}. {advice}")
 
 

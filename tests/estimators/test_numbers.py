@@ -365,7 +365,10 @@ def test_the_error_for_nan_names_another_placeholder_of_missing_entries():
     ("X", "advice"),
     [
         (NUMBERS.reshape(3, 4, 2), r"X\.reshape\(len\(X\), -1\).*image_shape=\(4, 2\)"),
-        (np.zeros((5, 3, 8, 8)), r"X\.reshape\(len\(X\), -1\).*image_shape=\(3, 8, 8\)"),
+        (
+            np.zeros((5, 3, 8, 8)),
+            r"X\.reshape\(len\(X\), -1\).*image_shape=\(3, 8, 8\): \(channels, height, width\)",
+        ),
         (np.zeros((5, 8, 8, 3)), r"transpose\(0, 3, 1, 2\).*image_shape=\(3, 8, 8\)"),
         (torch.zeros(5, 8, 8, 3), r"permute\(0, 3, 1, 2\).*image_shape=\(3, 8, 8\)"),
         (torch.zeros(5, 1, 8, 8), r"X\.reshape\(len\(X\), -1\).*image_shape=\(1, 8, 8\)"),
