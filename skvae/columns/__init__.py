@@ -15,7 +15,7 @@ from ._base import ColumnCodec
 from ._casts import check_restored, is_dtype
 from ._errors import column_in_errors
 from ._frame import FrameCodec
-from ._kinds import infer_kind, infer_units
+from ._kinds import infer_kind
 from ._tables import Table, TableFormat, read_table
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "check_restored",
     "column_in_errors",
     "infer_kind",
-    "infer_units",
     "is_dtype",
     "read_table",
 ]

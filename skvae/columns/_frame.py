@@ -12,7 +12,7 @@ from ..likelihoods import Histogram
 from ..serialization import serializable
 from ._base import ColumnCodec
 from ._casts import check_restored
-from ._errors import column_in_errors
+from ._errors import column_in_errors, place_in_errors
 from ._kinds import KINDS, build_codec
 
 
@@ -187,7 +187,7 @@ class FrameCodec:
         for name, condition in conditions.items():
             j = self._column_number(name)
             codec = self.codecs[j]
-            with column_in_errors(name, "conditions[{!r}]"):
+            with place_in_errors(f"conditions[{name!r}]"):
                 column_ranges = codec.allowed_ranges(condition)
             column_ranges[~np.array(codec.bins.observed)] = 0
             if not (column_ranges[:, 1] > column_ranges[:, 0]).any():

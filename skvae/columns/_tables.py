@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +12,13 @@ from sklearn import config_context
 from sklearn.utils import check_array
 
 from ..serialization import serializable
-from ..utils import import_optional
+from ..utils import import_optional, index_columns
 from ._casts import check_restored, is_dtype
 from ._errors import column_in_errors
 from ._formats import ArrowFormat, ColumnFormat, PandasFormat, read_column
 
 # Modules with the class `DataFrame` of libraries whose data frames are like those of pandas.
-_PANDAS_LIKE = {"cudf": "cudf", "modin": "modin.pandas"}
+_PANDAS_LIKE = {"modin": "modin.pandas"}
 # Methods of tables with the interface of Arrow or of data frames.
 _INTERFACES = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
 # Methods of queries and streams, and how to get a table in memory.
@@ -102,17 +100,19 @@ class TableFormat:
         return importlib.import_module(_PANDAS_LIKE[library]).DataFrame(table)
 
 
-def read_table(X: Any, estimator: Any = None) -> Table:
+def read_table(X: Any, estimator: Any = None, *, label: str = "X") -> Table:
     """Read a table column by column.
 
     Parameters
     ----------
     X : DataFrame, table or array-like of shape (n, n_columns)
-        Data frame of pandas, polars, modin or cuDF; a table of pyarrow; any object with the
+        Data frame of pandas, polars or modin; a table of pyarrow; any object with the
         interface of Arrow (``__arrow_c_stream__``) or of data frames (``__dataframe__``); or an
         array.
     estimator : object, default=None
         Estimator named in error messages.
+    label : str, default="X"
+        Name of the table in error messages.
 
     Returns
     -------
@@ -130,39 +130,39 @@ def read_table(X: Any, estimator: Any = None) -> Table:
     if hasattr(X, "to_native"):  # narwhals
         X = X.to_native()
     if isinstance(X, pd.DataFrame):
-        return _read_frame(X, "pandas")
-    _check_in_memory(X)
+        return _read_frame(X, "pandas", label)
+    _check_in_memory(X, label)
     library = type(X).__module__.split(".")[0]
     if hasattr(X, "iloc") and hasattr(X, "columns"):
-        return _read_pandas_like(X, library)
+        return _read_pandas_like(X, library, label)
     if library == "polars" and hasattr(X, "columns"):
-        return _read_arrow(_polars_columns(X), "polars")
-    is_series = len(getattr(X, "shape", "2D")) == 1
+        return _read_arrow(_polars_columns(X, label), "polars", label)
+    is_series = len(getattr(X, "shape", ())) == 1
     if not is_series and any(hasattr(X, method) for method in _INTERFACES):
-        return _read_arrow(_arrow_columns(X), "pyarrow")
-    return _read_array(X, estimator)
+        return _read_arrow(_arrow_columns(X, label), "pyarrow", label)
+    return _read_array(X, estimator, label)
 
 
-def _check_in_memory(X: Any) -> None:
+def _check_in_memory(X: Any, label: str) -> None:
     """Raise a TypeError if X is a query or a stream rather than a table in memory."""
     cls = type(X)  # some properties of a query compute
     for method, remedy in _REMEDIES.items():
         if hasattr(cls, method) and (hasattr(cls, "columns") or hasattr(cls, "schema")):
             raise TypeError(
-                f"X is a {cls.__name__}, which is not in memory: pass the result of {remedy}."
+                f"{label} is a {cls.__name__}, which is not in memory: pass the result of {remedy}."
             )
 
 
 # ---- Data frames like those of pandas ----------------------------------------------------------
 
 
-def _read_frame(X: Any, library: str) -> Table:
-    check_shape(X.shape)
+def _read_frame(X: Any, library: str, label: str) -> Table:
+    _check_shape(X.shape, label)
     _check_names(X.columns)
     frame, formats = X, []
     for j, name in enumerate(X.columns):
         values = X.iloc[:, j]
-        with column_in_errors(name):
+        with column_in_errors(name, label):
             plain, column_format = read_column(values)
         formats.append(column_format)
         if plain is not values:
@@ -171,10 +171,10 @@ def _read_frame(X: Any, library: str) -> Table:
     return Table(frame, TableFormat(library, formats))
 
 
-def check_shape(shape: tuple[int, ...]) -> None:
+def _check_shape(shape: tuple[int, ...], label: str) -> None:
     """Raise a ValueError if a table has no rows or no columns."""
     if 0 in shape:
-        raise ValueError(f"X has shape {shape}, but needs at least one row and one column.")
+        raise ValueError(f"{label} has shape {shape}, but needs at least one row and one column.")
 
 
 def _check_names(names: Any) -> None:
@@ -187,19 +187,19 @@ def _check_names(names: Any) -> None:
 # ---- Arrow ---------------------------------------------------------------------------------------
 
 
-def _read_arrow(columns: dict[str, Any], library: str) -> Table:
+def _read_arrow(columns: dict[str, Any], library: str, label: str) -> Table:
     """Read columns of pyarrow, by name."""
     plain, formats = {}, []
     for name, values in columns.items():
-        with column_in_errors(name):
+        with column_in_errors(name, label):
             formats.append(ArrowFormat(values))
             plain[name] = formats[-1].read(values)
     frame = pd.DataFrame(plain, copy=False)
-    check_shape((len(frame), len(columns)))
+    _check_shape((len(frame), len(columns)), label)
     return Table(frame, TableFormat(library, formats))
 
 
-def _arrow_columns(X: Any) -> dict[str, Any]:
+def _arrow_columns(X: Any, label: str) -> dict[str, Any]:
     """Return the columns of a table with the interface of Arrow or of data frames.
 
     An index of pandas that is stored with the columns is left out.
@@ -214,29 +214,20 @@ def _arrow_columns(X: Any) -> dict[str, Any]:
             table = from_dataframe(X)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise TypeError(
-            f"X is a {type(X).__name__} that is no table of columns: {error}"
+            f"{label} is a {type(X).__name__} that is no table of columns: {error}"
         ) from error
     _check_names(table.column_names)
-    index = _index_names(table.schema.metadata or {})
+    index = index_columns(table.schema)
     return {name: table[name] for name in table.column_names if name not in index}
 
 
-def _index_names(metadata: Mapping[bytes, bytes]) -> list[str]:
-    """Return the names of the columns that pandas stored as an index, from a table's metadata."""
-    try:
-        index = json.loads(metadata[b"pandas"])["index_columns"]
-        return [name for name in index if isinstance(name, str)]
-    except (KeyError, TypeError, ValueError):  # not written by pandas
-        return []
-
-
-def _polars_columns(X: Any) -> dict[str, Any]:
+def _polars_columns(X: Any, label: str) -> dict[str, Any]:
     pa = import_optional("pyarrow", "Reading data frames of polars")
     import polars as pl
 
     columns = {}
     for name, dtype in X.schema.items():
-        with column_in_errors(name):
+        with column_in_errors(name, label):
             if str(dtype) in ("Object", "Int128", "UInt128"):
                 raise TypeError(
                     f"its dtype {dtype} has no counterpart in Arrow: cast the column, for example "
@@ -272,30 +263,30 @@ def _join_arrow(columns: list[Any], frame: Any, library: str) -> Any:
 # ---- Arrays --------------------------------------------------------------------------------------
 
 
-def _read_array(X: Any, estimator: Any) -> Table:
+def _read_array(X: Any, estimator: Any, label: str) -> Table:
     """Read an array. Lists are read column by column: NumPy would turn numbers into strings."""
     if isinstance(X, dict) and not issparse(X):  # a sparse matrix may be a dict
-        raise TypeError("X is a dict: pass pandas.DataFrame(X).")
+        raise TypeError(f"{label} is a dict: pass pandas.DataFrame(X).")
     if isinstance(X, np.ma.MaskedArray):
         kind = "float" if X.dtype.kind in "fiub" else "object"  # NaN would become text
         raise TypeError(
-            f"X is a masked array: pass numpy.ma.array(X, dtype={kind}).filled(numpy.nan), or a "
-            "data frame with missing values."
+            f"{label} is a masked array: pass numpy.ma.array(X, dtype={kind}).filled(numpy.nan), "
+            "or a data frame with missing values."
         )
     dtype = object if isinstance(X, list | tuple) else None
     with config_context(array_api_dispatch=False):
         values = check_array(X, dtype=dtype, ensure_all_finite=False, estimator=estimator)
-    table = _read_frame(pd.DataFrame(values), "numpy")
+    table = _read_frame(pd.DataFrame(values), "numpy", label)
     if dtype is None:
         table.table_format.dtype = values.dtype
     else:
         plain = pd.concat([column for _, column in table.frame.items()], axis=1)
-        table = _read_frame(plain, "numpy")
+        table = _read_frame(plain, "numpy", label)
     return table
 
 
-def _read_pandas_like(X: Any, library: str) -> Table:
+def _read_pandas_like(X: Any, library: str, label: str) -> Table:
     narwhals = import_optional("narwhals", f"Reading data frames of {library}")
     if library not in _PANDAS_LIKE:
-        raise TypeError(f"X is a {type(X).__name__} of {library}: convert X to pandas.")
-    return _read_frame(narwhals.from_native(X, eager_only=True).to_pandas(), library)
+        raise TypeError(f"{label} is a {type(X).__name__} of {library}: convert it to pandas.")
+    return _read_frame(narwhals.from_native(X, eager_only=True).to_pandas(), library, label)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..utils import import_optional
+from ..utils import import_optional, index_columns
 from ._common import check_unique_names
-
-PANDAS_METADATA = b"pandas"
-_INDEX_LEVEL = re.compile(r"__index_level_\d+__")
 
 
 def import_pyarrow(module: str = "pyarrow") -> Any:
@@ -147,10 +142,10 @@ def _all_features(schemas: Mapping[str, Any], known: Sequence[str]) -> list[str]
     """Return the names of all columns except the index of a data frame."""
     index: dict[str, str] = {}
     for origin, schema in schemas.items():
-        index |= dict.fromkeys(_index_columns(schema), origin)
+        index |= dict.fromkeys(index_columns(schema), origin)
     for origin, schema in schemas.items():
         for name in sorted(index.keys() & set(schema.names)):
-            if name not in _index_columns(schema):
+            if name not in index_columns(schema):
                 raise ValueError(
                     f"{name!r} is the index of a data frame in {index[name]}, but a column in "
                     f"{origin}. Pass the names of the columns to read as columns."
@@ -169,14 +164,3 @@ def _all_features(schemas: Mapping[str, Any], known: Sequence[str]) -> list[str]
             "names of the columns to read as columns."
         )
     return names
-
-
-def _index_columns(schema: Any) -> set[str]:
-    """Return the columns that hold the index of a data frame, by the metadata of pandas."""
-    try:
-        described = json.loads((schema.metadata or {}).get(PANDAS_METADATA, b"{}"))
-        # A range has a description instead of a column.
-        noted = {name for name in described["index_columns"] if isinstance(name, str)}
-    except (ValueError, KeyError, TypeError):  # written by another program
-        noted = set()
-    return {name for name in schema.names if name in noted or _INDEX_LEVEL.fullmatch(name)}

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..utils import MAX_EXACT_INTEGER, check_choice
+from ..utils import MAX_EXACT_INTEGER, PANDAS_METADATA, check_choice
 from ._arrow_columns import (
-    PANDAS_METADATA,
     check_casts,
     common_schema,
     import_pyarrow,

@@ -34,7 +34,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     A variational autoencoder for data frames: columns may hold numbers, booleans, categories,
     strings, ordered categories, datetimes and durations, with missing values. Synthetic rows have
     the same columns, dtypes, categories and ranges as the training data. Tables may be data frames
-    of pandas, polars, modin or cuDF, tables of pyarrow, objects with the interface of Arrow, and
+    of pandas, polars or modin, tables of pyarrow, objects with the interface of Arrow, and
     arrays.
 
     Each column is divided into bins: the values of categories and, for numbers, intervals between

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -109,11 +108,7 @@ def check_frame(table: Any, label: str) -> pd.DataFrame:
         raise ValueError(
             f"The columns of {label} must have different names; {name!r} occurs more than once."
         )
-    try:
-        return read_table(table).frame
-    except (TypeError, ValueError) as error:
-        message = re.sub(r"^X |(?<= of )X ", f"{label} ", str(error), count=1)
-        raise type(error)(message) from error
+    return read_table(table, label=label).frame
 
 
 def _column_names(table: Any) -> Any:

@@ -16,6 +16,7 @@ from ._interrupts import hold_interrupts
 from ._isolation import between_steps, isolate
 from ._numerics import MAX_EXACT_INTEGER, soft_clamp, soft_clamp_inverse, uniform
 from ._optional import import_optional, import_tqdm
+from ._pandas_metadata import PANDAS_METADATA, index_columns
 from ._random_state import (
     draw_seed,
     global_rng_states,
@@ -31,6 +32,7 @@ from ._warnings import find_stack_level
 
 __all__ = [
     "MAX_EXACT_INTEGER",
+    "PANDAS_METADATA",
     "__version__",
     "autocast",
     "available_devices",
@@ -43,6 +45,7 @@ __all__ = [
     "hold_interrupts",
     "import_optional",
     "import_tqdm",
+    "index_columns",
     "init_threads",
     "isolate",
     "limit_threads",

@@ -411,3 +411,14 @@ def test_indicator_columns_have_all_levels_of_the_names():
     filled = VAEImputer(likelihood="mixed", add_indicator=True, **FAST).fit_transform(X)
     assert filled.columns.tolist() == [*names, ("missingindicator_x1", "")]
     assert filled["missingindicator_x1"].tolist() == [int(i == 3) for i in range(20)]
+
+
+def test_data_frames_of_modin_give_the_model_of_pandas_and_return():
+    reason = "needs modin, which requires an earlier version of pandas"
+    modin = pytest.importorskip("modin.pandas", reason=reason)
+    frame = training_frame()
+    model = TabularVAE(**FAST).fit(modin.DataFrame(frame))
+    assert model.score(frame) == TabularVAE(**FAST).fit(frame).score(frame)
+    new = model.sample(10, random_state=0)
+    assert isinstance(new, modin.DataFrame)
+    assert new.dtypes.tolist() == frame.dtypes.tolist()

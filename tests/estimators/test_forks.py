@@ -147,8 +147,8 @@ def test_a_fork_during_a_fit_in_another_thread(name):
 
     thread = threading.Thread(target=fit_again_and_again)
     thread.start()
-    begun.wait()
     try:
+        assert begun.wait(timeout=60)
         for _ in range(10):
             run_in_child(fit_and_transform)
     finally:

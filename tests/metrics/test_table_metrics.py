@@ -321,3 +321,9 @@ def test_other_columns_and_an_unknown_target_are_errors(table):
         compare_tables({"odd": table.drop(columns="size")}, table, table, target="label")
     with pytest.raises(ValueError, match=r"target must be a column of train, .* got 'income'"):
         compare_tables({"real": table}, table, table, target="income")
+
+
+def test_errors_keep_the_names_of_columns_that_look_like_the_name_of_a_table():
+    table = pd.DataFrame({"sum of X values": [1j, 2j]})
+    with pytest.raises(TypeError, match="Column 'sum of X values' of real can't be used: it has c"):
+        column_distances(table, table)
