@@ -17,7 +17,7 @@ import torch
 from sklearn.base import _fit_context
 from sklearn.model_selection import train_test_split
 
-from ..models import VAE, build_vae
+from ..models import VAE
 from ..serialization import digest_of
 from ..training import (
     DivergenceError,
@@ -30,9 +30,9 @@ from ..training import (
     Trainer,
     TrainingLoop,
     by_metric,
-    column_moments,
     init_process_group,
     make_checkpointer,
+    new_module,
 )
 from ..utils import (
     draw_seed,
@@ -154,7 +154,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             loop.restore_best()  # the interruption may have come before or after the loop
             kept = "last" if validation is None else "best"
             warnings.warn(
-                f"Training was interrupted after {len(loop.history)} of {self.max_iter} epochs. "
+                f"Training was interrupted after {len(loop.history)} of {trainer.config.max_iter} "
+                f"epochs. "
                 f"The model is that of the {kept} epoch.",
                 stacklevel=find_stack_level(),
             )
@@ -312,9 +313,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
         config = self._module_config(rows.X.shape[1])
         if not resume:
-            module = build_vae(config, seeded_generator(weight_seed))
-            module.initialize(len(rows), *column_moments(rows))
-        elif config == self.module_.config:
+            module = new_module(config, rows, seeded_generator(weight_seed))
+        elif config == replace(self.module_.config, dependent_columns=False):
             module = copy.deepcopy(self.module_)
         else:
             raise ValueError(

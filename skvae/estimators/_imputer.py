@@ -92,6 +92,11 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         An object such as ``Gaussian(noise="shared")`` sets options: see `skvae.likelihoods`.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
         Optimizer that updates the weights.
+    alpha : float or "auto", default=0.0
+        Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
+        minus `alpha` times the learning rate, except for the weights of the linear path to the
+        means. "auto" is ``(300 / n_samples) ** 2`` for a model with a linear path, which few rows
+        hold close to the linear model, and 0 for other models.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
@@ -103,8 +108,10 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
         100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
-    max_iter : int, default=200
-        Largest number of epochs.
+    max_iter : int or "auto", default=200
+        Largest number of epochs. "auto" is the number of epochs for 200 steps, plus 0.3 steps for
+        each row, but for at most 20,000 steps. Training that does not start at a linear model takes
+        three times as many steps.
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
@@ -211,10 +218,11 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         image_shape: Any = None,
         likelihood: str | Likelihood = "gaussian",
         solver: str = "adam",
+        alpha: Any = 0.0,
         learning_rate: str = "cosine",
         learning_rate_init: Any = 0.002,
         batch_size: Any = "auto",
-        max_iter: int = 200,
+        max_iter: Any = 200,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -232,6 +240,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             solver=solver,
+            alpha=alpha,
             learning_rate=learning_rate,
             learning_rate_init=learning_rate_init,
             batch_size=batch_size,

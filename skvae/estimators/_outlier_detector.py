@@ -53,7 +53,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     architecture : {"mlp", "fourier_mlp", "conv"} or callable, default="mlp"
         Networks of the encoder and the decoder:
 
-        - "mlp": multilayer perceptrons.
+        - "mlp": multilayer perceptrons. With a likelihood of real numbers and up to 512 columns,
+          each perceptron has a linear path beside it, and training starts at the linear model of
+          maximum likelihood: factor analysis or probabilistic PCA.
         - "fourier_mlp": multilayer perceptrons whose decoder also sees sines and cosines of the
           code. Maps in two or three latent dimensions need fewer steps to train.
         - "conv": convolutional networks for images of `image_shape`.
@@ -85,6 +87,11 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         effect on the quality of the model.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
         Optimizer that updates the weights.
+    alpha : float or "auto", default="auto"
+        Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
+        minus `alpha` times the learning rate, except for the weights of the linear path to the
+        means. "auto" is ``(300 / n_samples) ** 2`` for a model with a linear path, which few rows
+        hold close to the linear model, and 0 for other models.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
@@ -96,8 +103,10 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
         100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
-    max_iter : int, default=60
-        Largest number of epochs. Longer training fits single rows, including outliers.
+    max_iter : int or "auto", default=60
+        Largest number of epochs. "auto" is the number of epochs for 200 steps, plus 0.3 steps for
+        each row, but for at most 20,000 steps. Training that does not start at a linear model takes
+        three times as many steps.
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
@@ -210,10 +219,11 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         kl_warmup: float = 0.0,
         prior_std: float = 1.0,
         solver: str = "adam",
+        alpha: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: Any = "auto",
         batch_size: Any = "auto",
-        max_iter: int = 60,
+        max_iter: Any = 60,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -232,6 +242,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             solver=solver,
+            alpha=alpha,
             learning_rate=learning_rate,
             learning_rate_init=learning_rate_init,
             batch_size=batch_size,

@@ -25,6 +25,9 @@ from ..utils import training_dtype
 # Parameters that have no influence on the result of training.
 _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verbose")
 
+# With this number of rows, an automatic `alpha` is 1.
+_ROWS_FOR_UNIT_DECAY = 300
+
 # Names of parameters in other libraries, and the names here.
 _NAMES_ELSEWHERE = {
     "latent_dim": ("n_components", "n_latent", "latent_dims", "latent_size", "z_dim"),
@@ -89,10 +92,11 @@ class VAEParameters(BaseEstimator):
         ],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "solver": [StrOptions({"adam", "adamw", "rmsprop"})],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "learning_rate": [StrOptions({"cosine", "constant"})],
         "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -117,10 +121,11 @@ class VAEParameters(BaseEstimator):
         hidden_layer_sizes: Any,
         activation: str,
         solver: str,
+        alpha: Any,
         learning_rate: str,
         learning_rate_init: Any,
         batch_size: Any,
-        max_iter: int,
+        max_iter: Any,
         early_stopping: bool,
         validation_fraction: float,
         n_iter_no_change: int,
@@ -138,6 +143,7 @@ class VAEParameters(BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.solver = solver
+        self.alpha = alpha
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
@@ -215,15 +221,25 @@ class VAEParameters(BaseEstimator):
 
     def _training_config(self, module: VAE, n_rows: int) -> TrainingConfig:
         """Return the configuration of training on `n_rows` rows."""
-        batch_size, rate = self.batch_size, self.learning_rate_init
+        batch_size, max_iter = self.batch_size, self.max_iter
+        rate, alpha = self.learning_rate_init, self.alpha
+        starts_linear = module.config.has_linear_path
         if batch_size == "auto":
             batch_size = _auto_batch_size(n_rows)
+        steps_per_epoch = math.ceil(n_rows / batch_size)
+        if max_iter == "auto":
+            n_steps = _auto_n_steps(n_rows, starts_linear=starts_linear)
+            max_iter = max(1, round(n_steps / steps_per_epoch))
         if rate == "auto":
-            rate = _auto_learning_rate(self.max_iter * math.ceil(n_rows / batch_size))
+            rate = _auto_learning_rate(max_iter * steps_per_epoch)
+        if alpha == "auto":
+            alpha = (_ROWS_FOR_UNIT_DECAY / n_rows) ** 2 if starts_linear else 0.0
         return TrainingConfig(
             **{
                 **self._params_for(TrainingConfig),
                 "batch_size": batch_size,
+                "max_iter": max_iter,
+                "alpha": alpha,
                 "learning_rate_init": rate,
                 "dtype": training_dtype(self.precision, module.bias.device, module),
             }
@@ -242,6 +258,12 @@ class VAEParameters(BaseEstimator):
 def _auto_batch_size(n_rows: int) -> int:
     """Return a fiftieth of the rows within limits, and a five-hundredth for very many rows."""
     return max(64, min(n_rows // 50, 200), min(n_rows // 500, 2000))
+
+
+def _auto_n_steps(n_rows: int, *, starts_linear: bool) -> float:
+    """Return the number of training steps: three times as many from random initial weights."""
+    n_steps = min(200 + 0.3 * n_rows, 20_000)
+    return n_steps if starts_linear else 3 * n_steps
 
 
 def _auto_learning_rate(n_steps: int) -> float:

@@ -55,6 +55,7 @@ _CONFIG_CHECKS: dict[str, Callable[[Any], bool]] = {
     "prior_std": lambda v: type(v) is float and 0 < v < math.inf,
     "missing": lambda v: type(v) is bool,
     "autoregressive": lambda v: type(v) is bool,
+    "dependent_columns": lambda v: type(v) is bool,
 }
 
 

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils._param_validation import StrOptions
 
-from ..likelihoods import Likelihood
+from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..utils import isolate
 from ._array_vae import ArrayVAE
 from ._inference import posterior_mean
@@ -40,7 +41,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     architecture : {"mlp", "fourier_mlp", "conv"} or callable, default="mlp"
         Networks of the encoder and the decoder:
 
-        - "mlp": multilayer perceptrons.
+        - "mlp": multilayer perceptrons. With a likelihood of real numbers and up to 512 columns,
+          each perceptron has a linear path beside it, and training starts at the linear model of
+          maximum likelihood: factor analysis or probabilistic PCA.
         - "fourier_mlp": multilayer perceptrons whose decoder also sees sines and cosines of the
           code. Maps in two or three latent dimensions need fewer steps to train.
         - "conv": convolutional networks for images of `image_shape`.
@@ -52,9 +55,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     image_shape : tuple of int, default=None
         Shape of the image in a row of X, for "conv": (height, width) or (channels, height, width).
         The channels come first, other than in PIL, matplotlib and Keras.
-    likelihood : str or Likelihood, default="gaussian"
+    likelihood : str or Likelihood, default="auto"
         Distribution of a row given its code:
 
+        - "auto": ``StudentT(noise="row", df="feature")``, for real numbers on any scale. Each
+          column has its own tails, and the noise depends on the code. For architectures other than
+          "mlp", ``StudentT(df="feature")``.
         - "gaussian": real numbers on any scale.
         - "student_t": real numbers with outlying values.
         - "bernoulli", "continuous_bernoulli": values in [0, 1].
@@ -70,6 +76,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         effect on the quality of the model.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
         Optimizer that updates the weights.
+    alpha : float or "auto", default="auto"
+        Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
+        minus `alpha` times the learning rate, except for the weights of the linear path to the
+        means. "auto" is ``(300 / n_samples) ** 2`` for a model with a linear path, which few rows
+        hold close to the linear model, and 0 for other models.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
@@ -81,8 +92,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
         100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
-    max_iter : int, default=100
-        Largest number of epochs.
+    max_iter : int or "auto", default="auto"
+        Largest number of epochs. "auto" is the number of epochs for 200 steps, plus 0.3 steps for
+        each row, but for at most 20,000 steps. Training that does not start at a linear model takes
+        three times as many steps.
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
@@ -166,6 +179,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         **ArrayVAE._parameter_constraints,
         **NETWORK_CONSTRAINTS,
         **OBJECTIVE_CONSTRAINTS,
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
     }
 
     @names_in_errors
@@ -177,15 +191,16 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         activation: str = "gelu",
         architecture: Any = "mlp",
         image_shape: Any = None,
-        likelihood: str | Likelihood = "gaussian",
+        likelihood: str | Likelihood = "auto",
         beta: float = 1.0,
         kl_warmup: float = 0.0,
         prior_std: float = 1.0,
         solver: str = "adam",
+        alpha: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: Any = "auto",
         batch_size: Any = "auto",
-        max_iter: int = 100,
+        max_iter: Any = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -204,6 +219,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             solver=solver,
+            alpha=alpha,
             learning_rate=learning_rate,
             learning_rate_init=learning_rate_init,
             batch_size=batch_size,
@@ -259,6 +275,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
             E[x | z] for each code z, in the units of the training data.
         """
         return self._decode(X)
+
+    def _resolve_likelihood(self) -> Likelihood:
+        if self.likelihood != "auto":
+            return super()._resolve_likelihood()
+        # Custom and convolutional decoders usually return a single number for each column.
+        return StudentT("row" if self.architecture == "mlp" else "feature", df="feature")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -13,13 +13,15 @@ from ._base import Likelihood, Marginals, Parameters, ParameterScope
 from ._column_bins import ColumnBins as ColumnBins
 from ._counts import NegativeBinomial, Poisson
 from ._histogram import Histogram as Histogram
+from ._real import DF_BOUNDS as DF_BOUNDS
+from ._real import INITIAL_DF as INITIAL_DF
 from ._real import Gaussian, StudentT
+from ._real import LocationScale as LocationScale
 from ._registry import LIKELIHOODS as LIKELIHOODS
 from ._registry import resolve_likelihood as resolve_likelihood
 from ._unit_interval import Bernoulli, ContinuousBernoulli
 
-# The public names. Other packages of skvae also import ColumnBins, Histogram, LIKELIHOODS and
-# resolve_likelihood.
+# The public names. Other packages of skvae also import the names with `as`.
 __all__ = [
     "Bernoulli",
     "ContinuousBernoulli",

@@ -17,12 +17,18 @@ from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # Learned noise stays within a factor e^7 (about 1,100) of the standard deviation of the data.
 _MAX_LOG_NOISE = 7.0
-# A learned noise starts with this fraction of the variance at least, however high the floor is.
+# The square of a learned noise starts with this fraction of the squared floor at least.
 _MIN_INITIAL_VARIANCE = 0.01
+# Learned degrees of freedom start at 10 and stay within a factor of 5: between 2, below which the
+# variance is infinite, and 50, where the distribution is practically normal, except that single
+# far outliers do not dominate the sum over rows.
+INITIAL_DF = 10.0
+DF_BOUNDS = (2.0, 50.0)
+_MAX_LOG_DF_FACTOR = math.log(5.0)
 
 
 @dataclass(frozen=True)
-class _LocationScale(Likelihood):
+class LocationScale(Likelihood):
     """Distribution with a mean predicted by the decoder and a scale, called the noise."""
 
     noise: Literal["feature", "shared", "row"] | float = "feature"
@@ -56,15 +62,28 @@ class _LocationScale(Likelihood):
     def initial_params(self, marginals: Marginals) -> Parameters:
         if isinstance(self.noise, str):
             # Learned noise and floor together have the variance of a standardised column, 1.
-            variance = max(1 - self.floor**2, _MIN_INITIAL_VARIANCE)
-            log_noise = torch.full_like(marginals.mean, 0.5 * math.log(variance))
-            log_noise = soft_clamp_inverse(log_noise, _MAX_LOG_NOISE)
-            return {
-                "mean": marginals.mean,
-                "log_noise": log_noise[0] if self.noise == "shared" else log_noise,
-            }
-        log_noise = math.log(self.noise) - marginals.scale[0].log()
+            log_noise = self.initial_log_noise(torch.ones_like(marginals.mean))
+        else:
+            log_noise = math.log(self.noise) - marginals.scale[0].log()
         return {"mean": marginals.mean, "log_noise": log_noise}
+
+    def initial_log_noise(self, variance: Tensor) -> Tensor:
+        """Return the parameter of a learned noise with a given variance.
+
+        Parameters
+        ----------
+        variance : Tensor of shape (d,)
+            Squared noise of each column, in the units of the likelihood, floor included.
+
+        Returns
+        -------
+        log_noise : Tensor of shape (d,) or, if the noise is shared, ()
+            Parameter in the form of ``params["log_noise"]``.
+        """
+        # However high the floor is, the learned noise stays within reach of training.
+        learned = (variance - self.floor**2).clamp_min(_MIN_INITIAL_VARIANCE * self.floor**2)
+        log_noise = soft_clamp_inverse(0.5 * learned.log(), _MAX_LOG_NOISE)
+        return log_noise.mean() if self.noise == "shared" else log_noise
 
     def log_noise(self, params: Parameters) -> Tensor:
         """Return the log of the noise, with bounds and floor applied to learned noise.
@@ -97,7 +116,7 @@ class _LocationScale(Likelihood):
 
 @serializable
 @dataclass(frozen=True)
-class Gaussian(_LocationScale):
+class Gaussian(LocationScale):
     """Normal distribution of real-valued columns.
 
     Parameters
@@ -157,7 +176,7 @@ class Gaussian(_LocationScale):
 
 @serializable
 @dataclass(frozen=True)
-class StudentT(_LocationScale):
+class StudentT(LocationScale):
     """Student's t-distribution of real-valued columns with heavy tails.
 
     The log-density of a value far from the mean falls with the logarithm of the distance; the
@@ -179,10 +198,11 @@ class StudentT(_LocationScale):
         the noise is shared. The squared scale is the sum of ``floor**2`` and a learned square. A
         high floor gives a smooth density with broad structure only. Must be 0 if the noise is
         fixed.
-    df : float, default=4.0
-        Degrees of freedom, in (1, 1e6]. The fewer degrees of freedom, the heavier the tails. With
-        a million, the distribution is practically normal. Four are recommended if the data are
-        too few to estimate the number [2]_.
+    df : float or "feature", default=4.0
+        Degrees of freedom: the fewer, the heavier the tails. A number must lie in (1, 1e6]. With a
+        million, the distribution is practically normal. "feature" learns a value between 2 and 50
+        for each column, from 10 as the initial value. For fixed degrees of freedom, four are
+        recommended if the data are too few to estimate the number [2]_.
 
     Notes
     -----
@@ -207,30 +227,78 @@ class StudentT(_LocationScale):
     StudentT(noise='feature', floor=0.0, df=3)
     """
 
-    df: float = 4.0
+    df: float | Literal["feature"] = 4.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not _is_positive(self.df) or not 1 < self.df <= 1e6:
+        if self.df == "feature":
+            return
+        if not _is_positive(self.df) or not 1 < float(self.df) <= 1e6:
             raise ValueError(
-                f"StudentT(df=...) must be a number greater than 1 and at most 1e6; "
+                "StudentT(df=...) must be a number greater than 1 and at most 1e6, or 'feature'; "
                 f"got {self.df!r}."
             )
 
+    @property
+    def parameters(self) -> dict[str, ParameterScope]:
+        parameters = super().parameters
+        if self.df == "feature":
+            parameters["log_df"] = "feature"
+        return parameters
+
+    def initial_params(self, marginals: Marginals) -> Parameters:
+        params = super().initial_params(marginals)
+        if self.df == "feature":
+            params["log_df"] = torch.zeros_like(marginals.mean)
+        return params
+
+    def initial_log_df(self, df: Tensor) -> Tensor:
+        """Return the parameter of given degrees of freedom of each column, (d,)."""
+        return soft_clamp_inverse((df / INITIAL_DF).log(), _MAX_LOG_DF_FACTOR)
+
+    def degrees_of_freedom(self, params: Parameters) -> Tensor | float:
+        """Return the degrees of freedom, with bounds applied to learned values.
+
+        Parameters
+        ----------
+        params : dict of str to Tensor
+            Parameters in the units of the likelihood.
+
+        Returns
+        -------
+        df : Tensor of shape (d,) or float
+            One value per column if learned, otherwise a single value.
+        """
+        if isinstance(self.df, str):
+            return INITIAL_DF * soft_clamp(params["log_df"], _MAX_LOG_DF_FACTOR).exp()
+        return float(self.df)
+
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
-        log_scale, df = self.log_noise(params), float(self.df)
+        log_scale, df = self.log_noise(params), self.degrees_of_freedom(params)
         residual = (x - params["mean"]) * torch.exp(-log_scale)
-        half = (df + 1) / 2
-        log_peak = math.lgamma(half) - math.lgamma(df / 2) - 0.5 * math.log(math.pi * df)
-        return log_peak - log_scale - half * torch.log1p(residual.square() / df)
+        log_tail = (df + 1) / 2 * torch.log1p(residual.square() / df)
+        return _log_normalizer(df) - log_scale - log_tail
+
+    def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
+        public = super().public_parameters(params, scale)
+        df = self.degrees_of_freedom(params)
+        return {**public, "df": df} if isinstance(df, Tensor) else public
 
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
         # A normal variable divided by the root of an independent chi-squared variable over df.
-        mean, df = params["mean"], float(self.df)
+        mean, df = params["mean"], self.degrees_of_freedom(params)
         eps = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         # Half of the chi-squared variable. torch has no other sampler with a generator argument.
-        gamma = torch._standard_gamma(torch.full_like(mean, df / 2), generator=generator)
+        gamma = torch._standard_gamma(torch.zeros_like(mean) + df / 2, generator=generator)
         return mean + torch.exp(self.log_noise(params)) * eps * torch.sqrt(df / (2 * gamma))
+
+
+def _log_normalizer(df: Tensor | float) -> Tensor | float:
+    """Return the log-density of a t-distribution with scale 1 at the mean."""
+    if isinstance(df, Tensor):
+        log_pi_df = torch.log(math.pi * df)
+        return torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * log_pi_df
+    return math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(math.pi * df)
 
 
 def _is_positive(value: Any) -> bool:

@@ -4,6 +4,8 @@ Modules compute with tensors only, and do not depend on NumPy. May import likeli
 """
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_shapes
+from ._dependent_columns import find_dependence
+from ._linear_start import decaying_weights, start_at_linear_model
 from ._networks import ACTIVATIONS, ARCHITECTURES, check_channels_first
 from ._objectives import (
     ElboTerms,
@@ -28,10 +30,13 @@ __all__ = [
     "build_vae",
     "check_channels_first",
     "contributions_to_bound",
+    "decaying_weights",
     "elbo_terms",
+    "find_dependence",
     "importance_resampled_codes",
     "importance_weighted_bound",
     "importance_weighted_draws",
     "importance_weighted_terms",
+    "start_at_linear_model",
     "weight_shapes",
 ]

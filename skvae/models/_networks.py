@@ -47,6 +47,30 @@ def _dense(widths: Sequence[int], activation: str) -> list[nn.Module]:
     return layers
 
 
+class LinearPath(nn.Module):
+    """A perceptron with a linear path beside the perceptron; the outputs are added.
+
+    Without a perceptron, the network is linear.
+    """
+
+    def __init__(self, linear: nn.Linear, perceptron: nn.Sequential | None) -> None:
+        super().__init__()
+        self.linear = linear
+        self.perceptron = perceptron
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(x)
+        return y if self.perceptron is None else y + self.perceptron(x)
+
+    @torch.no_grad()
+    def set_zero(self) -> None:
+        """Make the output zero. All layers of the perceptron except the last keep their weights."""
+        layers = [self.linear] if self.perceptron is None else [self.linear, self.perceptron[-1]]
+        for layer in layers:
+            for parameter in layer.parameters():
+                parameter.zero_()
+
+
 def mlp(
     n_features: int,
     latent_dim: int,
@@ -54,8 +78,12 @@ def mlp(
     *,
     hidden_layer_sizes: Sequence[int],
     activation: str,
+    linear_path: bool = False,
 ) -> tuple[nn.Module, nn.Module]:
-    """Return a multilayer perceptron as the encoder, and its mirror image as the decoder."""
+    """Return a multilayer perceptron as the encoder, and its mirror image as the decoder.
+
+    With `linear_path`, both have a linear path beside the perceptron.
+    """
     widths = [n_features, *hidden_layer_sizes]
     mirror = [latent_dim, *reversed(hidden_layer_sizes)]
     encoder = nn.Sequential(*_dense(widths, activation), nn.Linear(widths[-1], 2 * latent_dim))
@@ -63,7 +91,15 @@ def mlp(
     decoder = nn.Sequential(
         *_dense(mirror, activation), nn.Linear(mirror[-1], n_outputs, bias=False)
     )
-    return encoder, decoder
+    if not linear_path:
+        return encoder, decoder
+    has_perceptron = len(hidden_layer_sizes) > 0
+    return (
+        LinearPath(nn.Linear(n_features, 2 * latent_dim), encoder if has_perceptron else None),
+        LinearPath(
+            nn.Linear(latent_dim, n_outputs, bias=False), decoder if has_perceptron else None
+        ),
+    )
 
 
 class FourierFeatures(nn.Module):
@@ -217,8 +253,11 @@ def resolve_architecture(
     image_shape: Sequence[int] | None,
     hidden_layer_sizes: Sequence[int] | str,
     activation: str,
+    linear_path: bool = False,
 ) -> Architecture:
     """Return the callable of an architecture, with its options bound.
+
+    `linear_path` adds a linear path to "mlp", and has no effect on other architectures.
 
     Raises
     ------
@@ -229,8 +268,10 @@ def resolve_architecture(
         return architecture
     if architecture != "conv":
         sizes = _widths(hidden_layer_sizes, auto=(256, 128))
-        network = ARCHITECTURES[architecture]
-        return partial(network, hidden_layer_sizes=sizes, activation=activation)
+        options: dict[str, Any] = {"hidden_layer_sizes": sizes, "activation": activation}
+        if architecture == "mlp":
+            options["linear_path"] = linear_path
+        return partial(ARCHITECTURES[architecture], **options)
     shape = _image_shape(image_shape, n_features)
     sizes = _widths(hidden_layer_sizes, auto=(32, 64, 16))
     if len(sizes) < 2:

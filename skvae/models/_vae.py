@@ -8,17 +8,20 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from ..likelihoods import Likelihood, Marginals, Parameters, resolve_likelihood
+from ..likelihoods import Likelihood, LocationScale, Marginals, Parameters, resolve_likelihood
 from ..utils import soft_clamp
 from ._custom_networks import join_outputs
+from ._dependent_columns import LinearDependence
 from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
 
 # Posterior variances stay between e^-20 and e^20, a range wider than the relative precision of
 # float32 around the prior variance, 1.
-_MAX_LOG_VAR = 20.0
+MAX_LOG_VAR = 20.0
 # Standardised values are clamped to this magnitude: squares of larger values, and the outputs of
 # networks for them, could overflow single precision.
 _MAX_Z = 1e10
+# The linear model of more columns takes as long as training.
+_MAX_FEATURES_OF_LINEAR_MODEL = 512
 
 
 class Posterior(NamedTuple):
@@ -63,6 +66,23 @@ class VAEConfig:
     missing: bool = False
     # Whether each column depends on the columns before it, in addition to the code.
     autoregressive: bool = False
+    # Whether some columns are linear functions of others: see `VAE.standardize`.
+    dependent_columns: bool = False
+
+    @property
+    def resolved_likelihood(self) -> Likelihood:
+        """The likelihood as an object."""
+        return resolve_likelihood(self.likelihood)
+
+    @property
+    def has_linear_path(self) -> bool:
+        """Whether networks have linear paths, so that training can start at a linear model."""
+        return (
+            self.architecture == "mlp"
+            and isinstance(self.resolved_likelihood, LocationScale)
+            and self.n_features <= _MAX_FEATURES_OF_LINEAR_MODEL
+            and not self.missing
+        )
 
 
 class VAE(nn.Module):
@@ -92,11 +112,14 @@ class VAE(nn.Module):
     shift: Tensor
     scale: Tensor
     placeholder: Tensor  # replaces missing entries; only if the configuration allows them
+    # Coefficients of dependent columns; only if there are any.
+    dependence: Tensor  # (d, d)
+    is_independent: Tensor  # (d,)
 
     def __init__(self, config: VAEConfig, generator: Generator | None) -> None:
         super().__init__()
         self.config = config
-        self.likelihood = resolve_likelihood(config.likelihood)
+        self.likelihood = config.resolved_likelihood
         self.latent_dim = config.latent_dim
         self.prior_std = config.prior_std
         n_features = config.n_features
@@ -110,6 +133,7 @@ class VAE(nn.Module):
             image_shape=config.image_shape,
             hidden_layer_sizes=config.hidden_layer_sizes,
             activation=config.activation,
+            linear_path=config.has_linear_path,
         )
         self.encoder, self.decoder = build_networks(
             architecture,
@@ -132,6 +156,10 @@ class VAE(nn.Module):
         self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
         if config.missing:
             self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
+        if config.dependent_columns:
+            dependence = torch.zeros(n_features, n_features, dtype=torch.float64)
+            self.register_buffer("dependence", dependence)
+            self.register_buffer("is_independent", torch.ones(n_features, dtype=torch.bool))
         # Largest number of elements per row in any layer, to bound the memory of inference.
         self.max_width = max(n_inputs, n_outputs * len(self.decoder_param_names))
         self._constants = nn.Module()
@@ -156,8 +184,18 @@ class VAE(nn.Module):
         return self.bias.dtype
 
     @torch.no_grad()
-    def initialize(self, n_samples: int, mean: Tensor, var: Tensor) -> None:
+    def initialize(
+        self,
+        n_samples: int,
+        mean: Tensor,
+        var: Tensor,
+        dependence: LinearDependence | None = None,
+    ) -> None:
         """Set units and initial parameters from the means and variances of the columns, (d,)."""
+        if dependence is not None:
+            self.dependence.copy_(dependence.coefficients)
+            self.is_independent.copy_(~dependence.is_dependent)
+            var = torch.where(dependence.is_dependent, dependence.unexplained, var)
         scheme = self.likelihood.standardize
         if scheme is not None:
             common = var.mean() if scheme == "shared" else var
@@ -167,11 +205,17 @@ class VAE(nn.Module):
         marginals = Marginals(n_samples, centre, var / self.scale.square(), self.scale)
         if self.config.missing:
             self.placeholder.copy_(self.likelihood.placeholder(marginals))
-        params = self.likelihood.initial_params(marginals)
+        self.set_params(self.likelihood.initial_params(marginals))
+
+    @torch.no_grad()
+    def set_params(self, params: Parameters) -> None:
+        """Set parameters of the likelihood, given by name, for codes that the decoder maps to 0."""
         for row, name in enumerate(self.decoder_param_names):
-            self.bias[row] = params[name]
+            if name in params:
+                self.bias[row] = params[name]
         for name, parameter in self.global_params.items():
-            parameter.copy_(params[name])
+            if name in params:
+                parameter.copy_(params[name])
 
     def forward(self, x: Tensor, eps: Tensor | None = None) -> VAEOutput:
         """Encode rows, draw a code for each row, and return the likelihood of the rows.
@@ -195,29 +239,52 @@ class VAE(nn.Module):
 
     # ---- Units -----------------------------------------------------------------------
 
-    def standardize(self, x: Tensor) -> Tensor:
-        """Convert rows of X, of any dtype, to the likelihood's units and the weights' dtype.
+    def standardize(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Convert rows of X, of any dtype, to the likelihood's units.
 
-        Outside training, values are clamped to 10^10 standard deviations.
+        In columns that are linear functions of other columns, the standardised value is the
+        deviation from the function. The deviation is independent of the code, and no decoder could
+        predict the column as exactly as the function does.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features)
+        dtype : torch.dtype, optional
+            Precision of the result. By default, the precision of the weights.
+
+        Returns
+        -------
+        x : Tensor of shape (n, n_features)
+            Standardised rows. Outside training, values are clamped to 10^10 standard deviations.
         """
+        dtype = dtype or self.dtype
         if self.likelihood.standardize is None:
-            return x.to(self.dtype)
+            return x.to(dtype)
         wide = x if x.is_floating_point() else x.to(self.shift.dtype)
-        x = ((wide - self.shift) / self.scale).to(self.dtype)
+        x = wide - self.shift
+        if self.config.dependent_columns:
+            x = x - x @ self.dependence.T
+        x = (x / self.scale).to(dtype)
         return x if self.training else x.clamp_(-_MAX_Z, _MAX_Z)
 
     def unstandardize(self, x: Tensor) -> Tensor:
         """Convert (..., n_features) in the likelihood's units to the units of X."""
-        return x.to(self.scale.dtype) * self.scale + self.shift
+        x = x.to(self.scale.dtype) * self.scale
+        if self.config.dependent_columns:
+            x = x + x @ self.dependence.T
+        return x + self.shift
 
     # ---- Distributions ---------------------------------------------------------------
 
     def encode(self, x: Tensor) -> Posterior:
         """Return q(z | x) of standardised rows, (n, n_features)."""
-        visible = self.likelihood.encoder_input(self._fill_missing(x), self.constants)
+        visible = self._fill_missing(x)
+        if self.config.dependent_columns:
+            visible = visible * self.is_independent  # the other columns determine the rest
+        visible = self.likelihood.encoder_input(visible, self.constants)
         out = join_outputs(self.encoder(visible)).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
-        return Posterior(mean, soft_clamp(log_var, _MAX_LOG_VAR))
+        return Posterior(mean, soft_clamp(log_var, MAX_LOG_VAR))
 
     def decode(self, z: Tensor) -> Parameters:
         """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""

@@ -4,11 +4,12 @@ Training takes a module and rows, and does not depend on scikit-learn. May impor
 likelihoods, serialization and utils.
 """
 
-from ._batches import Rows, chunk_length, column_moments
+from ._batches import Rows, chunk_length
 from ._checkpoint import Checkpoint, make_checkpointer
 from ._config import TrainingConfig
 from ._loop import LoopCallback, TrainingLoop, by_metric
 from ._metrics import Metrics
+from ._new_module import new_module
 from ._process_group import ProcessGroup, init_process_group
 from ._progress import ProgressBar
 from ._run_identity import RunIdentity, identify_run
@@ -28,8 +29,8 @@ __all__ = [
     "TrainingLoop",
     "by_metric",
     "chunk_length",
-    "column_moments",
     "identify_run",
     "init_process_group",
     "make_checkpointer",
+    "new_module",
 ]

@@ -42,6 +42,9 @@ class TrainingConfig:
     n_training_draws : int, default=1
         Draws from the posterior for each row. With more than one draw, the loss is the negative
         importance-weighted bound.
+    alpha : float, default=0.0
+        Strength of weight decay. Each step multiplies the weight matrices of the decoder, except
+        the linear path, by one minus `alpha` times the learning rate.
     dtype : torch.dtype, default=torch.float32
         Precision of matrix products.
     """
@@ -57,6 +60,7 @@ class TrainingConfig:
     kl_warmup: float = 0.0
     trim: float = 0.0
     n_training_draws: int = 1
+    alpha: float = 0.0
     dtype: torch.dtype = torch.float32
 
     def learning_rate_at(self, progress: float) -> float:

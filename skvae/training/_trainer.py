@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ..models import VAE, ElboTerms, elbo_terms, importance_weighted_terms
+from ..models import VAE, ElboTerms, decaying_weights, elbo_terms, importance_weighted_terms
 from ..utils import (
     autocast,
     between_steps,
@@ -75,6 +75,7 @@ class Trainer:
         if global_params:
             optimizer = Optimizer(config.solver, global_params)
             self._optimizers.append((optimizer, _GLOBAL_PARAMS_LR_FACTOR))
+        self._decaying_weights = decaying_weights(module)
 
     # ---- An epoch --------------------------------------------------------------------
 
@@ -160,6 +161,9 @@ class Trainer:
             optimizer.zero_grad()
         self._mean(loss, batch).backward()
         learning_rate = config.learning_rate_at(progress)
+        if config.alpha and self._decaying_weights:
+            factor = max(0.0, 1 - config.alpha * learning_rate)
+            torch._foreach_mul_(self._decaying_weights, factor)
         for optimizer, factor in self._optimizers:
             self.group.all_reduce([p.grad for p in optimizer.parameters if p.grad is not None])
             optimizer.step(factor * learning_rate)

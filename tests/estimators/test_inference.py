@@ -163,7 +163,8 @@ def test_no_layer_returns_more_numbers_than_a_chunk_may_hold(monkeypatch, elemen
     wide.fit(X)
     monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
     held = []
-    for layer in (*wide.module_.encoder, *wide.module_.decoder):
+    networks = (wide.module_.encoder, wide.module_.decoder)
+    for layer in (layer for network in networks for layer in network.modules()):
         layer.register_forward_hook(lambda layer, x, out: held.append(out.numel()))
     wide.reconstruct(X)
     wide.score_samples(X)

@@ -17,6 +17,7 @@ ESTIMATORS = [VAETransformer, VAEOutlierDetector, VAEImputer, TabularVAE]
 # Parameters in the order of the constructors, with their defaults.
 TRAINING = {
     "solver": "adam",
+    "alpha": "auto",
     "learning_rate": "cosine",
     "learning_rate_init": "auto",
     "batch_size": "auto",
@@ -49,7 +50,14 @@ def without(parameters, *names):
 
 
 CONSTRUCTORS = {
-    VAETransformer: {"latent_dim": 2, **NETWORKS, **OBJECTIVE, **TRAINING},
+    VAETransformer: {
+        "latent_dim": 2,
+        **NETWORKS,
+        "likelihood": "auto",
+        **OBJECTIVE,
+        **TRAINING,
+        "max_iter": "auto",
+    },
     VAEOutlierDetector: {
         "latent_dim": 8,
         "contamination": "auto",
@@ -71,6 +79,7 @@ CONSTRUCTORS = {
         "hidden_layer_sizes": (128, 128),
         "activation": "tanh",
         **without(TRAINING, "n_importance_samples"),
+        "alpha": 0.0,
         "learning_rate_init": 0.002,
         "max_iter": 200,
     },
@@ -81,6 +90,7 @@ CONSTRUCTORS = {
         **without(NETWORKS, "architecture", "image_shape", "likelihood"),
         **OBJECTIVE,
         **TRAINING,
+        "alpha": 0.0,
         "max_iter": 40,
     },
 }
@@ -184,7 +194,7 @@ def test_estimators_are_copied_cloned_and_pickled_with_their_parameters(cls):
 # Descriptions that differ for a reason.
 DIFFERENT = {
     (VAEOutlierDetector, "likelihood"),  # "auto"
-    (VAEOutlierDetector, "max_iter"),  # advice
+    (VAEImputer, "architecture"),  # without a linear path
     (VAEImputer, "likelihood"),  # "mixed"
     (VAEImputer, "n_importance_samples"),  # more methods draw
     (TabularVAE, "hidden_layer_sizes"),  # no convolutions

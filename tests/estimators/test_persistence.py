@@ -240,5 +240,5 @@ def test_weights_are_not_copied_for_the_comparison(blobs):
     _, arrays = encode_reversibly(state)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert any(array is weights["encoder.2.weight"] for array in arrays.values())
-    assert peak < weights["encoder.2.weight"].nbytes / 2
+    assert any(array is weights["encoder.perceptron.2.weight"] for array in arrays.values())
+    assert peak < weights["encoder.perceptron.2.weight"].nbytes / 2

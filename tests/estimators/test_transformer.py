@@ -162,8 +162,9 @@ def test_training_starts_from_the_marginals_of_the_columns():
 
 @pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
 def test_every_solver_lowers_the_loss(solver, blobs):
-    vae = VAETransformer(**{**FAST, "max_iter": 100, "solver": solver, "batch_size": 16})
-    vae.fit(blobs)
+    # This architecture does not start at a linear model.
+    params = {**FAST, "max_iter": 100, "batch_size": 16, "architecture": "fourier_mlp"}
+    vae = VAETransformer(**params, solver=solver).fit(blobs)
     assert vae.history_["loss"][-1] < vae.history_["loss"][0] - 2
 
 

@@ -303,7 +303,7 @@ def test_metadata_describe_the_estimator(rows, tmp_path):
         "skvae_version": skvae.__version__,
         "estimator": "VAETransformer",
         "part": "encoder",
-        "likelihood": "Gaussian(noise='feature', floor=0.0)",
+        "likelihood": "StudentT(noise='row', floor=0.0, df='feature')",
     }
 
 

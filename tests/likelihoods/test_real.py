@@ -116,7 +116,7 @@ def test_initial_noise_is_one_standard_deviation(noise):
     assert log_std.eq(0).all()
 
 
-@pytest.mark.parametrize(("floor", "initial"), [(0.3, 1.0), (0.9, 1.0), (2.0, math.hypot(2, 0.1))])
+@pytest.mark.parametrize(("floor", "initial"), [(0.3, 1.0), (0.9, 1.0), (2.0, math.hypot(2, 0.2))])
 def test_initial_noise_includes_the_floor(floor, initial):
     likelihood = Gaussian(floor=floor)
     params = likelihood.initial_params(marginals([0, 0], [1, 1]))

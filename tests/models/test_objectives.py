@@ -171,7 +171,7 @@ def solved_linear_vae(noise: float | str) -> tuple[VAE, multivariate_normal]:
     module.shift.copy_(normal(N_FEATURES, seed=7))
     module.scale.fill_(3.0)
 
-    (decoder,), (encoder,) = module.decoder, module.encoder
+    decoder, encoder = module.decoder.linear, module.encoder.linear
     decoder.weight.copy_(W)
     module.bias.copy_(b[None])
     log_std = torch.tensor(math.log(std), dtype=torch.float64)
@@ -214,9 +214,9 @@ def test_any_other_posterior_has_a_lower_elbo_than_the_exact_posterior():
     eps = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
     for index in range(2 * LATENT_DIM):
         for step in (-0.1, 0.1):
-            module.encoder[0].bias[index] += step
+            module.encoder.linear.bias[index] += step
             assert elbo_terms(module, x, eps).elbo.mean() < evidence.logpdf(X[0]) - 1e-4
-            module.encoder[0].bias[index] -= step
+            module.encoder.linear.bias[index] -= step
 
 
 # ---- Contributions to the bound ------------------------------------------------------
@@ -247,7 +247,7 @@ def test_the_contribution_of_a_feature_is_the_expected_log_likelihood():
 def test_the_contribution_of_the_code_is_minus_the_kl_divergence():
     # The decoder ignores the code, so the weighted draws are draws from the prior.
     module, x = build(), rows("gaussian")
-    module.decoder[-1].weight.zero_()
+    module.decoder.set_zero()
     contributions = contributions_to_bound(module, x, normal(50_000, LATENT_DIM, seed=2))
     assert_allclose(contributions[:, -1], torch.zeros(len(x)), atol=0.05)
 
@@ -271,7 +271,7 @@ def test_weighted_draws_have_the_exact_posterior_mean_of_a_linear_model():
     module, x = build(hidden_layer_sizes=()), rows("gaussian")
     z, weights = importance_weighted_draws(module, x, normal(200_000, 1, LATENT_DIM, seed=2))
     assert_allclose(weights.sum(0), torch.ones(len(x)), rtol=1e-12)
-    decoder = module.decoder[-1].weight
+    decoder = module.decoder.linear.weight
     precision = torch.eye(LATENT_DIM, dtype=torch.float64) + decoder.T @ decoder  # noise is 1
     exact = torch.linalg.solve(precision, decoder.T @ (x - module.bias[0]).T).T
     assert_allclose((weights.unsqueeze(-1) * z).sum(0), exact, atol=0.02)

@@ -214,7 +214,8 @@ def test_decoder_outputs_are_one_block_per_parameter():
 def test_the_initial_mean_without_decoder_weights_is_the_column_mean(likelihood, mean):
     module = build(likelihood).double()
     module.initialize(10**9, f64(*mean), f64(*mean).abs() + 1)
-    torch.nn.init.zeros_(module.decoder[-1].weight)
+    for weight in module.decoder.parameters():
+        torch.nn.init.zeros_(weight)
     start = module.mean(normal(3, LATENT_DIM))
     assert_allclose(start, f64(*mean).expand(3, -1), rtol=1e-6, atol=1e-9)
 
@@ -258,7 +259,7 @@ def test_posterior_draws_are_mean_plus_noise_times_standard_deviation():
 @pytest.mark.parametrize("out", [-1e30, 1e30])
 def test_the_posterior_variance_is_finite_and_positive_for_extreme_encoder_outputs(out):
     module = build(hidden_layer_sizes=())
-    torch.nn.init.constant_(module.encoder[0].bias, out)
+    torch.nn.init.constant_(module.encoder.linear.bias, out)
     std = module.encode(torch.zeros(1, N_FEATURES)).std
     assert std.isfinite().all()
     assert (std > 0).all()

@@ -27,8 +27,9 @@ def certain(**options):
     """Return a module with a posterior of almost no spread, for which draws hardly matter."""
     module = build(**options)
     with torch.no_grad():
-        module.encoder[-1].weight[LATENT_DIM:] = 0
-        module.encoder[-1].bias[LATENT_DIM:] = -1e30
+        for layer in (module.encoder.linear, module.encoder.perceptron[-1]):
+            layer.weight[LATENT_DIM:] = 0
+            layer.bias[LATENT_DIM:] = -1e30
     return module
 
 
@@ -91,11 +92,11 @@ def test_adamw_is_adam_with_weight_decay_of_a_hundredth_of_the_rate():
     weights = {}
     for solver in ("adam", "adamw"):
         module = build()
-        start = module.decoder[-1].weight.detach().clone()
+        start = module.decoder.linear.weight.detach().clone()
         Trainer(
             module, make_config(solver=solver, learning_rate_init=0.1, batch_size=50), 0
         ).train_epoch(rows())
-        weights[solver] = module.decoder[-1].weight.detach()
+        weights[solver] = module.decoder.linear.weight.detach()
     assert_allclose(weights["adam"] - weights["adamw"], 0.1 * 0.01 * start, rtol=1e-2, atol=1e-6)
 
 
@@ -240,9 +241,9 @@ def test_metrics_of_an_epoch_are_means_over_rows_for_any_batch_size(batch_size):
     x = torch.from_numpy(rows().X)
     terms = elbo_terms(module, x, torch.zeros(50, LATENT_DIM))
     assert metrics["reconstruction_loss"] == pytest.approx(
-        -terms.log_likelihood.mean().item(), rel=1e-6
+        -terms.log_likelihood.mean().item(), rel=1e-5
     )
-    assert metrics["kl_loss"] == pytest.approx(terms.kl_divergence.mean().item(), rel=1e-6)
+    assert metrics["kl_loss"] == pytest.approx(terms.kl_divergence.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 10.0])
@@ -290,7 +291,7 @@ def test_evaluation_does_not_affect_training():
 def test_units_are_active_above_a_variance_of_a_hundredth(slopes, expected):
     module = build(hidden_layer_sizes=())
     with torch.no_grad():
-        layer = module.encoder[0]
+        layer = module.encoder.linear
         layer.weight.zero_()
         layer.weight[0, 0], layer.weight[1, 0] = slopes
         layer.bias[:LATENT_DIM] = 3.0  # a large constant code has no variance
@@ -311,7 +312,7 @@ def test_non_finite_data_are_a_divergence(value):
 
 def test_a_non_finite_loss_is_a_divergence_even_with_finite_weights():
     # The square of this value overflows, the gradient does not.
-    data, module = rows(), build(likelihood=Gaussian(1.0))
+    data, module = rows(), build(likelihood=Gaussian(1.0), architecture="fourier_mlp")
     data.X[3, 1] = 1e20
     with pytest.raises(DivergenceError):
         Trainer(module, make_config(), 0).train_epoch(data)

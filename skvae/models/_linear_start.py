@@ -1,0 +1,101 @@
+"""Initial weights at the optimal linear model of the training rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..likelihoods import DF_BOUNDS, INITIAL_DF, LocationScale, Parameters, StudentT
+from ..utils import soft_clamp_inverse
+from ._linear_model import MIN_NOISE_VAR, LinearModel, factor_analysis, probabilistic_pca
+from ._networks import LinearPath
+from ._robust_linear_model import NoiseScope, StudentNoise, robust_linear_model
+from ._vae import MAX_LOG_VAR, VAE
+
+
+@torch.no_grad()
+def start_at_linear_model(module: VAE, x: Tensor) -> None:
+    """Set the weights of a new module to those of the optimal linear model.
+
+    The noise of the linear model has the structure of the likelihood: factor analysis for a noise
+    per column or row, and probabilistic PCA for a shared or fixed noise. For Student's t,
+    expectation maximisation continues from there. The linear paths of encoder and decoder become
+    the posterior and the loadings of the linear model. The last layers of the perceptrons become
+    zero, so training departs from the linear model.
+
+    Parameters
+    ----------
+    module : VAE
+        A module after `initialize`.
+    x : Tensor of shape (n, n_features)
+        Standardised training rows, in float64.
+    """
+    likelihood, encoder, decoder = module.likelihood, module.encoder, module.decoder
+    assert isinstance(likelihood, LocationScale)
+    assert isinstance(encoder, LinearPath)
+    assert isinstance(decoder, LinearPath)
+    model, df = _fit(module, likelihood, x)
+    model = model.rotated()
+    n_features, n_factors = model.loadings.shape
+    for network in (encoder, decoder):
+        network.set_zero()
+    weight, var = model.posterior()
+    mean_bias, log_var_bias = encoder.linear.bias.chunk(2)
+    encoder.linear.weight[:n_factors] = weight
+    mean_bias[:n_factors] = -weight @ model.mean
+    log_var_bias[:n_factors] = soft_clamp_inverse(var.log(), MAX_LOG_VAR)
+    decoder.linear.weight[:n_features, :n_factors] = model.loadings
+    module.set_params(_learned_params(likelihood, model, df))
+
+
+def _fit(module: VAE, likelihood: LocationScale, x: Tensor) -> tuple[LinearModel, Tensor | None]:
+    """Return the linear model with the noise of the likelihood, and degrees of freedom, if any."""
+    n_factors = min(module.latent_dim, x.shape[1])
+    min_var = max(likelihood.floor**2, MIN_NOISE_VAR)
+    centred = x - x.mean(0)
+    covariance = centred.T @ centred / len(x)
+    scope = _noise_scope(likelihood)
+    if scope == "feature":
+        model = factor_analysis(covariance, n_factors, min_noise_var=min_var)
+    else:
+        given = (float(likelihood.noise) / module.scale[0]).square() if scope == "fixed" else None
+        model = probabilistic_pca(covariance, n_factors, noise_var=given, min_noise_var=min_var)
+    if not isinstance(likelihood, StudentT):
+        return model, None
+    is_learned = isinstance(likelihood.df, str)
+    df = x.new_tensor(INITIAL_DF if is_learned else float(likelihood.df))
+    bounds = DF_BOUNDS if is_learned else None
+    return robust_linear_model(x, model, StudentNoise(scope, df, bounds, min_var))
+
+
+def _noise_scope(likelihood: LocationScale) -> NoiseScope:
+    if not isinstance(likelihood.noise, str):
+        return "fixed"
+    return "shared" if likelihood.noise == "shared" else "feature"
+
+
+def _learned_params(likelihood: LocationScale, model: LinearModel, df: Tensor | None) -> Parameters:
+    """Return the learned parameters of the likelihood."""
+    params = {"mean": model.mean}
+    if isinstance(likelihood.noise, str):
+        params["log_noise"] = likelihood.initial_log_noise(model.noise_var)
+    if isinstance(likelihood, StudentT) and isinstance(likelihood.df, str) and df is not None:
+        params["log_df"] = likelihood.initial_log_df(df)
+    return params
+
+
+def decaying_weights(module: VAE) -> list[Tensor]:
+    """Return the weights of the decoder that weight decay shrinks, as tensors that share memory.
+
+    Without these weights, the mean is linear in the code, and the noise is the same for all rows.
+    """
+    decoder = module.decoder
+    if not isinstance(decoder, LinearPath):
+        return _matrices(decoder)
+    n_means = module.config.n_features
+    rest = [] if decoder.perceptron is None else _matrices(decoder.perceptron)
+    return [*rest, decoder.linear.weight.detach()[n_means:]]
+
+
+def _matrices(network: nn.Module) -> list[Tensor]:
+    return [p.detach() for p in network.parameters() if p.requires_grad and p.ndim > 1]

@@ -1,0 +1,57 @@
+"""The module at the start of training: its units, and its initial weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor
+
+from ..models import VAE, VAEConfig, build_vae, find_dependence, start_at_linear_model
+from ._batches import Rows, column_moments
+
+# The linear model of more rows is the model of a random sample of the rows.
+_MAX_ROWS = 10_000
+
+
+def new_module(config: VAEConfig, rows: Rows, generator: Generator) -> VAE:
+    """Return a module for training on rows, with units and initial weights that suit the rows.
+
+    A module with a linear path starts at the optimal linear model of the rows.
+
+    Parameters
+    ----------
+    config : VAEConfig
+    rows : Rows
+        Training rows.
+    generator : torch.Generator
+        Random generator of the CPU.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the configuration is inconsistent, or if a variance of the rows overflows.
+    """
+    mean, var = column_moments(rows)
+    if not config.has_linear_path:
+        module = build_vae(config, generator)
+        module.initialize(len(rows), mean, var)
+        return module
+    x = _sample(rows, generator)
+    dependence = None
+    if config.resolved_likelihood.standardize == "feature":
+        dependence = find_dependence(x - mean)
+    module = build_vae(replace(config, dependent_columns=dependence is not None), generator)
+    module.initialize(len(rows), mean, var, dependence)
+    start_at_linear_model(module, module.standardize(x, dtype=torch.float64))
+    return module
+
+
+def _sample(rows: Rows, generator: Generator) -> Tensor:
+    """Return up to 10,000 rows, in float64 on the CPU."""
+    if len(rows) <= _MAX_ROWS:
+        x = rows.take(slice(0, len(rows)))
+    else:
+        index = torch.randperm(len(rows), generator=generator)[:_MAX_ROWS]
+        x = rows.take(index.sort().values.numpy())  # in the order of the file
+    return x.cpu().to(torch.float64)
