@@ -24,11 +24,11 @@ class ContributionsDisplay:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : array-like of shape (n_samples, n_features)
         Explained rows.
-    features : ndarray of shape (n_samples, n_features)
+    features : array-like of shape (n_samples, n_features)
         Contributions of the features in nats, relative to the medians of the training rows.
-    code : ndarray of shape (n_samples,)
+    code : array-like of shape (n_samples,)
         Contributions of the codes in nats, relative to the median of the training rows.
     decision : ndarray of shape (n_samples,)
         Scores minus the offset of the detector, in nats. Negative for outliers.
@@ -62,9 +62,9 @@ class ContributionsDisplay:
     def __init__(
         self,
         *,
-        X: np.ndarray,
-        features: np.ndarray,
-        code: np.ndarray,
+        X: Any,
+        features: Any,
+        code: Any,
         decision: np.ndarray,
         feature_names: Sequence[str] | None = None,
     ) -> None:
@@ -155,17 +155,16 @@ class ContributionsDisplay:
             Object that stores the data and the axes.
         """
         check_scalar(max_features, "max_features", Integral, min_val=1)
-        n_rows, n_features = self.features.shape
+        rows, features, code = map(np.asarray, (self.X, self.features, self.code))
+        n_rows, n_features = features.shape
         n_bars = min(max_features, n_features + 1)
         size = (4.2 * n_rows, 1.0 + 0.3 * n_bars)
         ax = new_axes(size) if ax is None else ax
         self.axes_ = split_axes(ax, 1, n_rows)[0]
         names = column_names(self.feature_names, n_features)
         for row, panel in enumerate(self.axes_):
-            labels = [
-                f"{name} = {value:.4g}" for name, value in zip(names, self.X[row], strict=True)
-            ]
-            values = np.append(self.features[row], self.code[row])
+            labels = [f"{name} = {value:.4g}" for name, value in zip(names, rows[row], strict=True)]
+            values = np.append(features[row], code[row])
             shown = np.abs(values).argsort()[::-1][:n_bars]
             colors = np.where(values[shown] < 0, SECONDARY_COLOR, PRIMARY_COLOR)
             panel.barh(

@@ -62,6 +62,39 @@ def as_known_table(X: Any) -> Any:
     return pyarrow.table(X) if has_interchange else X
 
 
+def labelled_like(X: Any, columns: np.ndarray, further: np.ndarray, name: str) -> tuple[Any, Any]:
+    """Return results for the columns and the rows of X with the labels of X.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like of shape (n, n_columns)
+    columns : ndarray of shape (n, n_columns)
+        Results for each column.
+    further : ndarray of shape (n,)
+        Further results for each row.
+    name : str
+        Name of the further results.
+
+    Returns
+    -------
+    columns : DataFrame or ndarray of shape (n, n_columns)
+    further : Series or ndarray of shape (n,)
+        For data frames of pandas and polars, objects of the same library. For any other X, the
+        arrays as they are.
+    """
+    if hasattr(X, "to_native"):  # narwhals
+        X = X.to_native()
+    if is_pandas(X):
+        pandas = sys.modules["pandas"]
+        frame = pandas.DataFrame(columns, index=X.index, columns=X.columns)
+        return frame, pandas.Series(further, index=X.index, name=name)
+    if hasattr(X, "get_columns"):
+        polars = sys.modules["polars"]
+        frame = polars.DataFrame(columns, schema=X.columns, orient="row")
+        return frame, polars.Series(name, further)
+    return columns, further
+
+
 def read_columns(X: Any) -> np.ndarray | None:
     """Return a data frame of pandas, polars or Arrow as an array, (n, n_columns), else None.
 

@@ -15,6 +15,7 @@ from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..models import contributions_to_bound
 from ..utils import isolate
 from ._array_vae import ArrayVAE
+from ._numbers import labelled_like
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 
@@ -316,7 +317,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     @isolate
-    def explain(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    def explain(self, X: Any) -> tuple[Any, Any]:
         """Split the score of each row into contributions of the features and of the code.
 
         The contribution of a feature is the feature's log-likelihood given the code of the row,
@@ -333,15 +334,17 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_features)
-            Contributions of the features, in nats.
-        code : ndarray of shape (n_samples,)
-            Contributions of the code, in nats.
+        features : ndarray or DataFrame of shape (n_samples, n_features)
+            Contributions of the features, in nats. For a data frame of pandas or polars, a data
+            frame of the same library with the column names and the index of X.
+        code : ndarray or Series of shape (n_samples,)
+            Contributions of the code, in nats. For a data frame of pandas or polars, a series of
+            the same library, named "code", with the index of X.
         """
         check_is_fitted(self)
         contributions = self._contributions(self._read(X))
         unusual = contributions - self.usual_contributions_.astype(contributions.dtype)
-        return unusual[:, :-1], unusual[:, -1]
+        return labelled_like(X, unusual[:, :-1], unusual[:, -1], "code")
 
     def _resolve_likelihood(self) -> Likelihood:
         if self.likelihood == "auto":

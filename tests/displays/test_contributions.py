@@ -14,7 +14,7 @@ def test_bars_show_the_features_with_the_largest_contributions(detector, table):
     display = ContributionsDisplay.from_estimator(detector, table[:2], max_features=3)
     features, code = detector.explain(table[:2])
     for row, panel in enumerate(display.axes_):
-        values = np.append(features[row], code[row])
+        values = np.append(features.iloc[row], code.iloc[row])
         expected = values[np.abs(values).argsort()[::-1][:3]]
         assert [bar.get_width() for bar in panel.patches] == expected.tolist()
         names = [label.get_text().partition(" = ")[0] for label in panel.get_yticklabels()]
@@ -22,6 +22,17 @@ def test_bars_show_the_features_with_the_largest_contributions(detector, table):
         assert names == [labels[i] for i in np.abs(values).argsort()[::-1][:3]]
         top, bottom = panel.get_ylim()[::-1]
         assert top < bottom  # the first bar is at the top
+
+
+def test_a_display_takes_the_frames_that_explain_returns(detector, table):
+    rows = table[3:5]
+    features, code = detector.explain(rows)
+    decision = detector.decision_function(rows)
+    display = ContributionsDisplay(X=rows, features=features, code=code, decision=decision).plot()
+    expected = ContributionsDisplay.from_estimator(detector, rows, feature_names=range(13))
+    for panel, expected_panel in zip(display.axes_, expected.axes_, strict=True):
+        widths = [bar.get_width() for bar in panel.patches]
+        assert widths == [bar.get_width() for bar in expected_panel.patches]
 
 
 def test_labels_show_the_values_before_the_scaler_of_a_pipeline(table):

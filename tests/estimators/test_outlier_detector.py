@@ -1,9 +1,13 @@
 """Behaviour of VAEOutlierDetector beyond the checks of scikit-learn."""
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+import torch
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.metrics import roc_auc_score
 
 from skvae import Gaussian, VAEOutlierDetector, VAETransformer
@@ -139,6 +143,53 @@ def test_median_contributions_of_training_rows_are_0(detector, X):
     features, code = detector.explain(X)
     assert_allclose(np.median(features, axis=0), 0, atol=1e-12)
     assert abs(np.median(code)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pd.Index(list("abcd"), name="column"),
+        pd.RangeIndex(4),
+        pd.MultiIndex.from_product([["first", "second"], ["a", "b"]], names=["group", "part"]),
+    ],
+    ids=["strings", "numbers", "levels"],
+)
+def test_explanations_of_a_frame_of_pandas_have_its_names_and_index(X, names):
+    frame = pd.DataFrame(X, index=pd.date_range("2020", periods=len(X)), columns=names)
+    detector = VAEOutlierDetector(**FAST, max_iter=2).fit(frame)
+    features, code = detector.explain(frame.iloc[[5, 3]])
+    assert features.index.equals(frame.index[[5, 3]])
+    assert code.index.equals(features.index)
+    assert features.columns.equals(names)
+    assert features.columns.names == names.names
+    assert code.name == "code"
+    assert (features.dtypes == np.float64).all()
+    assert code.dtype == np.float64
+    expected = VAEOutlierDetector(**FAST, max_iter=2).fit(X).explain(X[[5, 3]])
+    assert np.array_equal(features, expected[0])
+    assert np.array_equal(code, expected[1])
+
+
+@pytest.mark.parametrize("wrap", [lambda frame: frame, nw.from_native], ids=["polars", "narwhals"])
+def test_explanations_of_a_frame_of_polars_are_frames_of_polars(X, wrap):
+    frame = pl.DataFrame(X, schema=list("dcba"))
+    detector = VAEOutlierDetector(**FAST, max_iter=2).fit(frame)
+    features, code = detector.explain(wrap(frame[:4]))  # as many rows as columns
+    expected = VAEOutlierDetector(**FAST, max_iter=2).fit(X).explain(X[:4])
+    assert isinstance(features, pl.DataFrame)
+    assert features.columns == list("dcba")
+    assert np.array_equal(features.to_numpy(), expected[0])
+    assert isinstance(code, pl.Series)
+    assert code.name == "code"
+    assert np.array_equal(code.to_numpy(), expected[1])
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array, np.ndarray.tolist, torch.tensor])
+def test_explanations_of_other_data_are_arrays(X, convert):
+    detector = VAEOutlierDetector(**FAST, max_iter=2).fit(X)
+    features, code = detector.explain(convert(X[:3]))
+    assert type(features) is type(code) is np.ndarray
+    assert (features.shape, code.shape) == ((3, 4), (3,))
 
 
 def test_frames_set_feature_names(X):
