@@ -28,6 +28,7 @@ from ..training import (
     Rows,
     RunIdentity,
     Trainer,
+    TrainingConfig,
     TrainingLoop,
     by_metric,
     init_process_group,
@@ -313,7 +314,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         weight_seed, training_seed = draw_seed(rng), draw_seed(rng)
         config = self._module_config(rows.X.shape[1])
         if not resume:
-            module = new_module(config, rows, seeded_generator(weight_seed))
+            trim = self._params_for(TrainingConfig).get("trim", 0.0)
+            module = new_module(config, rows, seeded_generator(weight_seed), trim=trim)
         elif config == replace(self.module_.config, dependent_columns=False):
             module = copy.deepcopy(self.module_)
         else:

@@ -34,6 +34,16 @@ class LinearModel(NamedTuple):
         _, axes = torch.linalg.eigh(self.loadings.T @ (precision[:, None] * self.loadings))
         return self._replace(loadings=self.loadings @ axes.flip(1))  # the largest precision first
 
+    def distances(self, x: Tensor) -> Tensor:
+        """Return the squared Mahalanobis distances of rows, (n, d), from the mean, (n,).
+
+        The model must be `rotated`.
+        """
+        weight, var = self.posterior()
+        residual = x - self.mean
+        explained = ((residual @ weight.T).square() / var).sum(1)
+        return residual.square() @ (self.weight / self.noise_var) - explained
+
     def posterior(self) -> tuple[Tensor, Tensor]:
         """Return the matrix that maps x - mean to posterior means, (k, d), and variances, (k,).
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -12,9 +14,11 @@ from ._networks import LinearPath
 from ._robust_linear_model import NoiseScope, StudentNoise, robust_linear_model
 from ._vae import MAX_LOG_VAR, VAE
 
+_N_CONCENTRATION_STEPS = 3
+
 
 @torch.no_grad()
-def start_at_linear_model(module: VAE, x: Tensor) -> None:
+def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
     """Set the weights of a new module to those of the optimal linear model.
 
     The noise of the linear model has the structure of the likelihood: factor analysis for a noise
@@ -29,11 +33,16 @@ def start_at_linear_model(module: VAE, x: Tensor) -> None:
         A module after `initialize`.
     x : Tensor of shape (n, n_features)
         Standardised training rows, in float64.
+    trim : float, default=0.0
+        Fraction of the rows that training leaves out. The linear model is then that of the other
+        rows.
     """
     likelihood, encoder, decoder = module.likelihood, module.encoder, module.decoder
     assert isinstance(likelihood, LocationScale)
     assert isinstance(encoder, LinearPath)
     assert isinstance(decoder, LinearPath)
+    if trim:
+        x = _without_outliers(module, likelihood, x, trim)
     model, df = _fit(module, likelihood, x)
     model = model.rotated()
     n_features, n_factors = model.loadings.shape
@@ -50,22 +59,46 @@ def start_at_linear_model(module: VAE, x: Tensor) -> None:
 
 def _fit(module: VAE, likelihood: LocationScale, x: Tensor) -> tuple[LinearModel, Tensor | None]:
     """Return the linear model with the noise of the likelihood, and degrees of freedom, if any."""
-    n_factors = min(module.latent_dim, x.shape[1])
-    min_var = max(likelihood.floor**2, MIN_NOISE_VAR)
-    centred = x - x.mean(0)
-    covariance = centred.T @ centred / len(x)
+    model = _fit_normal(module, likelihood, x)
+    if not isinstance(likelihood, StudentT):
+        return model, None
+    is_learned = isinstance(likelihood.df, str)
+    df = x.new_tensor(INITIAL_DF if is_learned else float(likelihood.df))
+    bounds = DF_BOUNDS if is_learned else None
+    scope, min_var = _noise_scope(likelihood), _min_noise_var(likelihood)
+    return robust_linear_model(x, model, StudentNoise(scope, df, bounds, min_var))
+
+
+def _fit_normal(module: VAE, likelihood: LocationScale, x: Tensor) -> LinearModel:
+    """Return the linear model with normal noise."""
+    n_factors, min_var = min(module.latent_dim, x.shape[1]), _min_noise_var(likelihood)
+    mean = x.mean(0)
+    covariance = (x - mean).T @ (x - mean) / len(x)
     scope = _noise_scope(likelihood)
     if scope == "feature":
         model = factor_analysis(covariance, n_factors, min_noise_var=min_var)
     else:
         given = (float(likelihood.noise) / module.scale[0]).square() if scope == "fixed" else None
         model = probabilistic_pca(covariance, n_factors, noise_var=given, min_noise_var=min_var)
-    if not isinstance(likelihood, StudentT):
-        return model, None
-    is_learned = isinstance(likelihood.df, str)
-    df = x.new_tensor(INITIAL_DF if is_learned else float(likelihood.df))
-    bounds = DF_BOUNDS if is_learned else None
-    return robust_linear_model(x, model, StudentNoise(scope, df, bounds, min_var))
+    return model._replace(mean=mean)
+
+
+def _without_outliers(module: VAE, likelihood: LocationScale, x: Tensor, trim: float) -> Tensor:
+    """Return rows without the fraction `trim`, the rows that a linear model explains worst.
+
+    Outliers bend the model of all rows, but hardly the model of the half that the model explains
+    best. Concentration steps find this half: Rousseeuw and Van Driessen, "A fast algorithm for the
+    minimum covariance determinant estimator", Technometrics, 1999.
+    """
+    kept = x
+    for fraction in (*[0.5] * _N_CONCENTRATION_STEPS, 1 - trim):
+        distances = _fit_normal(module, likelihood, kept).rotated().distances(x)
+        kept = x[distances.argsort(stable=True)[: math.ceil(fraction * len(x))]]
+    return kept
+
+
+def _min_noise_var(likelihood: LocationScale) -> float:
+    return max(likelihood.floor**2, MIN_NOISE_VAR)
 
 
 def _noise_scope(likelihood: LocationScale) -> NoiseScope:

@@ -14,7 +14,7 @@ from ._batches import Rows, column_moments
 _MAX_ROWS = 10_000
 
 
-def new_module(config: VAEConfig, rows: Rows, generator: Generator) -> VAE:
+def new_module(config: VAEConfig, rows: Rows, generator: Generator, *, trim: float = 0.0) -> VAE:
     """Return a module for training on rows, with units and initial weights that suit the rows.
 
     A module with a linear path starts at the optimal linear model of the rows.
@@ -26,6 +26,8 @@ def new_module(config: VAEConfig, rows: Rows, generator: Generator) -> VAE:
         Training rows.
     generator : torch.Generator
         Random generator of the CPU.
+    trim : float, default=0.0
+        Fraction of the rows that training leaves out.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def new_module(config: VAEConfig, rows: Rows, generator: Generator) -> VAE:
         dependence = find_dependence(x - mean)
     module = build_vae(replace(config, dependent_columns=dependence is not None), generator)
     module.initialize(len(rows), mean, var, dependence)
-    start_at_linear_model(module, module.standardize(x, dtype=torch.float64))
+    start_at_linear_model(module, module.standardize(x, dtype=torch.float64), trim=trim)
     return module
 
 
