@@ -118,6 +118,7 @@ class PyOD(BaseEstimator):
 
 DETECTORS: dict[str, Callable[[int], Any]] = {
     "VAEOutlierDetector": lambda seed: VAEOutlierDetector(random_state=seed),
+    "VAEOutlierDetector, novelty": lambda seed: VAEOutlierDetector(novelty=True, random_state=seed),
     "IsolationForest": lambda seed: IsolationForest(random_state=seed),
     "OneClassSVM": lambda seed: OneClassSVM(),
     "LocalOutlierFactor": lambda seed: LocalOutlierFactor(novelty=True),

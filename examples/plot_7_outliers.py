@@ -12,7 +12,7 @@ in nats, can be split into the contributions of the features and of the code.
 # We fit the detector to half of the benign tumours, and apply the detector to the other half and to
 # all malignant tumours. The detector standardises the columns. By default, the detector assumes
 # that the training data contain outliers, and each training step ignores the rows with the worst
-# fit. Here, all training rows are known to be benign, so we set ``trim=0``.
+# fit. Here, all training rows are known to be benign, so we set ``novelty=True``.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +34,7 @@ train, test = benign[::2], benign[1::2]
 rows = pd.concat([test, malignant])
 is_malignant = y[rows.index] == 0
 
-vae = VAEOutlierDetector(trim=0, random_state=0).fit(train)
+vae = VAEOutlierDetector(novelty=True, random_state=0).fit(train)
 detectors = {
     "VAE": vae,
     "isolation forest": IsolationForest(random_state=0).fit(train),

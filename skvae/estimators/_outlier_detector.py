@@ -19,6 +19,9 @@ from ._numbers import labelled_like
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 
+# Meaning of "auto", for outlier detection and for novelty detection.
+_OUTLIER_SETTINGS = {"trim": 0.2, "likelihood": StudentT(floor=0.4, df=2)}
+_NOVELTY_SETTINGS = {"trim": 0.0, "likelihood": StudentT("row", floor=0.1)}
 # Largest number of training rows from which usual contributions are computed.
 _MAX_ROWS_TO_EXPLAIN = 10_000
 
@@ -36,13 +39,21 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     ----------
     latent_dim : int, default=8
         Number of latent dimensions: the dimension of z.
+    novelty : bool, default=False
+        Whether the training rows are known to be normal (novelty detection), instead of rows with
+        outliers among them (outlier detection). The value determines the settings "auto" of `trim`
+        and `likelihood`: novelty detection learns fine structure and small groups of rows, and
+        outlier detection ignores both. All methods are available in both cases, in contrast to
+        `sklearn.neighbors.LocalOutlierFactor`.
     contamination : "auto" or float, default="auto"
         Fraction of outliers in the training data, in (0, 0.5]: `offset_` is this quantile of the
-        training scores. "auto" sets `offset_` one and a half interquartile ranges below the lower
-        quartile (Tukey, "Exploratory data analysis", 1977).
-    trim : float, default=0.2
+        training scores. With ``novelty=True``, the fraction of the normal training rows to call
+        outliers. "auto" sets `offset_` one and a half interquartile ranges below the lower quartile
+        (Tukey, "Exploratory data analysis", 1977).
+    trim : float or "auto", default="auto"
         Fraction of the rows of each training step to leave out, in [0, 0.5): the rows of highest
-        loss. Use 0 if the training data contain no outliers.
+        loss. The linear model at the start of training leaves out the same fraction. "auto" is 0.2,
+        or 0 for novelty detection.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
         Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
         ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages
@@ -72,7 +83,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         Distribution of a row given its code:
 
         - "auto": ``StudentT(floor=0.4, df=2)``. The density is smoother than the best fit, and
-          single outlying entries neither bend the model nor dominate a score.
+          single outlying entries neither bend the model nor dominate a score. For novelty
+          detection, ``StudentT("row", floor=0.1)``.
         - "gaussian": real numbers on any scale.
         - "student_t": real numbers with outlying values.
         - "bernoulli", "continuous_bernoulli": values in [0, 1].
@@ -104,10 +116,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
         100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
-    max_iter : int or "auto", default=60
-        Largest number of epochs. "auto" is the number of epochs for 200 steps, plus 0.3 steps for
-        each row, but for at most 20,000 steps. Training that does not start at a linear model takes
-        three times as many steps.
+    max_iter : int or "auto", default="auto"
+        Largest number of epochs. "auto" depends on the number of rows, as for `VAETransformer`, and
+        is at most 60. Longer training fits single rows, including outliers.
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
@@ -198,8 +209,12 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         **OBJECTIVE_CONSTRAINTS,
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
-        "trim": [Interval(Real, 0, 0.5, closed="left")],
+        "novelty": ["boolean"],
+        "trim": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="left")],
     }
+
+    # Longer training fits single rows.
+    _max_auto_iter = 60
 
     offset_: float
     usual_contributions_: np.ndarray
@@ -209,8 +224,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         self,
         latent_dim: int = 8,
         *,
+        novelty: bool = False,
         contamination: Any = "auto",
-        trim: float = 0.2,
+        trim: Any = "auto",
         hidden_layer_sizes: Any = "auto",
         activation: str = "gelu",
         architecture: Any = "mlp",
@@ -224,7 +240,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         learning_rate: str = "cosine",
         learning_rate_init: Any = "auto",
         batch_size: Any = "auto",
-        max_iter: Any = 60,
+        max_iter: Any = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -261,6 +277,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
             device=device,
             precision=precision,
         )
+        self.novelty = novelty
         self.contamination = contamination
         self.trim = trim
         self.architecture = architecture
@@ -348,5 +365,15 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
 
     def _resolve_likelihood(self) -> Likelihood:
         if self.likelihood == "auto":
-            return StudentT(floor=0.4, df=2)
+            return self._auto_settings["likelihood"]
         return super()._resolve_likelihood()
+
+    def _params_for(self, config_class: type) -> dict[str, Any]:
+        params = super()._params_for(config_class)
+        if params.get("trim") == "auto":
+            params["trim"] = self._auto_settings["trim"]
+        return params
+
+    @property
+    def _auto_settings(self) -> dict[str, Any]:
+        return _NOVELTY_SETTINGS if self.novelty else _OUTLIER_SETTINGS

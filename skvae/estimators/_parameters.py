@@ -111,6 +111,8 @@ class VAEParameters(BaseEstimator):
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     }
 
+    # Largest number of epochs with ``max_iter="auto"``.
+    _max_auto_iter: ClassVar[float] = math.inf
     # Whether X may have missing entries.
     _takes_missing: ClassVar[bool] = False
 
@@ -229,7 +231,7 @@ class VAEParameters(BaseEstimator):
         steps_per_epoch = math.ceil(n_rows / batch_size)
         if max_iter == "auto":
             n_steps = _auto_n_steps(n_rows, starts_linear=starts_linear)
-            max_iter = max(1, round(n_steps / steps_per_epoch))
+            max_iter = min(max(1, round(n_steps / steps_per_epoch)), self._max_auto_iter)
         if rate == "auto":
             rate = _auto_learning_rate(max_iter * steps_per_epoch)
         if alpha == "auto":

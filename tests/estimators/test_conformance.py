@@ -47,6 +47,7 @@ ESTIMATORS = [
     VAEImputer(add_indicator=True, keep_empty_features=True, n_training_draws=1, **SMALL),
     VAEOutlierDetector(max_iter=2),
     VAEOutlierDetector(trim=0.0, contamination=0.2, **SMALL),
+    VAEOutlierDetector(novelty=True, **SMALL),
     SquashingVAE(likelihood="bernoulli", **SMALL),
     SquashingVAE(likelihood="continuous_bernoulli", **SMALL),
     SquashingVAE(likelihood="poisson", **SMALL),

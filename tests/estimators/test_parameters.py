@@ -60,13 +60,14 @@ CONSTRUCTORS = {
     },
     VAEOutlierDetector: {
         "latent_dim": 8,
+        "novelty": False,
         "contamination": "auto",
-        "trim": 0.2,
+        "trim": "auto",
         **NETWORKS,
         "likelihood": "auto",
         **OBJECTIVE,
         **TRAINING,
-        "max_iter": 60,
+        "max_iter": "auto",
     },
     VAEImputer: {
         "latent_dim": 10,

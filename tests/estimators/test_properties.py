@@ -194,7 +194,8 @@ OBJECTIVE = {
 NETWORKS = {"architecture": st.sampled_from(["mlp", "fourier_mlp"])}
 DETECTOR = {
     "contamination": st.sampled_from(["auto", 0.01, 0.5]),
-    "trim": st.sampled_from([0.0, 0.2, 0.49]),
+    "novelty": st.booleans(),
+    "trim": st.sampled_from(["auto", 0.0, 0.2, 0.49]),
 }
 IMPUTER = {
     "missing_values": st.sampled_from([np.nan, None, 0, -1.0]),
