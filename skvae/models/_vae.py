@@ -14,8 +14,8 @@ from ._custom_networks import join_outputs
 from ._dependent_columns import LinearDependence
 from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
 
-# Posterior variances stay between e^-20 and e^20, a range wider than the relative precision of
-# float32 around the prior variance, 1.
+# Posterior variances stay above e^-20, below the relative precision of float32 around the prior
+# variance, 1.
 MAX_LOG_VAR = 20.0
 # Standardised values are clamped to this magnitude: squares of larger values, and the outputs of
 # networks for them, could overflow single precision.
@@ -284,7 +284,7 @@ class VAE(nn.Module):
         visible = self.likelihood.encoder_input(visible, self.constants)
         out = join_outputs(self.encoder(visible)).to(x.dtype)  # (n, 2k)
         mean, log_var = out.chunk(2, dim=-1)
-        return Posterior(mean, soft_clamp(log_var, MAX_LOG_VAR))
+        return Posterior(mean, _limit_log_var(log_var))
 
     def decode(self, z: Tensor) -> Parameters:
         """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""
@@ -334,3 +334,16 @@ class VAE(nn.Module):
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draw x from p(x | z) in the units of X, for codes of shape (..., latent_dim)."""
         return self.unstandardize(self.likelihood.sample(self.decode(z), generator))
+
+
+def _limit_log_var(out: Tensor) -> Tensor:
+    """Return log-variances of the posterior for outputs of the encoder, (n, k).
+
+    The variance is exp(out) below the prior variance, 1, and 1 + out above, with equal slopes at 0.
+    Good posteriors are hardly wider than the prior. With the exponential function above 1 as well,
+    one step too large can make a variance, the KL divergence and the gradients astronomic, and
+    encoders rarely recover from the next step.
+    """
+    log_var = soft_clamp(out, MAX_LOG_VAR)
+    excess = log_var.relu()
+    return log_var - excess + excess.log1p()

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -20,8 +21,9 @@ from helpers_histogram import UNORDERED
 from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson, models
 from skvae.likelihoods import LIKELIHOODS, Histogram
 from skvae.models import VAEConfig, weight_shapes
+from skvae.models._objectives import kl_divergence
 from skvae.models._vae import VAE, Posterior
-from skvae.utils._numerics import soft_clamp
+from skvae.utils._numerics import soft_clamp, soft_clamp_inverse
 
 pytestmark = pytest.mark.torch_only
 
@@ -263,6 +265,27 @@ def test_the_posterior_variance_is_finite_and_positive_for_extreme_encoder_outpu
     std = module.encode(torch.zeros(1, N_FEATURES)).std
     assert std.isfinite().all()
     assert (std > 0).all()
+
+
+def test_the_posterior_variance_grows_exponentially_up_to_the_prior_variance_and_then_linearly():
+    module = build(hidden_layer_sizes=()).double()
+    module.encoder[0].weight.zero_()
+    out = f64(-3, -1, 0, 1e-6, 1, 9)
+    for value, var in zip(out, [*out[:3].exp(), *(1 + out[3:])], strict=True):
+        module.encoder[0].bias.fill_(soft_clamp_inverse(value, 20.0))
+        posterior = module.encode(normal(1, N_FEATURES))
+        assert_allclose(posterior.log_var.exp(), np.full((1, LATENT_DIM), var), rtol=1e-12)
+
+
+@pytest.mark.parametrize("out", [-1e30, -1.0, 0.0, 1.0, 10.0, 1e3, 1e30])
+def test_the_gradient_of_the_kl_divergence_with_respect_to_log_variances_is_at_most_a_half(out):
+    module = build(hidden_layer_sizes=())
+    bias = torch.nn.Parameter(torch.full((2 * LATENT_DIM,), out))
+    module.encoder[0].bias = bias
+    kl_divergence(module.encode(torch.zeros(1, N_FEATURES))).sum().backward()
+    assert (bias.grad[LATENT_DIM:].abs() <= 0.5).all()
+    if out == 0:  # the posterior is the prior
+        assert (bias.grad == 0).all()
 
 
 @pytest.mark.parametrize("prior_std", [0.1, 30.0])
