@@ -47,6 +47,7 @@ from ..utils import (
     to_device,
 )
 from ._callbacks import CallbackSupportMixin, SklearnCallbacks, with_callbacks
+from ._fit_warnings import warn_if_collapsed
 from ._identity import identify_fit, identify_process
 from ._inference import InferenceMixin
 from ._parameters import VAEParameters
@@ -139,6 +140,8 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         with hold_interrupts() if self.on_interrupt == "keep" else nullcontext():
             self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
             self._after_training(X, reset=True)
+        if group.is_main and len(rows) > 1:
+            warn_if_collapsed(self.get_params(deep=False), self.history_)
 
     def _run(self, loop: TrainingLoop) -> None:
         """Train to the end, or until the user interrupts training."""

@@ -168,15 +168,6 @@ def test_every_solver_lowers_the_loss(solver, blobs):
     assert vae.history_["loss"][-1] < vae.history_["loss"][0] - 2
 
 
-def test_active_units_show_posterior_collapse():
-    rng = np.random.RandomState(0)
-    factors = rng.normal(size=(300, 2))
-    X = factors @ rng.normal(size=(2, 6)) + 0.3 * rng.normal(size=(300, 6))
-    params = {**FAST, "latent_dim": 4, "max_iter": 100, "batch_size": 16}
-    assert VAETransformer(**params).fit(X).history_["active_units"][-1] >= 2
-    assert VAETransformer(**params, beta=1000).fit(X).history_["active_units"][-1] == 0
-
-
 # ---- Inference -----------------------------------------------------------------------
 
 
