@@ -269,10 +269,10 @@ def test_the_posterior_variance_is_finite_and_positive_for_extreme_encoder_outpu
 
 def test_the_posterior_variance_grows_exponentially_up_to_the_prior_variance_and_then_linearly():
     module = build(hidden_layer_sizes=()).double()
-    module.encoder[0].weight.zero_()
+    module.encoder.linear.weight.zero_()
     out = f64(-3, -1, 0, 1e-6, 1, 9)
     for value, var in zip(out, [*out[:3].exp(), *(1 + out[3:])], strict=True):
-        module.encoder[0].bias.fill_(soft_clamp_inverse(value, 20.0))
+        module.encoder.linear.bias.fill_(soft_clamp_inverse(value, 20.0))
         posterior = module.encode(normal(1, N_FEATURES))
         assert_allclose(posterior.log_var.exp(), np.full((1, LATENT_DIM), var), rtol=1e-12)
 
@@ -281,7 +281,7 @@ def test_the_posterior_variance_grows_exponentially_up_to_the_prior_variance_and
 def test_the_gradient_of_the_kl_divergence_with_respect_to_log_variances_is_at_most_a_half(out):
     module = build(hidden_layer_sizes=())
     bias = torch.nn.Parameter(torch.full((2 * LATENT_DIM,), out))
-    module.encoder[0].bias = bias
+    module.encoder.linear.bias = bias
     kl_divergence(module.encode(torch.zeros(1, N_FEATURES))).sum().backward()
     assert (bias.grad[LATENT_DIM:].abs() <= 0.5).all()
     if out == 0:  # the posterior is the prior
