@@ -103,8 +103,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     alpha : float or "auto", default="auto"
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
-        means. "auto" is ``(300 / n_samples) ** 2`` for a model with a linear path, which few rows
-        hold close to the linear model, and 0 for other models.
+        means. "auto" is ``(300 / n_samples) ** 2 * min(1, n_features / 20)`` for a model with a
+        linear path, which few rows hold close to the linear model, and 0 for other models.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is

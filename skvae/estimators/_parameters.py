@@ -25,9 +25,6 @@ from ..utils import training_dtype
 # Parameters that have no influence on the result of training.
 _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verbose")
 
-# With this number of rows, an automatic `alpha` is 1.
-_ROWS_FOR_UNIT_DECAY = 300
-
 # Names of parameters in other libraries, and the names here.
 _NAMES_ELSEWHERE = {
     "latent_dim": ("n_components", "n_latent", "latent_dims", "latent_size", "z_dim"),
@@ -235,7 +232,7 @@ class VAEParameters(BaseEstimator):
         if rate == "auto":
             rate = _auto_learning_rate(max_iter * steps_per_epoch)
         if alpha == "auto":
-            alpha = (_ROWS_FOR_UNIT_DECAY / n_rows) ** 2 if starts_linear else 0.0
+            alpha = _auto_alpha(n_rows, module.config.n_features) if starts_linear else 0.0
         return TrainingConfig(
             **{
                 **self._params_for(TrainingConfig),
@@ -263,9 +260,17 @@ def _auto_batch_size(n_rows: int) -> int:
 
 
 def _auto_n_steps(n_rows: int, *, starts_linear: bool) -> float:
-    """Return the number of training steps: three times as many from random initial weights."""
-    n_steps = min(200 + 0.3 * n_rows, 20_000)
-    return n_steps if starts_linear else 3 * n_steps
+    """Return the number of training steps: more from random initial weights."""
+    return min(200 + 0.2 * n_rows, 20_000) if starts_linear else min(500 + 1.2 * n_rows, 30_000)
+
+
+def _auto_alpha(n_rows: int, n_features: int) -> float:
+    """Return the strength of weight decay of networks that start at a linear model.
+
+    Few rows hold networks close to the linear model. The more columns a code may reproduce, the
+    more a decoder gains by memorising rows.
+    """
+    return (300 / n_rows) ** 2 * min(1.0, n_features / 20)
 
 
 def _auto_learning_rate(n_steps: int) -> float:
