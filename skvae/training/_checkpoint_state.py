@@ -76,7 +76,7 @@ def _check_loop(state: Any, loop: TrainingLoop, *, is_moved: bool) -> None:
 def _check_trainer(state: Any, loop: TrainingLoop, *, is_moved: bool) -> None:
     expected = loop.trainer.state_dict()
     _check_like(state, dict.fromkeys(expected), "trainer")
-    for name in ("weights", "optimizers", "n_epochs"):
+    for name in ("weights", "optimizers", "clipping", "n_epochs"):
         _check_like(state[name], expected[name], name)
     _check_like(state["generators"], [None, None], "generators")
     n_comparable = 1 if is_moved else 2

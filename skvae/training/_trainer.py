@@ -23,6 +23,7 @@ from ..utils import (
     seeded_global_rng,
 )
 from ._batches import Batch, Rows
+from ._clipping import GradientClipping
 from ._config import TrainingConfig
 from ._metrics import EpochMetrics, Metrics
 from ._optimizer import Optimizer
@@ -66,6 +67,7 @@ class Trainer:
         retain_freed_memory()
         self._shuffling = seeded_generator(seed)
         self._noise = seeded_generator(seed, device)
+        self._clipping = GradientClipping(device)
         global_params = [p for p in module.global_params.parameters() if p.requires_grad]
         networks = [
             p for name, p in module.named_parameters() if not name.startswith("global_params.")
@@ -160,12 +162,15 @@ class Trainer:
         for optimizer, _ in self._optimizers:
             optimizer.zero_grad()
         self._mean(loss, batch).backward()
+        parameters = [p for optimizer, _ in self._optimizers for p in optimizer.parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.group.all_reduce(gradients)
+        self._clipping.clip(gradients)
         learning_rate = config.learning_rate_at(progress)
         if config.alpha and self._decaying_weights:
             factor = max(0.0, 1 - config.alpha * learning_rate)
             torch._foreach_mul_(self._decaying_weights, factor)
         for optimizer, factor in self._optimizers:
-            self.group.all_reduce([p.grad for p in optimizer.parameters if p.grad is not None])
             optimizer.step(factor * learning_rate)
         return terms
 
@@ -233,6 +238,7 @@ class Trainer:
         return {
             "weights": self.module.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
+            "clipping": self._clipping.state_dict(),
             "generators": [shuffling, self._noise.get_state()],
             "n_epochs": self.n_epochs,
             "within": within,
@@ -243,6 +249,7 @@ class Trainer:
         self.module.load_state_dict(state["weights"])
         for (optimizer, _), saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        self._clipping.load_state_dict(state["clipping"])
         generators = (self._shuffling, self._noise)
         for generator, saved in zip(generators, state["generators"], strict=True):
             generator.set_state(saved)

@@ -94,6 +94,8 @@ HOSTILE = {
     "no averages": put(*OPTIMIZER, "averages", []),
     "averages of another shape": put(*OPTIMIZER, "averages", lambda a: [[ONE] * len(a[0]), a[1]]),
     "steps of another length": put(*OPTIMIZER, "steps", lambda steps: steps[:-1]),
+    "no clipping": put(*TRAINER, "clipping", None),
+    "a running norm of another shape": put(*TRAINER, "clipping", "sum", ONE),
     "a short generator": put(*TRAINER, "generators", lambda both: [both[0], both[1][:16]]),
     "an invalid generator": put(*TRAINER, "generators", lambda both: [b * 0 + 255 for b in both]),
     "one generator": put(*TRAINER, "generators", lambda both: both[:1]),
