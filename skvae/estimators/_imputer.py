@@ -99,8 +99,8 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         linear path, which few rows hold close to the linear model, and 0 for other models.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
-        twentieth of `max_iter` epochs and then falls to zero along a cosine. "constant" is
-        `learning_rate_init` throughout.
+        200 steps, within 5% and 20% of all steps, and then falls to zero along a cosine.
+        "constant" is `learning_rate_init` throughout.
     learning_rate_init : float or "auto", default=0.002
         Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
         training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000

@@ -25,6 +25,10 @@ from ..utils import training_dtype
 # Parameters that have no influence on the result of training.
 _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verbose")
 
+# Smallest fraction of training with a rising learning rate. Networks that start at a linear model
+# take no harm from a short warm-up.
+_MIN_WARMUP = 0.05
+
 # Names of parameters in other libraries, and the names here.
 _NAMES_ELSEWHERE = {
     "latent_dim": ("n_components", "n_latent", "latent_dims", "latent_size", "z_dim"),
@@ -229,8 +233,9 @@ class VAEParameters(BaseEstimator):
         if max_iter == "auto":
             n_steps = _auto_n_steps(n_rows, starts_linear=starts_linear)
             max_iter = min(max(1, round(n_steps / steps_per_epoch)), self._max_auto_iter)
+        n_steps = max_iter * steps_per_epoch
         if rate == "auto":
-            rate = _auto_learning_rate(max_iter * steps_per_epoch)
+            rate = _auto_learning_rate(n_steps)
         if alpha == "auto":
             alpha = _auto_alpha(n_rows, module.config.n_features) if starts_linear else 0.0
         return TrainingConfig(
@@ -240,6 +245,7 @@ class VAEParameters(BaseEstimator):
                 "max_iter": max_iter,
                 "alpha": alpha,
                 "learning_rate_init": rate,
+                "warmup": _MIN_WARMUP if starts_linear else _auto_warmup(n_steps),
                 "dtype": training_dtype(self.precision, module.bias.device, module),
             }
         )
@@ -276,3 +282,12 @@ def _auto_alpha(n_rows: int, n_features: int) -> float:
 def _auto_learning_rate(n_steps: int) -> float:
     """Return a learning rate for training of `n_steps` steps: lower for longer training."""
     return 0.006 * min(1.0, 2000 / n_steps) ** 0.25
+
+
+def _auto_warmup(n_steps: int) -> float:
+    """Return the fraction of training with a rising rate: 200 steps, within 5% and 20%.
+
+    After fewer steps, Adam's averages of squared gradients are still noisy, and single steps may
+    throw the encoder far off.
+    """
+    return max(_MIN_WARMUP, min(0.2, 200 / n_steps))

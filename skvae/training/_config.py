@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-# Fraction of training over which the learning rate rises before its cosine descent.
-_WARMUP_FRACTION = 0.05
-
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -37,6 +34,8 @@ class TrainingConfig:
         Weight of the KL term.
     kl_warmup : float, default=0.0
         Fraction of training over which the weight of the KL term rises from 0 to `beta`.
+    warmup : float, default=0.05
+        Fraction of training over which the learning rate rises before its cosine descent.
     trim : float, default=0.0
         Fraction of the rows of each step to leave out: the rows of highest loss.
     n_training_draws : int, default=1
@@ -58,6 +57,7 @@ class TrainingConfig:
     tol: float = 0.0
     beta: float = 1.0
     kl_warmup: float = 0.0
+    warmup: float = 0.05
     trim: float = 0.0
     n_training_draws: int = 1
     alpha: float = 0.0
@@ -67,9 +67,9 @@ class TrainingConfig:
         """Return the learning rate: a linear rise and a cosine descent, or a constant."""
         if self.learning_rate == "constant":
             return self.learning_rate_init
-        if progress < _WARMUP_FRACTION:
-            return self.learning_rate_init * progress / _WARMUP_FRACTION
-        descent = (progress - _WARMUP_FRACTION) / (1 - _WARMUP_FRACTION)
+        if progress < self.warmup:
+            return self.learning_rate_init * progress / self.warmup
+        descent = (progress - self.warmup) / (1 - self.warmup)
         return self.learning_rate_init * 0.5 * (1 + math.cos(math.pi * descent))
 
     def kl_weight_at(self, progress: float) -> float:

@@ -25,13 +25,11 @@ from ..utils import (
 from ._batches import Batch, Rows
 from ._clipping import GradientClipping
 from ._config import TrainingConfig
+from ._learning_rates import group_parameters
 from ._metrics import EpochMetrics, Metrics
 from ._optimizer import Optimizer
 from ._process_group import ProcessGroup
 
-# Factor of the learning rate of noise levels and dispersions that no network predicts. For nearly
-# collinear columns, these parameters move far from their initial values, in steps of a fixed size.
-_GLOBAL_PARAMS_LR_FACTOR = 5.0
 _EVALUATION_BATCH_SIZE = 1024
 
 
@@ -68,15 +66,11 @@ class Trainer:
         self._shuffling = seeded_generator(seed)
         self._noise = seeded_generator(seed, device)
         self._clipping = GradientClipping(device)
-        global_params = [p for p in module.global_params.parameters() if p.requires_grad]
-        networks = [
-            p for name, p in module.named_parameters() if not name.startswith("global_params.")
-        ]
         # Optimizers and the factors of their learning rates.
-        self._optimizers = [(Optimizer(config.solver, networks), 1.0)]
-        if global_params:
-            optimizer = Optimizer(config.solver, global_params)
-            self._optimizers.append((optimizer, _GLOBAL_PARAMS_LR_FACTOR))
+        self._optimizers = [
+            (Optimizer(config.solver, parameters), factor)
+            for factor, parameters in group_parameters(module)
+        ]
         self._decaying_weights = decaying_weights(module)
 
     # ---- An epoch --------------------------------------------------------------------

@@ -9,7 +9,11 @@ from sklearn.datasets import load_digits
 
 from helpers import FAST, assert_same_fit, dropout_networks, same_weights, unchanged_random_states
 from skvae import Gaussian, VAETransformer
-from skvae.estimators._parameters import _auto_batch_size, _auto_learning_rate
+from skvae.estimators._parameters import (
+    _auto_batch_size,
+    _auto_learning_rate,
+    _auto_warmup,
+)
 
 pytestmark = pytest.mark.torch_only
 
@@ -285,6 +289,22 @@ def test_automatic_batch_size_depends_on_the_number_of_training_rows():
 )
 def test_automatic_learning_rate_is_lower_for_long_training(n_steps, rate):
     assert _auto_learning_rate(n_steps) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "warmup"), [(1, 0.2), (1_000, 0.2), (2_000, 0.1), (4_000, 0.05), (100_000, 0.05)]
+)
+def test_the_warm_up_of_the_learning_rate_is_a_larger_fraction_of_short_training(n_steps, warmup):
+    assert _auto_warmup(n_steps) == pytest.approx(warmup)
+
+
+def test_the_warm_up_is_short_only_after_a_linear_start(blobs):
+    params = {"max_iter": 2, "batch_size": 64, "random_state": 0}
+    warmups = [
+        VAETransformer(architecture=name, **params).fit(blobs)._trainer.config.warmup
+        for name in ("mlp", "fourier_mlp")
+    ]
+    assert warmups == [0.05, 0.2]
 
 
 def test_automatic_learning_rate_depends_on_the_number_of_steps(blobs):

@@ -17,6 +17,14 @@ def test_cosine_rate_increases_for_5_percent_of_training_and_then_decreases(prog
     assert config.learning_rate_at(progress) == pytest.approx(0.2 * fraction, abs=1e-15)
 
 
+@pytest.mark.parametrize("warmup", [0.05, 0.2])
+def test_cosine_rate_increases_during_the_warm_up(warmup):
+    config = make_config(learning_rate="cosine", learning_rate_init=0.2, warmup=warmup)
+    rates = [config.learning_rate_at(fraction * warmup) for fraction in (0.25, 1)]
+    assert rates == pytest.approx([0.05, 0.2])
+    assert config.learning_rate_at((1 + warmup) / 2) == pytest.approx(0.1)
+
+
 def test_cosine_rate_has_one_peak():
     config = make_config(learning_rate="cosine")
     rates = np.array([config.learning_rate_at(progress) for progress in np.linspace(0, 1, 201)])

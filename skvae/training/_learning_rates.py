@@ -1,0 +1,38 @@
+"""Factors of the learning rate for groups of parameters."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..models import VAE
+
+# Factor for noise levels and dispersions that no network predicts. For nearly collinear columns,
+# these parameters move far from their initial values, in steps of a fixed size.
+_GLOBAL_PARAMS = 5.0
+# Factors for the decoder of values without standardisation: logits and log-rates range over ten
+# units or more, so the decoder has a longer way to go than for standardised values, in steps of the
+# same size. The layers that read the code have the fewest inputs, so a step of the same size in
+# each weight changes their outputs least. On MNIST, bounds improve by one to four nats. Larger
+# factors for all layers make `fourier_mlp` unstable.
+_DECODER = 2.0
+_DECODER_INPUT = 8.0
+
+
+def group_parameters(module: VAE) -> list[tuple[float, list[nn.Parameter]]]:
+    """Return the trainable parameters in groups with the factors of their learning rates.
+
+    The order of groups and parameters depends on the configuration of the module only.
+    """
+    factors = {parameter: 1.0 for parameter in module.parameters() if parameter.requires_grad}
+    if module.likelihood.standardize is None:
+        factors.update(dict.fromkeys(module.decoder.parameters(), _DECODER))
+        for layer in module.decoder.modules():
+            if isinstance(layer, nn.Linear) and layer.in_features == module.latent_dim:
+                factors.update(dict.fromkeys(layer.parameters(), _DECODER_INPUT))
+    for parameter in module.global_params.values():
+        factors[parameter] = _GLOBAL_PARAMS
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter, factor in factors.items():
+        if parameter.requires_grad:
+            groups.setdefault(factor, []).append(parameter)
+    return list(groups.items())
