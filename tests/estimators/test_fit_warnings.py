@@ -32,7 +32,7 @@ def test_active_units_show_posterior_collapse():
 def test_independent_columns_leave_no_unit_active():
     pattern = r"right only if the columns are independent.*set kl_warmup=0.3, train for more"
     with pytest.warns(ConvergenceWarning, match=pattern):
-        VAETransformer(2, max_iter=20, random_state=0).fit(NOISE)
+        VAETransformer(2, architecture="fourier_mlp", max_iter=20, random_state=0).fit(NOISE)
 
 
 def test_single_rows_and_partial_fit_do_not_warn():
