@@ -13,21 +13,21 @@ from pandas.api.types import is_numeric_dtype
 
 # All other tables of the package are left alone, as a check.
 NAMES = (
+    "bands",
     "bupa",
-    "heart",
-    "saheart",
-    "mammographic",
     "contraceptive",
-    "vehicle",
+    "heart",
+    "magic",
+    "mammographic",
+    "marketing",
+    "movement_libras",
+    "penbased",
+    "ring",
+    "saheart",
     "segment",
     "texture",
-    "magic",
     "twonorm",
-    "ring",
-    "movement_libras",
-    "marketing",
-    "bands",
-    "penbased",
+    "vehicle",
 )
 
 

