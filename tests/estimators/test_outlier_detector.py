@@ -188,7 +188,7 @@ def test_an_interrupted_fit_of_automatic_length_names_the_number_of_epochs(X, mo
 
     train_epoch = Trainer.train_epoch
     monkeypatch.setattr(Trainer, "train_epoch", stop)
-    with pytest.warns(UserWarning, match="interrupted after 2 of 16 epochs"):
+    with pytest.warns(UserWarning, match="interrupted after 2 of [0-9]+ epochs"):
         VAEOutlierDetector(**FAST, novelty=True).fit(X)
 
 
