@@ -170,11 +170,13 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         """Train for one more epoch, on X only.
 
         The first call on an unfitted estimator builds the model and takes the means and scales of
-        the columns from X, so X should be representative. The state of the optimizer carries over
-        between calls. The learning rate is `learning_rate_init` throughout; "auto" is the rate for
-        `max_iter` calls of the same size. With ``learning_rate="constant"``, k calls are equivalent
-        to a `fit` of k epochs. Checkpoints are neither read nor written. An imputer never
-        learns from features without any observed entry in the first call.
+        the columns, and a linear model to start at, from X, so X should be representative. The
+        state of the optimizer carries over between calls. The learning rate is `learning_rate_init`
+        throughout; "auto" is the rate for `max_iter` calls of the same size. ``alpha="auto"`` is
+        the weight decay for the rows of this call: for a stream of small tables, set 0. With
+        ``learning_rate="constant"``, k calls are equivalent to a `fit` of k epochs. Checkpoints are
+        neither read nor written. An imputer never learns from features without any observed entry
+        in the first call.
 
         Parameters
         ----------
