@@ -158,6 +158,8 @@ def _sizes_of_parts(config: VAEConfig, widths: tuple[int, ...]) -> list[int]:
     if config.architecture == "conv" and config.image_shape is not None:
         # The first stage halves height and width.
         sizes += [math.prod(config.image_shape[-2:]) * max(widths, default=0) // 4]
+    if config.dependent_columns:
+        sizes += [config.n_features**2]
     return sizes
 
 

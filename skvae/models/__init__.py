@@ -4,7 +4,7 @@ Modules compute with tensors only, and do not depend on NumPy. May import likeli
 """
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_shapes
-from ._dependent_columns import find_dependence
+from ._dependent_columns import LinearDependence, confirm_dependence, find_dependence
 from ._linear_start import decaying_weights, start_at_linear_model
 from ._networks import ACTIVATIONS, ARCHITECTURES, check_channels_first
 from ._objectives import (
@@ -25,10 +25,12 @@ __all__ = [
     "AutoregressiveVAE",
     "ElboTerms",
     "HistogramVAE",
+    "LinearDependence",
     "VAEConfig",
     "VAEOutput",
     "build_vae",
     "check_channels_first",
+    "confirm_dependence",
     "contributions_to_bound",
     "decaying_weights",
     "elbo_terms",

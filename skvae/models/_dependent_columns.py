@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor
 _MAX_UNEXPLAINED = 1e-6
 # Smallest unexplained fraction, so that densities stay finite.
 _MIN_UNEXPLAINED = 1e-12
-# With fewer rows, columns may be dependent by chance.
+# With fewer different rows, columns may be dependent by chance.
 _MIN_ROWS_PER_COLUMN = 3
+# A function must also hold without this number of rows, those with the largest values: a single far
+# row, or a few rows in which rare events coincide, make columns look dependent.
+_N_LARGEST_ROWS = 10
 
 
 class LinearDependence(NamedTuple):
@@ -35,35 +39,85 @@ class LinearDependence(NamedTuple):
     unexplained: Tensor
 
 
-def find_dependence(x: Tensor) -> LinearDependence | None:
+def find_dependence(x: Tensor, var: Tensor) -> LinearDependence | None:
     """Find columns that are linear functions of the columns before them.
 
     Parameters
     ----------
     x : Tensor of shape (n, d)
-        Centred rows, in float64.
+        Rows, in float64.
+    var : Tensor of shape (d,)
+        Variances of the columns, 0 for columns that are constant up to rounding.
 
     Returns
     -------
     dependence : LinearDependence or None
-        None if no column is dependent, or if there are fewer than three rows for each column.
+        None if no column is dependent, or if there are fewer than three different rows for each
+        column.
     """
     n, d = x.shape
-    std = x.square().mean(0).sqrt()
-    scale = torch.where(std > 0, std, 1.0)
     if n < _MIN_ROWS_PER_COLUMN * d:
         return None
+    is_constant = (var == 0) | (x == x[0]).all(0)  # centred values of constants are rounding errors
+    x = (x - x.mean(0)).masked_fill(is_constant, 0.0)
+    std = x.square().mean(0).sqrt()
+    scale = torch.where(is_constant, 1.0, std)
     correlations = (x / scale).T @ (x / scale) / n
     is_dependent = _eliminate(correlations)
-    if not is_dependent.any():
+    if not is_dependent.any() or len(x.unique(dim=0)) < _MIN_ROWS_PER_COLUMN * d:
         return None
-    (dependent,), (free,) = torch.where(is_dependent), torch.where((std > 0) & ~is_dependent)
+    (dependent,), (free,) = torch.where(is_dependent), torch.where(~is_constant & ~is_dependent)
     solution = torch.linalg.solve(correlations[free][:, free], correlations[free][:, dependent])
     coefficients = torch.zeros_like(correlations)
     coefficients[dependent[:, None], free] = solution.T * scale[dependent, None] / scale[free]
-    unexplained = (x - x @ coefficients.T).square().mean(0)
-    unexplained = torch.maximum(unexplained, _MIN_UNEXPLAINED * std.square())
-    return LinearDependence(coefficients, is_dependent, unexplained)
+    residual = x - x @ coefficients.T
+    is_dependent &= _holds_without_largest_rows(x, residual)
+    return _dependence(coefficients, is_dependent, residual.square().mean(0), std.square())
+
+
+def confirm_dependence(
+    dependence: LinearDependence, chunks: Iterable[Tensor], mean: Tensor, var: Tensor
+) -> LinearDependence | None:
+    """Return the dependence in a sample of rows without the columns that vary freely in all rows.
+
+    Parameters
+    ----------
+    dependence : LinearDependence
+        Dependence in the sample.
+    chunks : iterable of Tensor of shape (n, d)
+        All rows, part by part.
+    mean, var : Tensor of shape (d,)
+        Means and variances of the columns of all rows.
+    """
+    n, squares = 0, torch.zeros_like(mean)
+    for chunk in chunks:
+        x = chunk - mean
+        squares += (x - x @ dependence.coefficients.T).square().sum(0)
+        n += len(x)
+    is_dependent = dependence.is_dependent & (squares / n <= _MAX_UNEXPLAINED * var)
+    return _dependence(dependence.coefficients, is_dependent, squares / n, var)
+
+
+def _dependence(
+    coefficients: Tensor, is_dependent: Tensor, unexplained: Tensor, var: Tensor
+) -> LinearDependence | None:
+    """Return the dependence of some columns, given the coefficients of more columns."""
+    if not is_dependent.any():
+        return None
+    unexplained = torch.maximum(unexplained, _MIN_UNEXPLAINED * var)
+    return LinearDependence(coefficients * is_dependent[:, None], is_dependent, unexplained)
+
+
+def _holds_without_largest_rows(x: Tensor, residual: Tensor) -> Tensor:
+    """Return whether the other columns explain each column in all rows but the largest, (d,).
+
+    Columns without variance in the other rows do not count as explained.
+    """
+    n_rest = len(x) - min(_N_LARGEST_ROWS, len(x) // 3)
+    order = x.abs().argsort(dim=0)[:n_rest]
+    x, residual = x.gather(0, order), residual.gather(0, order)
+    var = (x - x.mean(0)).square().mean(0)
+    return (var > 0) & (residual.square().mean(0) <= _MAX_UNEXPLAINED * var)
 
 
 def _eliminate(correlations: Tensor) -> Tensor:

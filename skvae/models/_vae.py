@@ -114,7 +114,7 @@ class VAE(nn.Module):
     placeholder: Tensor  # replaces missing entries; only if the configuration allows them
     # Coefficients of dependent columns; only if there are any.
     dependence: Tensor  # (d, d)
-    is_independent: Tensor  # (d,)
+    is_independent: Tensor  # (d,), 1 or 0
 
     def __init__(self, config: VAEConfig, generator: Generator | None) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class VAE(nn.Module):
         if config.dependent_columns:
             dependence = torch.zeros(n_features, n_features, dtype=torch.float64)
             self.register_buffer("dependence", dependence)
-            self.register_buffer("is_independent", torch.ones(n_features, dtype=torch.bool))
+            self.register_buffer("is_independent", torch.ones(n_features, dtype=torch.float32))
         # Largest number of elements per row in any layer, to bound the memory of inference.
         self.max_width = max(n_inputs, n_outputs * len(self.decoder_param_names))
         self._constants = nn.Module()

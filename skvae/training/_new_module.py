@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..models import VAE, VAEConfig, build_vae, find_dependence, start_at_linear_model
+from ..models import (
+    VAE,
+    LinearDependence,
+    VAEConfig,
+    build_vae,
+    confirm_dependence,
+    find_dependence,
+    start_at_linear_model,
+)
 from ._batches import Rows, column_moments
 
 # The linear model of more rows is the model of a random sample of the rows.
@@ -42,18 +51,30 @@ def new_module(config: VAEConfig, rows: Rows, generator: Generator, *, trim: flo
     x = _sample(rows, generator)
     dependence = None
     if config.resolved_likelihood.standardize == "feature":
-        dependence = find_dependence(x - mean)
+        dependence = _find_dependence(rows, x, mean, var)
     module = build_vae(replace(config, dependent_columns=dependence is not None), generator)
     module.initialize(len(rows), mean, var, dependence)
     start_at_linear_model(module, module.standardize(x, dtype=torch.float64), trim=trim)
     return module
 
 
+def _find_dependence(
+    rows: Rows, sample: Tensor, mean: Tensor, var: Tensor
+) -> LinearDependence | None:
+    """Find columns that are linear functions of other columns, in all rows."""
+    dependence = find_dependence(sample, var)
+    if dependence is None or len(sample) == len(rows):
+        return dependence
+    chunks = (torch.from_numpy(chunk.astype(np.float64)) for chunk in rows.chunks())
+    return confirm_dependence(dependence, chunks, mean, var)
+
+
 def _sample(rows: Rows, generator: Generator) -> Tensor:
-    """Return up to 10,000 rows, in float64 on the CPU."""
+    """Return all rows or a random sample of up to 10,000 rows, in float64 on the CPU."""
     if len(rows) <= _MAX_ROWS:
         x = rows.take(slice(0, len(rows)))
     else:
-        index = torch.randperm(len(rows), generator=generator)[:_MAX_ROWS]
-        x = rows.take(index.sort().values.numpy())  # in the order of the file
+        # Draws with replacement take no memory in proportion to the rows.
+        index = torch.randint(len(rows), (_MAX_ROWS,), generator=generator).unique()
+        x = rows.take(index.numpy())  # in the order of the file
     return x.cpu().to(torch.float64)
