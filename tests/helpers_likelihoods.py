@@ -25,6 +25,8 @@ ALL_LIKELIHOODS = [
     StudentT("shared", floor=0.5, df=1.5),
     StudentT("row", df=30),
     StudentT(0.7, df=2),
+    StudentT(df="feature"),
+    StudentT("row", floor=0.1, df="feature"),
     Bernoulli(),
     ContinuousBernoulli(),
     Poisson(),

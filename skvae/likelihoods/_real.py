@@ -17,8 +17,11 @@ from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # Learned noise stays within a factor e^7 (about 1,100) of the standard deviation of the data.
 _MAX_LOG_NOISE = 7.0
-# The square of a learned noise starts with this fraction of the squared floor at least.
-_MIN_INITIAL_VARIANCE = 0.01
+# The square of a learned noise starts with this fraction of the squared floor at least, so that
+# training can change the noise, and with e^-12.6, the smallest value that `soft_clamp_inverse`
+# inverts exactly.
+_MIN_FRACTION_OF_FLOOR = 0.01
+_MIN_INITIAL_VARIANCE = math.exp(-2 * 0.9 * _MAX_LOG_NOISE)
 # Learned degrees of freedom start at 10 and stay within a factor of 5: between 2, below which the
 # variance is infinite, and 50, where the distribution is practically normal, except that single
 # far outliers do not dominate the sum over rows.
@@ -67,21 +70,27 @@ class LocationScale(Likelihood):
             log_noise = math.log(self.noise) - marginals.scale[0].log()
         return {"mean": marginals.mean, "log_noise": log_noise}
 
+    @property
+    def min_initial_variance(self) -> float:
+        """Smallest square of a learned noise before training, floor included."""
+        floor_var = self.floor**2
+        return floor_var + max(_MIN_FRACTION_OF_FLOOR * floor_var, _MIN_INITIAL_VARIANCE)
+
     def initial_log_noise(self, variance: Tensor) -> Tensor:
         """Return the parameter of a learned noise with a given variance.
 
         Parameters
         ----------
         variance : Tensor of shape (d,)
-            Squared noise of each column, in the units of the likelihood, floor included.
+            Squared noise of each column, in the units of the likelihood, floor included. Smaller
+            values than `min_initial_variance` count as `min_initial_variance`.
 
         Returns
         -------
         log_noise : Tensor of shape (d,) or, if the noise is shared, ()
             Parameter in the form of ``params["log_noise"]``.
         """
-        # However high the floor is, the learned noise stays within reach of training.
-        learned = (variance - self.floor**2).clamp_min(_MIN_INITIAL_VARIANCE * self.floor**2)
+        learned = variance.clamp_min(self.min_initial_variance) - self.floor**2
         log_noise = soft_clamp_inverse(0.5 * learned.log(), _MAX_LOG_NOISE)
         return log_noise.mean() if self.noise == "shared" else log_noise
 

@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Smallest variance of the noise: the square of the smallest noise of the likelihoods.
-MIN_NOISE_VAR = 1e-6
 # The iterations end when the log-likelihood rises by less, in nats per row.
 _TOL = 1e-6
 _MAX_ITER = 200

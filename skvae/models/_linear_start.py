@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..likelihoods import DF_BOUNDS, INITIAL_DF, LocationScale, Parameters, StudentT
 from ..utils import soft_clamp_inverse
-from ._linear_model import MIN_NOISE_VAR, LinearModel, factor_analysis, probabilistic_pca
+from ._linear_model import LinearModel, factor_analysis, probabilistic_pca
 from ._networks import LinearPath
 from ._robust_linear_model import NoiseScope, StudentNoise, robust_linear_model
 from ._vae import MAX_LOG_VAR, VAE
@@ -65,13 +65,13 @@ def _fit(module: VAE, likelihood: LocationScale, x: Tensor) -> tuple[LinearModel
     is_learned = isinstance(likelihood.df, str)
     df = x.new_tensor(INITIAL_DF if is_learned else float(likelihood.df))
     bounds = DF_BOUNDS if is_learned else None
-    scope, min_var = _noise_scope(likelihood), _min_noise_var(likelihood)
+    scope, min_var = _noise_scope(likelihood), likelihood.min_initial_variance
     return robust_linear_model(x, model, StudentNoise(scope, df, bounds, min_var))
 
 
 def _fit_normal(module: VAE, likelihood: LocationScale, x: Tensor) -> LinearModel:
     """Return the linear model with normal noise."""
-    n_factors, min_var = min(module.latent_dim, x.shape[1]), _min_noise_var(likelihood)
+    n_factors, min_var = min(module.latent_dim, x.shape[1]), likelihood.min_initial_variance
     mean = x.mean(0)
     covariance = (x - mean).T @ (x - mean) / len(x)
     scope = _noise_scope(likelihood)
@@ -95,10 +95,6 @@ def _without_outliers(module: VAE, likelihood: LocationScale, x: Tensor, trim: f
         distances = _fit_normal(module, likelihood, kept).rotated().distances(x)
         kept = x[distances.argsort(stable=True)[: math.ceil(fraction * len(x))]]
     return kept
-
-
-def _min_noise_var(likelihood: LocationScale) -> float:
-    return max(likelihood.floor**2, MIN_NOISE_VAR)
 
 
 def _noise_scope(likelihood: LocationScale) -> NoiseScope:
@@ -125,9 +121,11 @@ def decaying_weights(module: VAE) -> list[Tensor]:
     decoder = module.decoder
     if not isinstance(decoder, LinearPath):
         return _matrices(decoder)
-    n_means = module.config.n_features
-    rest = [] if decoder.perceptron is None else _matrices(decoder.perceptron)
-    return [*rest, decoder.linear.weight.detach()[n_means:]]
+    weights = [] if decoder.perceptron is None else _matrices(decoder.perceptron)
+    path_to_noise = decoder.linear.weight.detach()[module.config.n_features :]
+    if len(path_to_noise) and decoder.linear.weight.requires_grad:
+        weights.append(path_to_noise)
+    return weights
 
 
 def _matrices(network: nn.Module) -> list[Tensor]:

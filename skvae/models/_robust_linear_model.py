@@ -20,6 +20,8 @@ _N_BISECTIONS = 30
 # second, third, ... row is used.
 _MAX_WORK = 3e7
 _MIN_ROWS = 500
+# Largest number of operations of all iterations. Many dimensions allow fewer iterations, or none.
+_MAX_OPERATIONS = 2e9
 
 NoiseScope = Literal["feature", "shared", "fixed"]
 
@@ -73,7 +75,7 @@ def robust_linear_model(
     n_used = max(_MIN_ROWS, int(_MAX_WORK / (x.shape[1] * model.loadings.shape[1] ** 2)))
     x, df = x[:: -(-len(x) // n_used)], noise.df
     weights = torch.ones_like(x)
-    for _ in range(_N_ITER):
+    for _ in range(_n_iter(len(x), *model.loadings.shape)):
         codes = _posterior_codes(x, weights, model)
         weights = (df + 1) / (df + _squared_errors(x, codes, model) / model.noise_var)
         if noise.df_bounds is not None:
@@ -82,6 +84,11 @@ def robust_linear_model(
         errors = (weights * _squared_errors(x, codes, model)).sum(0)
         model = model._replace(noise_var=_learn_variance(errors, len(x), model, noise))
     return model._replace(weight=weights.mean(0)), df
+
+
+def _n_iter(n: int, d: int, k: int) -> int:
+    """Return the number of iterations for n rows, d columns and k factors."""
+    return min(_N_ITER, int(_MAX_OPERATIONS / (n * d * k**2 + (n + d) * k**3)))
 
 
 class _Codes(NamedTuple):

@@ -91,6 +91,39 @@ def test_student_t_log_density_falls_with_the_log_of_the_distance(x):
     assert_allclose(x.grad, -4 / x.detach(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("noise", ["feature", "shared", "row", 0.7])
+def test_student_t_with_learned_degrees_of_freedom_agrees_with_scipy(noise):
+    likelihood = StudentT(noise, df="feature")
+    params, x = random_params(likelihood, 6, 4), random_rows(likelihood, 6, 4)
+    df = likelihood.degrees_of_freedom(params)
+    assert df.shape == (4,)
+    scale = likelihood.log_noise(params).exp()
+    expected = stats.t.logpdf(x, df, params["mean"], scale)
+    assert_allclose(likelihood.log_prob(x, params), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize(("log_df", "df"), [(-1e30, 2), (0, 10), (1e30, 50)])
+def test_learned_degrees_of_freedom_are_bounded(log_df, df):
+    likelihood = StudentT(df="feature")
+    assert_allclose(likelihood.degrees_of_freedom({"log_df": f64(log_df)}), [df], rtol=1e-12)
+    params = {"mean": f64(0), "log_noise": f64(0), "log_df": f64(log_df)}
+    assert_allclose(likelihood.log_prob(f64(3), params), stats.t.logpdf([3], df), rtol=1e-9)
+
+
+@pytest.mark.parametrize("df", [2.5, 10, 40])
+def test_initial_log_df_is_the_parameter_of_given_degrees_of_freedom(df):
+    likelihood = StudentT(df="feature")
+    params = {"log_df": likelihood.initial_log_df(f64(df))}
+    assert_allclose(likelihood.degrees_of_freedom(params), [df], rtol=1e-12)
+
+
+def test_learned_degrees_of_freedom_start_at_10_and_are_public():
+    likelihood = StudentT(df="feature")
+    params = likelihood.initial_params(marginals([0, 0], [1, 1]))
+    assert_allclose(likelihood.public_parameters(params, f64(3, 4))["df"], [10, 10])
+    assert "df" not in StudentT().public_parameters(params, f64(3, 4))
+
+
 # ---- Samples -------------------------------------------------------------------------
 
 
@@ -107,6 +140,17 @@ def test_student_t_samples_follow_the_distribution_function(df):
     assert stats.kstest(x.numpy(), stats.t(df, 3, 2).cdf).pvalue > 1e-3
 
 
+def test_student_t_samples_follow_the_degrees_of_freedom_of_each_column():
+    likelihood = StudentT(1.0, df="feature")
+    df = f64(2.5, 30)
+    params = {"mean": f64(3, -1), "log_noise": f64(math.log(2))[0]}
+    params["log_df"] = likelihood.initial_log_df(df)
+    x = sample_columns(likelihood, params, 5000).numpy()
+    for column, nu, mean in zip(x.T, df, (3, -1), strict=True):
+        assert stats.kstest(column, stats.t(float(nu), mean, 2).cdf).pvalue > 1e-3
+    assert torch.equal(likelihood.mean(params), params["mean"])
+
+
 # ---- Initial parameters --------------------------------------------------------------
 
 
@@ -121,6 +165,17 @@ def test_initial_noise_includes_the_floor(floor, initial):
     likelihood = Gaussian(floor=floor)
     params = likelihood.initial_params(marginals([0, 0], [1, 1]))
     assert_allclose(likelihood.log_noise(params).exp(), [initial] * 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.01, 0.5])
+@every_learned_noise
+def test_initial_noise_of_any_variance_is_the_noise_or_its_smallest_initial_value(floor, noise):
+    likelihood = Gaussian(noise, floor=floor)
+    smallest = likelihood.min_initial_variance
+    for variance in (0.0, 1e-9, smallest, 0.3, 4.0):
+        params = {"log_noise": likelihood.initial_log_noise(f64(variance, variance))}
+        expected = max(variance, smallest)
+        assert_allclose((2 * likelihood.log_noise(params)).exp(), expected, rtol=1e-9)
 
 
 def test_fixed_noise_is_in_the_units_of_the_data():
@@ -152,7 +207,7 @@ def test_floor_of_fixed_noise_is_an_error(kind):
         kind(0.5, floor=0.1)
 
 
-@pytest.mark.parametrize("df", [1, 0, -3, 1e7, math.inf, math.nan, True, "4", None])
+@pytest.mark.parametrize("df", [1, 0, -3, 1e7, math.inf, math.nan, True, "4", "row", None])
 def test_invalid_degrees_of_freedom_are_an_error(df):
     with pytest.raises(ValueError, match=r"StudentT\(df=\.\.\.\) must be") as error:
         StudentT(df=df)
