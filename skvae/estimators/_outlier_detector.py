@@ -19,9 +19,8 @@ from ._numbers import labelled_like
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 
-# Meaning of "auto", for outlier detection and for novelty detection.
-_OUTLIER_SETTINGS = {"trim": 0.2, "likelihood": StudentT(floor=0.4, df=2)}
-_NOVELTY_SETTINGS = {"trim": 0.0, "likelihood": StudentT("row", floor=0.1)}
+# Meaning of "auto" for outlier detection.
+_OUTLIER_TRIM, _OUTLIER_LIKELIHOOD = 0.2, StudentT(floor=0.4, df=2)
 # Largest number of training rows from which usual contributions are computed.
 _MAX_ROWS_TO_EXPLAIN = 10_000
 
@@ -84,7 +83,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
 
         - "auto": ``StudentT(floor=0.4, df=2)``. The density is smoother than the best fit, and
           single outlying entries neither bend the model nor dominate a score. For novelty
-          detection, ``StudentT("row", floor=0.1)``.
+          detection, ``StudentT("row", floor=0.1)``, or ``StudentT(floor=0.1)`` for architectures
+          other than "mlp".
         - "gaussian": real numbers on any scale.
         - "student_t": real numbers with outlying values.
         - "bernoulli", "continuous_bernoulli": values in [0, 1].
@@ -364,16 +364,15 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         return labelled_like(X, unusual[:, :-1], unusual[:, -1], "code")
 
     def _resolve_likelihood(self) -> Likelihood:
-        if self.likelihood == "auto":
-            return self._auto_settings["likelihood"]
-        return super()._resolve_likelihood()
+        if self.likelihood != "auto":
+            return super()._resolve_likelihood()
+        if not self.novelty:
+            return _OUTLIER_LIKELIHOOD
+        # Custom and convolutional decoders usually return a single number for each column.
+        return StudentT("row" if self.architecture == "mlp" else "feature", floor=0.1)
 
     def _params_for(self, config_class: type) -> dict[str, Any]:
         params = super()._params_for(config_class)
         if params.get("trim") == "auto":
-            params["trim"] = self._auto_settings["trim"]
+            params["trim"] = 0.0 if self.novelty else _OUTLIER_TRIM
         return params
-
-    @property
-    def _auto_settings(self) -> dict[str, Any]:
-        return _NOVELTY_SETTINGS if self.novelty else _OUTLIER_SETTINGS
