@@ -118,7 +118,13 @@ class PersistenceMixin:
         if isinstance(saved, dict):
             module = build_vae(VAEConfig(**saved["config"]), seeded_generator(0)).eval()
             weights = {name: torch.tensor(w) for name, w in saved["weights"].items()}
-            module.load_state_dict(weights)
+            try:
+                module.load_state_dict(weights)
+            except RuntimeError as error:
+                raise ValueError(
+                    "the weights do not fit the networks: another version of skvae, or of a custom "
+                    "architecture, has written them. Fit the estimator again, or use that version"
+                ) from error
             name = str(self.device_)
             self.device_ = torch.device(name if name in available_devices() else "cpu")
             self.module_ = to_device(module, self.device_)

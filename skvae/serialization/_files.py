@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from ._limits import check_size, parse
 
 # Format of the files that this module writes. Files of any other format are refused.
-_FORMAT = 3
+_FORMAT = 4
 # The digest is computed with zeros in place of the digest.
 _NO_DIGEST = b"0" * 64
 _DIGEST = re.compile(rb'(?<=\\"sha256\\": \\")[0-9a-f]{64}(?=\\")')

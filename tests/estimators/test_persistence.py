@@ -205,6 +205,16 @@ def test_a_pickle_of_a_version_without_a_parameter_gets_the_default(blobs):
     assert restored.score(blobs) == vae.score(blobs)
 
 
+def test_a_pickle_of_a_version_with_other_networks_is_a_clear_error(blobs):
+    vae = VAETransformer(**FAST).fit(blobs)
+    state = vae.__getstate__()
+    weights = state["module_"]["weights"]
+    for name in [name for name in weights if ".perceptron." in name]:
+        weights[name.replace(".perceptron", "")] = weights.pop(name)
+    with pytest.raises(ValueError, match=r"another version of skvae.*Fit the estimator again"):
+        VAETransformer().__setstate__(state)
+
+
 def test_attributes_of_the_user_are_pickled_but_not_saved(blobs, tmp_path):
     vae = VAETransformer(**FAST).fit(blobs)
     vae.note = "mine"

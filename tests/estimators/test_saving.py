@@ -235,12 +235,12 @@ def test_errors_distinguish_foreign_files_from_damaged_files(tmp_path):
     save_file({"a": np.zeros(3)}, path)
     with pytest.raises(ValueError, match="not written by skvae"):
         skvae.load(path)
-    for number, remedy in [(4, "install a newer version"), (2, "save the object again")]:
+    for number, remedy in [(5, "install a newer version"), (3, "save the object again")]:
         header = {"format": number, "sha256": "", "document": {}}
         save_file({"a": np.zeros(3)}, path, metadata={"skvae": json.dumps(header)})
         with pytest.raises(ValueError, match=rf"format {number}.*{remedy}"):
             skvae.load(path)
-    save_file({"a": np.zeros(3)}, path, metadata={"skvae": '{"format": 3, "document": {}}'})
+    save_file({"a": np.zeros(3)}, path, metadata={"skvae": '{"format": 4, "document": {}}'})
     with pytest.raises(ValueError, match=r"damaged.*no digest"):
         skvae.load(path)
     for content in (b"", b"hello", b"\x00" * 100, pd.DataFrame().to_csv().encode()):
