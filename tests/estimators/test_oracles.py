@@ -7,6 +7,7 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 
+from helpers import linear_networks
 from skvae import Gaussian, VAETransformer
 
 pytestmark = pytest.mark.torch_only
@@ -17,19 +18,35 @@ def tables(wine, digits):
     return {
         "wine": (StandardScaler().fit_transform(wine), 2),
         "digits": (StandardScaler().fit_transform(digits), 8),
+        "raw wine": (wine, 2),
         "raw digits": (digits, 8),
     }
 
 
-def linear_vae(k, noise, n_epochs, **params):
+def linear_vae(k, noise, **params):
     return VAETransformer(
-        k,
-        hidden_layer_sizes=(),
-        likelihood=Gaussian(noise),
-        max_iter=n_epochs,
-        random_state=0,
-        **{"learning_rate_init": 0.01, "batch_size": 64, **params},
+        k, hidden_layer_sizes=(), likelihood=Gaussian(noise), random_state=0, **params
     )
+
+
+def exact(k, noise):
+    """Return the linear model of scikit-learn with the same noise."""
+    if noise == "shared":
+        return PCA(k)
+    return FactorAnalysis(k, tol=1e-8, max_iter=5000, svd_method="lapack")
+
+
+def best_evidence(X, k, noise_var=None):
+    """Return the mean evidence of probabilistic PCA by maximum likelihood.
+
+    The noise of scikit-learn's PCA has n - 1 in the denominator, which matters for few rows.
+    """
+    values, axes = np.linalg.eigh(np.cov(X.T, bias=True))
+    if noise_var is None:
+        noise_var = values[:-k].mean()
+    loadings = axes[:, -k:] * np.sqrt(np.maximum(values[-k:] - noise_var, 0))
+    covariance = loadings @ loadings.T + noise_var * np.eye(X.shape[1])
+    return multivariate_normal(X.mean(0), covariance).logpdf(X).mean()
 
 
 @torch.no_grad()
@@ -38,32 +55,75 @@ def exact_evidence(vae, X):
     k, d, module = vae.latent_dim, X.shape[1], vae.module_
     b = vae.inverse_transform(np.zeros((1, k)))[0]
     W = (vae.inverse_transform(np.eye(k)) - b).T
-    std = module.likelihood.log_noise(dict(module.global_params)).double().exp() * module.scale
+    params = dict(module.global_params)
+    std = module.likelihood.log_noise(params).double().exp() * module.scale
     covariance = W @ W.T + np.diag(np.broadcast_to(std.numpy() ** 2, d))
     return multivariate_normal(b, covariance).logpdf(X)
 
 
-@pytest.mark.parametrize(
-    ("data", "n_epochs", "params"),
+# A rate at which a single epoch hardly moves the weights.
+AT_THE_START = {"max_iter": 1, "learning_rate_init": 1e-6, "n_importance_samples": 1}
+every_case = pytest.mark.parametrize(
+    ("data", "noise"),
     [
-        ("wine", 300, {}),
-        # Many steps: after fewer, what is left to learn is as large as the tolerance.
-        ("raw digits", 300, {"learning_rate_init": 0.02, "batch_size": 200}),
+        ("wine", "shared"),
+        ("raw wine", "shared"),
+        ("raw digits", "shared"),
+        ("wine", "feature"),
+        ("digits", "feature"),
     ],
 )
-def test_linear_vae_with_shared_noise_is_probabilistic_pca(tables, data, n_epochs, params):
+
+
+@every_case
+def test_a_linear_vae_starts_at_the_optimum_with_the_exact_posterior(tables, data, noise):
     X, k = tables[data]
-    vae = linear_vae(k, "shared", n_epochs, **params).fit(X)
-    assert vae.score(X) == pytest.approx(PCA(k).fit(X).score(X), rel=0.005)
+    vae = linear_vae(k, noise, **AT_THE_START).fit(X)
+    # With the exact posterior, the bound is the evidence for each row, even with a single draw.
+    # The tolerance covers rounding to float32.
+    np.testing.assert_allclose(vae.score_samples(X), exact_evidence(vae, X), atol=5e-3)
+    assert vae.score(X) == pytest.approx(exact(k, noise).fit(X).score(X), abs=1e-3)
+
+
+@pytest.mark.parametrize("noise", ["shared", "feature"])
+@pytest.mark.parametrize(("max_iter", "tolerance"), [(1, 0.02), ("auto", 0.003)])
+def test_training_stays_at_the_optimum(tables, noise, max_iter, tolerance):
+    X, k = tables["wine"]
+    vae = linear_vae(k, noise, max_iter=max_iter).fit(X)
+    assert vae.score(X) == pytest.approx(exact(k, noise).fit(X).score(X), abs=tolerance)
     assert_is_a_bound(vae, X)
 
 
-@pytest.mark.parametrize(("data", "n_epochs"), [("wine", 600), ("digits", 150)])
-def test_linear_vae_with_noise_per_feature_is_factor_analysis(tables, data, n_epochs):
-    X, k = tables[data]
-    vae = linear_vae(k, "feature", n_epochs).fit(X)
-    exact = FactorAnalysis(k, tol=1e-6, max_iter=5000).fit(X)
-    assert vae.score(X) == pytest.approx(exact.score(X), rel=0.005)
+@pytest.mark.parametrize("n_rows", [10, 20])
+def test_a_start_at_few_rows_is_probabilistic_pca_of_these_rows(tables, n_rows):
+    X, k = tables["wine"][0][:n_rows], 2
+    vae = linear_vae(k, "shared", **AT_THE_START).fit(X)
+    assert vae.score(X) == pytest.approx(best_evidence(X, k), abs=1e-3)
+
+
+def test_as_many_dimensions_as_columns_reach_the_full_normal_density(tables):
+    X = tables["wine"][0]
+    d = X.shape[1]
+    best = multivariate_normal(X.mean(0), np.cov(X.T, bias=True)).logpdf(X).mean()
+    for k in (d, d + 3):  # codes of more dimensions than columns are not used
+        vae = linear_vae(k, "shared", **AT_THE_START).fit(X)
+        # Between d - 1 and d dimensions, the likelihood falls by the noise that must be positive.
+        assert vae.score(X) == pytest.approx(best, abs=1e-2)
+        assert (vae.transform(X)[:, d:].std(0) < 1e-5).all()
+
+
+@pytest.mark.parametrize("sigma", [0.3, 2.0])
+def test_a_fixed_noise_has_the_best_loadings_given_the_noise(tables, sigma):
+    X, k = tables["raw wine"]
+    vae = linear_vae(k, sigma, **AT_THE_START).fit(X)
+    assert vae.score(X) == pytest.approx(best_evidence(X, k, noise_var=sigma**2), rel=1e-4)
+
+
+def test_a_linear_vae_learns_probabilistic_pca_from_random_weights(tables):
+    X, k = tables["wine"]
+    vae = linear_vae(k, "shared", max_iter=300, learning_rate_init=0.01, batch_size=64)
+    vae.set_params(architecture=linear_networks).fit(X)
+    assert vae.score(X) == pytest.approx(PCA(k).fit(X).score(X), rel=0.005)
     assert_is_a_bound(vae, X)
 
 
@@ -78,8 +138,9 @@ def assert_is_a_bound(vae, X):
 
 def test_the_bound_tightens_with_the_number_of_draws(tables):
     X, k = tables["wine"]
-    # After few epochs the encoder is far from the true posterior, so the first bound is loose.
-    vae = linear_vae(k, "shared", 3).fit(X)
+    # After one epoch from random weights, the encoder is far from the true posterior, so the first
+    # bound is loose.
+    vae = linear_vae(k, "shared", max_iter=1).set_params(architecture=linear_networks).fit(X)
     evidence = exact_evidence(vae, X).mean()
     gaps = [evidence - vae.set_params(n_importance_samples=n).score(X) for n in (1, 4, 16, 1024)]
     assert gaps[0] > gaps[1] > gaps[2] > gaps[3]

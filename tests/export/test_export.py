@@ -79,6 +79,7 @@ MODELS = {
     "shared": {"likelihood": Gaussian(noise="shared", floor=0.1)},
     "fixed": {"likelihood": StudentT(noise=0.5)},
     "row": {"likelihood": Gaussian(noise="row")},
+    "dependent": {"likelihood": StudentT("row", df="feature")},
     "fourier_mlp": {"architecture": "fourier_mlp"},
     "conv": {
         "likelihood": "bernoulli",
@@ -99,7 +100,8 @@ def rows():
     real = (rng.normal(size=(1000, 4)) + 1) * [1e-3, 1, 10, 1e4]
     grey = rng.uniform(size=(1000, 20))
     counts = rng.negative_binomial(2, 0.1, size=(1000, 4)).astype(float)
-    kinds = {"conv": grey, "grey": grey}
+    total = np.c_[real, real[:, 1] + real[:, 2]]
+    kinds = {"conv": grey, "grey": grey, "dependent": total}
     kinds |= dict.fromkeys(["poisson", "negative_binomial"], counts)
     return {name: kinds.get(name, real) for name in MODELS}
 
@@ -155,6 +157,7 @@ def assert_parity(run, X, expected, tolerance):
     ("name", "dtype"),
     [
         ("mlp", "float32"),
+        ("dependent", "float64"),
         ("custom", "float32"),
         ("activations", "float64"),
     ],
@@ -176,6 +179,7 @@ def test_the_encoder_returns_the_posterior(name, dtype, rows, fitted, exported):
         ("poisson", "float32"),
         ("fourier_mlp", "float32"),
         ("row", "float64"),
+        ("dependent", "float64"),
         ("negative_binomial", "float64"),
     ],
 )
@@ -190,6 +194,8 @@ def test_the_decoder_returns_the_mean(name, dtype, fitted, exported):
     ("name", "dtype"),
     [
         ("linear", "float32"),
+        ("mlp", "float32"),
+        ("dependent", "float64"),
         ("grey", "float32"),
         ("poisson", "float32"),
         ("negative_binomial", "float32"),
@@ -227,6 +233,20 @@ def test_log_noise_is_in_the_units_of_x(name, rows, fitted, exported):
         reference = stats.t(df=4, loc=answers["X_mean"], scale=noise)
     else:
         reference = stats.norm(loc=answers["X_mean"], scale=noise)
+    module = copy.deepcopy(vae.module_).double()
+    with torch.no_grad():
+        z, x = torch.from_numpy(Z / vae.prior_std), module.standardize(torch.from_numpy(X))
+        log_p = module.log_likelihood(x, z)
+    assert_allclose(reference.logpdf(X).sum(axis=1), log_p, rtol=1e-9)
+
+
+def test_learned_degrees_of_freedom_are_a_value_for_each_column(rows, fitted, exported):
+    vae, X = fitted["mlp"], rows["mlp"][:5]
+    Z = vae.transform(X)
+    answers = exported("mlp", part="decoder", dtype="float64")(Z)
+    assert list(answers) == ["X_mean", "log_noise", "df"]
+    assert answers["df"].shape == (4,)
+    reference = stats.t(answers["df"], answers["X_mean"], np.exp(answers["log_noise"]))
     module = copy.deepcopy(vae.module_).double()
     with torch.no_grad():
         z, x = torch.from_numpy(Z / vae.prior_std), module.standardize(torch.from_numpy(X))

@@ -55,6 +55,8 @@ def fit_and_save(folder, rank, accident=None, **options):
     X = np.load(folder / "X.npy", mmap_mode="r")
     if options.pop("is_split", False):
         X = X[rank::2][:200]
+    if options.pop("has_total", False):
+        X = np.c_[X, X[:, 0] + X[:, 1]]
     if options.pop("has_odd_one", False) and rank == 1:
         options["latent_dim"] = 3
     kind = getattr(skvae, options.pop("kind", "VAETransformer"))
@@ -122,10 +124,11 @@ def assert_alike(vae, reference):
     [
         {"random_state": 0},
         {"random_state": 0, "early_stopping": True, "n_iter_no_change": 1, "tol": 9.0},
+        {"random_state": 0, "has_total": True, "alpha": 1.0},
         {"random_state": 0, "kind": "VAEOutlierDetector"},
         {"random_state": 0, "kind": "VAEImputer"},
     ],
-    ids=["plain", "early stopping", "trimmed", "weighted"],
+    ids=["plain", "early stopping", "dependent columns", "trimmed", "weighted"],
 )
 def test_two_processes_give_the_model_of_one_process(folder, run, options):
     run(**options)

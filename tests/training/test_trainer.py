@@ -100,6 +100,46 @@ def test_adamw_is_adam_with_weight_decay_of_a_hundredth_of_the_rate():
     assert_allclose(weights["adam"] - weights["adamw"], 0.1 * 0.01 * start, rtol=1e-2, atol=1e-6)
 
 
+@every_solver
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_step_shrinks_decaying_weights_by_alpha_times_the_rate(solver, schedule):
+    likelihood, alpha, rate = Gaussian("row"), 7.0, 0.01
+    states = []
+    for strength in (0.0, alpha):
+        module = build(likelihood=likelihood)
+        start = copy.deepcopy(module.state_dict())
+        config = make_config(
+            solver=solver,
+            learning_rate=schedule,
+            learning_rate_init=rate,
+            batch_size=50,
+            max_iter=1,
+            alpha=strength,
+        )
+        Trainer(module, config, 0).train_epoch(rows())
+        states.append(module.state_dict())
+    lost = alpha * config.learning_rate_at(0.5)
+    # AdamW shrinks the weights that remain.
+    lost *= 1 - 0.01 * config.learning_rate_at(0.5) if solver == "adamw" else 1
+    decaying = {"decoder.perceptron.0.weight": 0, "decoder.perceptron.2.weight": 0}
+    decaying["decoder.linear.weight"] = N_FEATURES  # the first row of the noise
+    for name, without in states[0].items():
+        difference = (without - states[1][name]).flatten().numpy()
+        expected = torch.zeros_like(without)
+        if name in decaying:
+            expected[decaying[name] :] = lost * start[name][decaying[name] :]
+        assert_allclose(difference, expected.flatten(), atol=1e-6, err_msg=name)
+
+
+def test_very_strong_weight_decay_leaves_no_weights_instead_of_growing_weights():
+    module = build(likelihood=Gaussian("row"))
+    fit(module, make_config(alpha=1e9, max_iter=20))
+    for layer in (module.decoder.perceptron[0], module.decoder.perceptron[2]):
+        assert layer.weight.abs().max() < 0.05  # a step after the last decay
+    # Means and bias do not decay: the model is still a linear model of the rows.
+    assert module.decoder.linear.weight[:N_FEATURES].abs().max() > 0.1
+
+
 def test_a_large_beta_moves_the_posterior_to_the_prior():
     kl = [fit(build(), make_config(beta=beta, max_iter=15))[-1]["kl_loss"] for beta in (0, 1, 50)]
     assert kl[0] > kl[1] > kl[2]
