@@ -29,6 +29,9 @@ _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verb
 # take no harm from a short warm-up.
 _MIN_WARMUP = 0.05
 
+# Fewer steps do not show whether a loss still improves, and are too few for a descent of the rate.
+_MIN_PATIENCE_STEPS = 100
+
 # Names of parameters in other libraries, and the names here.
 _NAMES_ELSEWHERE = {
     "latent_dim": ("n_components", "n_latent", "latent_dims", "latent_size", "z_dim"),
@@ -100,7 +103,7 @@ class VAEParameters(BaseEstimator):
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
@@ -131,7 +134,7 @@ class VAEParameters(BaseEstimator):
         max_iter: Any,
         early_stopping: bool,
         validation_fraction: float,
-        n_iter_no_change: int,
+        n_iter_no_change: Any,
         tol: float,
         n_importance_samples: int,
         warm_start: bool,
@@ -225,17 +228,20 @@ class VAEParameters(BaseEstimator):
     def _training_config(self, module: VAE, n_rows: int) -> TrainingConfig:
         """Return the configuration of training on `n_rows` rows."""
         batch_size, max_iter = self.batch_size, self.max_iter
-        rate, alpha = self.learning_rate_init, self.alpha
+        rate, alpha, patience = self.learning_rate_init, self.alpha, self.n_iter_no_change
         starts_linear = module.config.has_linear_path
         if batch_size == "auto":
             batch_size = _auto_batch_size(n_rows)
         steps_per_epoch = math.ceil(n_rows / batch_size)
+        n_auto_steps = _auto_n_steps(n_rows, starts_linear=starts_linear)
         if max_iter == "auto":
-            n_steps = _auto_n_steps(n_rows, starts_linear=starts_linear)
-            max_iter = min(max(1, round(n_steps / steps_per_epoch)), self._max_auto_iter)
+            max_iter = min(max(1, round(n_auto_steps / steps_per_epoch)), self._max_auto_iter)
         n_steps = max_iter * steps_per_epoch
         if rate == "auto":
             rate = _auto_learning_rate(n_steps)
+        if patience == "auto":
+            patience = _auto_patience(min(n_steps, n_auto_steps))
+            patience = math.ceil(patience / steps_per_epoch)
         if alpha == "auto":
             alpha = _auto_alpha(n_rows, module.config.n_features) if starts_linear else 0.0
         return TrainingConfig(
@@ -243,6 +249,7 @@ class VAEParameters(BaseEstimator):
                 **self._params_for(TrainingConfig),
                 "batch_size": batch_size,
                 "max_iter": max_iter,
+                "n_iter_no_change": patience,
                 "alpha": alpha,
                 "learning_rate_init": rate,
                 "warmup": _MIN_WARMUP if starts_linear else _auto_warmup(n_steps),
@@ -277,6 +284,11 @@ def _auto_alpha(n_rows: int, n_features: int) -> float:
     more a decoder gains by memorising rows.
     """
     return (300 / n_rows) ** 2 * min(1.0, n_features / 20)
+
+
+def _auto_patience(n_steps: float) -> float:
+    """Return the number of steps to wait for an improvement in training of `n_steps` steps."""
+    return max(_MIN_PATIENCE_STEPS, n_steps / 10)
 
 
 def _auto_learning_rate(n_steps: int) -> float:

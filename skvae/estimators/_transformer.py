@@ -99,11 +99,15 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
-        weights of the best epoch. The validation loss is computed at beta = 1.
+        weights of the best epoch. The validation loss is computed at beta = 1. With
+        ``learning_rate="cosine"``, the learning rate falls to zero over another `n_iter_no_change`
+        epochs before training ends.
     validation_fraction : float, default=0.1
         Fraction of rows held out for early stopping.
-    n_iter_no_change : int, default=10
-        Number of epochs to wait for an improvement.
+    n_iter_no_change : int or "auto", default="auto"
+        Number of epochs to wait for an improvement. "auto" is the number of epochs for a tenth of
+        the training steps, or of the steps of ``max_iter="auto"`` if these are fewer, but for at
+        least 100 steps.
     tol : float, default=1e-4
         Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
         the training objective, and only at a constant learning rate.
@@ -203,7 +207,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         max_iter: Any = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: Any = "auto",
         tol: float = 1e-4,
         n_importance_samples: int = 16,
         warm_start: bool = False,

@@ -8,7 +8,7 @@ from ._batches import Rows, chunk_length
 from ._checkpoint import Checkpoint, make_checkpointer
 from ._config import TrainingConfig
 from ._loop import LoopCallback, TrainingLoop, by_metric
-from ._metrics import Metrics
+from ._metrics import Metrics, objective
 from ._new_module import new_module
 from ._process_group import ProcessGroup, init_process_group
 from ._progress import ProgressBar
@@ -33,4 +33,5 @@ __all__ = [
     "init_process_group",
     "make_checkpointer",
     "new_module",
+    "objective",
 ]

@@ -64,19 +64,23 @@ def _check_loop(state: Any, loop: TrainingLoop, *, is_moved: bool) -> None:
     if state["kept_weights"] is not None:
         _check_like(state["kept_weights"], expected["trainer"]["weights"], "kept_weights")
     _check_history(state["history"], has_validation=loop.validation is not None)
-    n_epochs, max_iter = len(state["history"]), loop.trainer.config.max_iter
+    n_epochs = len(state["history"])
     _check(state["trainer"]["n_epochs"] == n_epochs, "its number of epochs is wrong")
+    config, descent_start = loop.trainer.config, state["trainer"]["descent_start"]
+    is_possible = 1 <= descent_start <= n_epochs or descent_start == config.max_iter
+    _check(is_possible, "the start of its descent is wrong")
+    last_epoch = config.last_epoch(descent_start)
     if state["is_finished"] is True:
-        is_end = 1 <= n_epochs <= max_iter and state["trainer"]["within"] is None
+        is_end = 1 <= n_epochs <= last_epoch and state["trainer"]["within"] is None
     else:
-        is_end = state["is_finished"] is False and n_epochs < max_iter
+        is_end = state["is_finished"] is False and n_epochs < last_epoch
     _check(is_end, "its number of epochs is wrong")
 
 
 def _check_trainer(state: Any, loop: TrainingLoop, *, is_moved: bool) -> None:
     expected = loop.trainer.state_dict()
     _check_like(state, dict.fromkeys(expected), "trainer")
-    for name in ("weights", "optimizers", "clipping", "n_epochs"):
+    for name in ("weights", "optimizers", "clipping", "n_epochs", "descent_start"):
         _check_like(state[name], expected[name], name)
     _check_like(state["generators"], [None, None], "generators")
     n_comparable = 1 if is_moved else 2

@@ -63,15 +63,48 @@ class TrainingConfig:
     alpha: float = 0.0
     dtype: torch.dtype = torch.float32
 
-    def learning_rate_at(self, progress: float) -> float:
-        """Return the learning rate: a linear rise and a cosine descent, or a constant."""
+    def learning_rate_at(self, progress: float, descent_start: float = 1.0) -> float:
+        """Return the learning rate: a linear rise and a cosine descent, or a constant.
+
+        Parameters
+        ----------
+        progress : float
+            Completed fraction of training.
+        descent_start : float, default=1.0
+            Progress at which early stopping ended the schedule. From there, the rate falls from its
+            current value to zero along a cosine, in `n_descent_epochs`.
+        """
         if self.learning_rate == "constant":
             return self.learning_rate_init
+        if progress > descent_start:
+            rate = self.learning_rate_at(descent_start)
+            descent = (progress - descent_start) * self.max_iter / self.n_descent_epochs
+            return rate * _cosine_descent(descent)
         if progress < self.warmup:
             return self.learning_rate_init * progress / self.warmup
         descent = (progress - self.warmup) / (1 - self.warmup)
-        return self.learning_rate_init * 0.5 * (1 + math.cos(math.pi * descent))
+        return self.learning_rate_init * _cosine_descent(descent)
 
     def kl_weight_at(self, progress: float) -> float:
         """Return the weight of the KL term: a linear rise, and then `beta`."""
         return self.beta * min(1.0, progress / self.kl_warmup) if self.kl_warmup else self.beta
+
+    @property
+    def n_rising_epochs(self) -> float:
+        """Number of epochs with a rising learning rate or weight of the KL term."""
+        warmup = 0.0 if self.learning_rate == "constant" else self.warmup
+        return max(warmup, self.kl_warmup) * self.max_iter
+
+    @property
+    def n_descent_epochs(self) -> int:
+        """Number of epochs over which the rate falls to zero when training ends early."""
+        return 0 if self.learning_rate == "constant" else self.n_iter_no_change
+
+    def last_epoch(self, descent_start: int) -> int:
+        """Return the number of epochs at the end, given the epoch at which the descent begins."""
+        return min(self.max_iter, descent_start + self.n_descent_epochs)
+
+
+def _cosine_descent(fraction: float) -> float:
+    """Return the factor of a rate after a fraction of a descent from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))

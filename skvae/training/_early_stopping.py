@@ -6,7 +6,7 @@ import math
 from typing import Any, Protocol
 
 from ._config import TrainingConfig
-from ._metrics import Metrics
+from ._metrics import Metrics, objective
 
 
 class StoppingRule(Protocol):
@@ -14,7 +14,7 @@ class StoppingRule(Protocol):
 
     @property
     def should_stop(self) -> bool:
-        """Whether training is over."""
+        """Whether training should come to its end: see `Trainer.begin_descent`."""
 
     def update(self, history: list[Metrics]) -> bool:
         """Consider the last epoch of the history, and return whether to keep its weights."""
@@ -30,7 +30,9 @@ class EarlyStopping:
     """Stop when the validation loss has not improved for `n_iter_no_change` epochs.
 
     An epoch is an improvement if the loss falls by more than `tol` below the loss of the last
-    improvement. The epoch of the lowest validation loss is kept.
+    improvement. While the learning rate or the weight of the KL term rises, no epoch counts: a loss
+    that rises with the learning rate is no sign of overfitting. The epoch of the lowest validation
+    loss is kept.
 
     Parameters
     ----------
@@ -40,6 +42,7 @@ class EarlyStopping:
     def __init__(self, config: TrainingConfig) -> None:
         self.patience = config.n_iter_no_change
         self.tol = config.tol
+        self.n_rising_epochs = config.n_rising_epochs
         self.lowest = math.inf
         self.threshold = math.inf  # the loss at the last improvement
         self.n_stalled = 0
@@ -50,10 +53,11 @@ class EarlyStopping:
 
     def update(self, history: list[Metrics]) -> bool:
         loss = history[-1]["validation_loss"]
-        if loss < self.threshold - self.tol:
-            self.threshold, self.n_stalled = loss, 0
-        else:
-            self.n_stalled += 1
+        if len(history) > self.n_rising_epochs:
+            if loss < self.threshold - self.tol:
+                self.threshold, self.n_stalled = loss, 0
+            else:
+                self.n_stalled += 1
         is_best = loss < self.lowest
         self.lowest = min(self.lowest, loss)
         return is_best
@@ -91,8 +95,7 @@ class PlateauStopping:
         window = self.config.n_iter_no_change
         if self.config.learning_rate == "constant" and len(history) >= 2 * window:
             objectives = [
-                metrics["reconstruction_loss"] + self.config.beta * metrics["kl_loss"]
-                for metrics in history[-2 * window :]
+                objective(metrics, self.config.beta) for metrics in history[-2 * window :]
             ]
             improvement = math.fsum(objectives[:window]) - math.fsum(objectives[window:])
             self.should_stop = improvement < self.config.tol * window

@@ -54,8 +54,9 @@ class TrainingLoop:
     """Training for at most `max_iter` epochs.
 
     With validation rows, training stops early by `EarlyStopping`, and the module ends with the
-    weights of the best epoch. Without validation rows, training at a constant learning rate stops
-    by `PlateauStopping`, and the module ends with the weights of the last epoch.
+    weights of the best epoch. A learning rate on a schedule first descends to zero. Without
+    validation rows, training at a constant learning rate stops by `PlateauStopping`, and the module
+    ends with the weights of the last epoch.
 
     Parameters
     ----------
@@ -142,8 +143,9 @@ class TrainingLoop:
         is_best = self._stopping.update(self.history)
         weights = _copy(self.trainer.module.state_dict()) if is_best else self._kept.weights
         self._kept = _Kept(weights, len(self.history))
-        max_iter = self.trainer.config.max_iter
-        self.is_finished = self._stopping.should_stop or len(self.history) == max_iter
+        if self._stopping.should_stop:
+            self.trainer.begin_descent()
+        self.is_finished = len(self.history) == self.trainer.last_epoch
 
     def _on_train_begin(self) -> None:
         for callback in self.callbacks:
@@ -164,6 +166,14 @@ class TrainingLoop:
     def _on_train_end(self) -> None:
         for callback in self.callbacks:
             callback.on_train_end(self)
+
+    # ---- Results ---------------------------------------------------------------------
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether a stopping rule saw no further improvement, before `max_iter` or with it."""
+        is_descending = self.trainer.descent_start < self.trainer.config.max_iter
+        return self._stopping.should_stop or is_descending
 
     # ---- State -----------------------------------------------------------------------
 

@@ -22,6 +22,11 @@ _ACTIVE_VARIANCE = 0.01
 _STEPS_PER_SUM = 32
 
 
+def objective(metrics: Metrics, beta: float) -> float:
+    """Return the training objective of an epoch, with the full weight of the KL term."""
+    return metrics["reconstruction_loss"] + beta * metrics["kl_loss"]
+
+
 class EpochMetrics:
     """Running sums over the rows of an epoch, with a single transfer from the device at the end.
 

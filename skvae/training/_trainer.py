@@ -60,6 +60,7 @@ class Trainer:
         self.seed = seed
         self.group = group or ProcessGroup()
         self.n_epochs = 0
+        self.descent_start = config.max_iter  # the epoch at which the rate leaves its schedule
         self._interrupted: InterruptedEpoch | None = None
         device = module.bias.device
         retain_freed_memory()
@@ -102,6 +103,20 @@ class Trainer:
             last_batch = self._train_steps(epoch, rows, on_step_end)
             self.n_epochs += 1
             return self._finish_epoch(epoch.metrics, last_batch)
+
+    @property
+    def last_epoch(self) -> int:
+        """Number of epochs at the end of training."""
+        return self.config.last_epoch(self.descent_start)
+
+    def begin_descent(self) -> None:
+        """Bring the learning rate down to zero, and training to its end.
+
+        A constant rate needs no descent, so training is over. The schedule goes on if it ends
+        before a descent would end. Further calls have no effect.
+        """
+        if self.config.last_epoch(self.n_epochs) < self.config.max_iter:
+            self.descent_start = min(self.descent_start, self.n_epochs)
 
     def abandon_epoch(self) -> None:
         """Leave training mode. The next call of `train_epoch` begins a new epoch."""
@@ -160,7 +175,7 @@ class Trainer:
         gradients = [p.grad for p in parameters if p.grad is not None]
         self.group.all_reduce(gradients)
         self._clipping.clip(gradients)
-        learning_rate = config.learning_rate_at(progress)
+        learning_rate = config.learning_rate_at(progress, self.descent_start / config.max_iter)
         if config.alpha and self._decaying_weights:
             factor = max(0.0, 1 - config.alpha * learning_rate)
             torch._foreach_mul_(self._decaying_weights, factor)
@@ -235,6 +250,7 @@ class Trainer:
             "clipping": self._clipping.state_dict(),
             "generators": [shuffling, self._noise.get_state()],
             "n_epochs": self.n_epochs,
+            "descent_start": self.descent_start,
             "within": within,
         }
 
@@ -248,6 +264,7 @@ class Trainer:
         for generator, saved in zip(generators, state["generators"], strict=True):
             generator.set_state(saved)
         self.n_epochs = state["n_epochs"]
+        self.descent_start = state["descent_start"]
         self._interrupted = None
         if (within := state["within"]) is not None:
             metrics = EpochMetrics(self.module)

@@ -44,8 +44,8 @@ def test_the_bar_shows_the_loss_and_its_terms_on_standard_error(capsys):
 def test_the_bar_shows_the_validation_loss_and_the_last_epoch(capsys):
     vae = build(verbose=1, **STOPPED_EARLY).fit(X)
     err = capsys.readouterr().err
-    assert vae.n_iter_ == 3
-    assert "3/9" in err
+    assert vae.n_iter_ == 5
+    assert "5/9" in err
     assert f"validation={vae.history_['validation_loss'][-1]:.2f}" in err
 
 
@@ -133,7 +133,7 @@ def events_of(n_epochs: int) -> list:
     [
         ({}, 4),
         ({"max_iter": 1}, 1),
-        (STOPPED_EARLY, 3),
+        (STOPPED_EARLY, 5),
         ({"learning_rate": "constant", "n_iter_no_change": 2, "tol": 1e6, "max_iter": 9}, 4),
     ],
     ids=["to the end", "one epoch", "early stopping", "plateau"],

@@ -24,7 +24,7 @@ TRAINING = {
     "max_iter": 100,
     "early_stopping": False,
     "validation_fraction": 0.1,
-    "n_iter_no_change": 10,
+    "n_iter_no_change": "auto",
     "tol": 1e-4,
     "n_importance_samples": 16,
     "warm_start": False,

@@ -285,6 +285,23 @@ def test_automatic_batch_size_depends_on_the_number_of_training_rows():
 
 
 @pytest.mark.parametrize(
+    ("n_rows", "max_iter", "patience"),
+    [
+        (64, 1000, 100),  # at least 100 steps
+        (640, 3, 10),
+        (6_400, 25, 3),  # 125 of 1,250 steps, with 50 steps per epoch
+        (6_400, 10**6, 3),  # 148 of the 1,480 steps with max_iter="auto"
+        (10**6, 20, 2),  # 1,000 of 10,000 steps
+    ],
+)
+def test_automatic_patience_is_a_tenth_of_the_steps(blobs, n_rows, max_iter, patience):
+    vae = VAETransformer(**FAST).fit(blobs).set_params(max_iter=max_iter)
+    assert vae._training_config(vae.module_, n_rows).n_iter_no_change == patience
+    vae.set_params(n_iter_no_change=7)
+    assert vae._training_config(vae.module_, n_rows).n_iter_no_change == 7
+
+
+@pytest.mark.parametrize(
     ("n_steps", "rate"), [(1, 0.006), (2_000, 0.006), (32_000, 0.003), (162_000, 0.002)]
 )
 def test_automatic_learning_rate_is_lower_for_long_training(n_steps, rate):

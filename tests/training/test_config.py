@@ -39,6 +39,36 @@ def test_constant_rate_equals_the_initial_rate(progress):
 
 
 @pytest.mark.parametrize(
+    ("progress", "fraction"),
+    [(0.1, None), (0.525, 0.5), (0.575, (1 + 0.5**0.5) / 4), (0.625, 0.25), (0.725, 0), (0.9, 0)],
+)
+def test_rate_falls_to_zero_over_n_iter_no_change_epochs_in_an_early_descent(progress, fraction):
+    options = {"learning_rate_init": 0.2, "max_iter": 100, "n_iter_no_change": 20}
+    config = make_config(learning_rate="cosine", **options)
+    expected = config.learning_rate_at(progress) if fraction is None else 0.2 * fraction
+    assert config.learning_rate_at(progress, 0.525) == pytest.approx(expected, abs=1e-15)
+    constant = make_config(learning_rate="constant", **options)
+    assert constant.learning_rate_at(progress, 0.525) == 0.2
+
+
+def test_the_rate_or_the_weight_of_the_kl_term_rises_in_the_first_epochs():
+    def n_epochs(learning_rate, **options):
+        return make_config(learning_rate=learning_rate, max_iter=20, **options).n_rising_epochs
+
+    assert n_epochs("cosine", warmup=0.1) == 2
+    assert n_epochs("cosine", warmup=0.1, kl_warmup=0.5) == 10
+    assert n_epochs("constant", warmup=0.1) == 0
+    assert n_epochs("constant", kl_warmup=0.5) == 10
+
+
+def test_training_that_stops_early_ends_after_the_descent():
+    config = make_config(learning_rate="cosine", max_iter=100, n_iter_no_change=20)
+    assert [config.last_epoch(n) for n in (1, 30, 90, 100)] == [21, 50, 100, 100]
+    constant = make_config(learning_rate="constant", max_iter=100, n_iter_no_change=20)
+    assert [constant.last_epoch(n) for n in (1, 30, 90, 100)] == [1, 30, 90, 100]
+
+
+@pytest.mark.parametrize(
     ("kl_warmup", "progress", "fraction"),
     [
         (0, 0, 1),

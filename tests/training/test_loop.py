@@ -22,13 +22,15 @@ pytestmark = pytest.mark.torch_only
 class Script:
     """Replaces a trainer: replays losses, with the number of the epoch as the weight."""
 
+    begin_descent, last_epoch = Trainer.begin_descent, Trainer.last_epoch
+
     def __init__(self, losses, validation_losses=None, *, max_iter=None, **options):
         defaults = {"n_iter_no_change": 2, "max_iter": max_iter or len(losses)}
         self.config = make_config(**defaults | options)
         self.group = ProcessGroup()
         self.module = nn.Linear(1, 1)
         self.losses, self.validation_losses = losses, validation_losses
-        self.n_epochs = 0
+        self.n_epochs, self.descent_start = 0, self.config.max_iter
 
     def train_epoch(self, data, on_step_end):
         self.n_epochs += 1
@@ -94,6 +96,30 @@ def test_early_stopping_waits_n_iter_no_change_epochs_and_restores_the_best_epoc
 def test_patience_is_counted_from_the_last_improvement(n_iter_no_change):
     script = Script([9.0] * 20, [3, 2] + [4] * 18, n_iter_no_change=n_iter_no_change)
     assert len(play(script)) == 2 + n_iter_no_change
+
+
+DESCENTS = {
+    # name: validation losses, options, start of the descent, epochs run, epoch of the weights.
+    # The rate rises for one epoch of 20, and a descent takes n_iter_no_change = 2 epochs.
+    "rises after the best": ([3, 2] + [4] * 18, {}, 4, 6, 2),
+    "improves in the descent": ([3, 2, 4, 4, 4, 1] + [0] * 14, {}, 4, 6, 6),
+    "rises with the rate": ([2, 3, 2.9, 2.8, 2.8, 2.8] + [2.9] * 14, {}, 6, 8, 1),
+    "rises with the weight of the KL term": ([1, 2, 3, 4] + [5] * 16, {"kl_warmup": 0.2}, 7, 9, 1),
+    "falls to the end": (list(range(20, 0, -1)), {}, 20, 20, 20),
+    "stalls near the end": ([*range(20, 4, -1)] + [9] * 4, {}, 20, 20, 16),
+}
+
+
+@pytest.mark.parametrize(
+    ("losses", "options", "start", "n_epochs", "best"), DESCENTS.values(), ids=DESCENTS
+)
+def test_early_stopping_on_the_cosine_schedule_ends_with_a_descent_of_the_rate(
+    losses, options, start, n_epochs, best
+):
+    script = Script([9.0] * 20, losses, learning_rate="cosine", **options)
+    assert len(play(script)) == n_epochs
+    assert script.descent_start == start
+    assert script.epoch_of_the_weights == best
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -277,17 +303,27 @@ class StateRecorder(LoopCallback):
         return False
 
 
-@pytest.mark.parametrize("has_validation", [False, True])
-def test_training_resumes_from_the_state_after_any_step(has_validation):
+@pytest.mark.parametrize(
+    ("has_validation", "options", "n_epochs"),
+    [
+        (False, {}, 4),
+        (True, {}, 3),
+        (True, {"learning_rate": "cosine", "tol": 9.0, "max_iter": 9}, 5),
+    ],
+    ids=["plateau", "early stopping", "descent"],
+)
+def test_training_resumes_from_the_state_after_any_step(has_validation, options, n_epochs):
     def make_loop(*callbacks):
-        config = make_config(batch_size=16, max_iter=4, n_iter_no_change=2, tol=0.3)
+        defaults = {"batch_size": 16, "max_iter": 4, "n_iter_no_change": 2, "tol": 0.3}
+        config = make_config(**defaults | options)
         validation = rows(20, seed=5) if has_validation else None
         return TrainingLoop(Trainer(build(), config, 0), rows(50), validation, callbacks=callbacks)
 
     recorder = StateRecorder()
     complete = make_loop(recorder)
     complete.run()
-    assert len(recorder.states) == 4 * len(complete.history)
+    assert len(complete.history) == n_epochs
+    assert len(recorder.states) == 4 * n_epochs
     for state in recorder.states:
         resumed = make_loop()
         resumed.load_state_dict(state)

@@ -15,6 +15,7 @@ from skvae.models._objectives import elbo_terms
 from skvae.training._batches import Rows
 from skvae.training._config import TrainingConfig
 from skvae.training._loop import TrainingLoop
+from skvae.training._optimizer import Optimizer
 from skvae.training._trainer import DivergenceError, Trainer, _kept_rows, evaluate
 from skvae.utils import seeded_generator
 
@@ -58,9 +59,9 @@ def test_schedules_are_evaluated_at_the_middle_of_each_step(monkeypatch, batch_s
     def spy_on(name):
         schedule = getattr(TrainingConfig, name)
 
-        def spy(config, progress):
+        def spy(config, progress, *others):
             seen[name].append(progress)
-            return schedule(config, progress)
+            return schedule(config, progress, *others)
 
         monkeypatch.setattr(TrainingConfig, name, spy)  # instances are frozen, their class is not
 
@@ -71,6 +72,25 @@ def test_schedules_are_evaluated_at_the_middle_of_each_step(monkeypatch, batch_s
     expected = (np.arange(n_steps) + 0.5) / n_steps
     assert_allclose(seen["learning_rate_at"], expected, rtol=1e-14)
     assert_allclose(seen["kl_weight_at"], expected, rtol=1e-14)
+
+
+def test_the_rate_falls_to_zero_from_the_start_of_the_descent(monkeypatch):
+    config = make_config(learning_rate="cosine", batch_size=25, max_iter=20, n_iter_no_change=2)
+    rates = []
+    monkeypatch.setattr(Optimizer, "step", lambda self, rate: rates.append(rate))
+    trainer = Trainer(build(likelihood="bernoulli"), config, 0)
+    data = Rows(np.zeros((50, N_FEATURES), dtype=np.float32), CPU)
+    for epoch in range(6):
+        if epoch == 4:
+            trainer.begin_descent()
+        trainer.train_epoch(data)
+    trainer.begin_descent()  # has no effect any more
+    assert trainer.descent_start == 4
+    assert trainer.last_epoch == 6
+    schedule = [config.learning_rate_at((i + 0.5) / 40) for i in range(8)]
+    descent = config.learning_rate_at(0.2) * np.cos(np.pi / 16 * np.array([1, 3, 5, 7])) ** 2
+    networks = rates[:: len(trainer._optimizers)]
+    assert_allclose(networks, [*schedule, *descent], rtol=1e-12)
 
 
 @every_solver
