@@ -47,7 +47,7 @@ from ..utils import (
     to_device,
 )
 from ._callbacks import CallbackSupportMixin, SklearnCallbacks, with_callbacks
-from ._fit_warnings import warn_if_collapsed
+from ._fit_warnings import warn_about_fit
 from ._identity import identify_fit, identify_process
 from ._inference import InferenceMixin
 from ._parameters import VAEParameters
@@ -141,7 +141,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             self.__dict__.update(_fitted_attributes(trainer, by_metric(loop.history)))
             self._after_training(X, reset=True)
         if group.is_main and len(rows) > 1:
-            warn_if_collapsed(self.get_params(deep=False), self.history_)
+            warn_about_fit(loop, self.get_params(deep=False))
 
     def _run(self, loop: TrainingLoop) -> None:
         """Train to the end, or until the user interrupts training."""
