@@ -197,9 +197,11 @@ DIFFERENT = {
     (VAEOutlierDetector, "likelihood"),  # "auto"
     (VAEOutlierDetector, "max_iter"),  # at most 60 epochs
     (VAEImputer, "architecture"),  # without a linear path
+    (VAEImputer, "learning_rate"),  # no linear start
     (VAEImputer, "likelihood"),  # "mixed"
     (VAEImputer, "n_importance_samples"),  # more methods draw
     (TabularVAE, "hidden_layer_sizes"),  # no convolutions
+    (TabularVAE, "learning_rate"),  # no linear start
 }
 
 
