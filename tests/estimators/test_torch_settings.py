@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from torch.overrides import TorchFunctionMode
 
 import skvae
@@ -70,6 +71,7 @@ def detect_anomaly():
 def warnings_as_errors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs
         yield
 
 

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from helpers import FAST, FAST_TABULAR
 from skvae import TabularVAE, VAEImputer
@@ -54,6 +55,7 @@ def test_features_that_were_empty_in_fit_are_not_counted():
 def test_known_values_missing_levels_and_single_rows_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs
         model = TabularVAE(**FAST_TABULAR).fit(FRAME)
         some = FRAME.assign(a=FRAME["a"].where(np.arange(30) == 29))
         model.score(some)
