@@ -353,7 +353,7 @@ def train_and_save(folder, seconds):
 
 @needs_kill
 @pytest.mark.slow
-@pytest.mark.parametrize(("seconds", "n_kills"), [(None, 20), (0.001, 20)])
+@pytest.mark.parametrize(("seconds", "n_kills"), [(None, 10), (0.001, 10)])
 def test_a_process_killed_many_times_gives_the_same_model_bit_for_bit(
     seconds, n_kills, tmp_path, fresh_processes
 ):
