@@ -40,6 +40,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, StudentT, VAETransformer
 from skvae.datasets import fetch_adult, fetch_susy
+from skvae.estimators._parameters import _auto_alpha
 
 Settings = dict[str, Any]
 
@@ -121,7 +122,7 @@ def score_settings(
         if "max_iter" in params:
             params["max_iter"] = max(1, round(params["max_iter"] * default.n_iter_))
         if "alpha" in params:
-            params["alpha"] *= (300 / len(train)) ** 2 * min(1.0, train.shape[1] / 20)
+            params["alpha"] *= _auto_alpha(*train.shape)
         model = clone(default).set_params(**params)
         results.append({**cell, "setting": label, **_timed_score(model.fit, model, train, test)})
     return results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class ArrayVAE(BaseVAE):
     The likelihood is a parameter, and `sample` draws new rows.
     """
 
+    architecture: Any
     likelihood: str | Likelihood
 
     @isolate
@@ -43,6 +44,14 @@ class ArrayVAE(BaseVAE):
             New rows in the units of X, in the floating dtype of the training data.
         """
         return self._sample_rows(n_samples, local_random_state(random_state), noise=noise)
+
+    @property
+    def _auto_noise(self) -> Literal["row", "feature"]:
+        """Scope of the noise of an automatic likelihood.
+
+        Custom and convolutional decoders usually return a single number for each column.
+        """
+        return "row" if self.architecture == "mlp" else "feature"
 
     def _resolve_likelihood(self) -> Likelihood:
         return resolve_likelihood(self.likelihood)

@@ -159,8 +159,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
             kept = "last" if validation is None else "best"
             warnings.warn(
                 f"Training was interrupted after {len(loop.history)} of {trainer.config.max_iter} "
-                f"epochs. "
-                f"The model is that of the {kept} epoch.",
+                f"epochs. The model is that of the {kept} epoch.",
                 stacklevel=find_stack_level(),
             )
 

@@ -11,6 +11,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from ..likelihoods import Gaussian
 from ..models import VAE, elbo_terms
 from ..training import Rows, TrainingLoop, by_metric, objective
 from ..utils import find_stack_level, limit_threads, seeded_generator
@@ -40,7 +41,7 @@ def warn_about_fit(loop: TrainingLoop, params: dict[str, Any]) -> None:
     """
     warn_if_collapsed(params, by_metric(loop.history))
     if loop.is_finished:
-        warn_if_overfitted(loop, params)
+        warn_if_overfitted(loop)
         warn_if_not_converged(loop)
 
 
@@ -72,7 +73,7 @@ def warn_if_collapsed(params: dict[str, Any], history: dict[str, list[float]]) -
     )
 
 
-def warn_if_overfitted(loop: TrainingLoop, params: dict[str, Any]) -> None:
+def warn_if_overfitted(loop: TrainingLoop) -> None:
     """Warn if held-out rows have far higher losses than training rows.
 
     The losses of training rows define what is far: more than two standard deviations, and more than
@@ -86,7 +87,7 @@ def warn_if_overfitted(loop: TrainingLoop, params: dict[str, Any]) -> None:
     if held_out - training <= spread * max(2.0, 4 / math.sqrt(len(loop.validation))):
         return
     remedies = ["a smaller latent_dim", "smaller hidden_layer_sizes", "a larger alpha", "more rows"]
-    if "gaussian" in str(params.get("likelihood", "")).lower():
+    if isinstance(loop.trainer.module.likelihood, Gaussian):
         remedies[:0] = ["likelihood='student_t', for which outlying rows cost less"]
     warnings.warn(
         f"Held-out rows score {-held_out:.4g} nats per row, far below the {-training:.4g} of "

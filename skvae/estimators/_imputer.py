@@ -122,8 +122,8 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         Fraction of rows held out for early stopping.
     n_iter_no_change : int or "auto", default="auto"
         Number of epochs to wait for an improvement. "auto" is the number of epochs for a tenth of
-        the training steps, or of the steps of ``max_iter="auto"`` if these are fewer, but for at
-        least 100 steps.
+        the training steps, or of the steps of ``max_iter="auto"`` if these are fewer, and at
+        least for 100 steps.
     tol : float, default=1e-4
         Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
         the training objective, and only at a constant learning rate.

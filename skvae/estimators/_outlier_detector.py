@@ -65,7 +65,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         Networks of the encoder and the decoder:
 
         - "mlp": multilayer perceptrons. With a likelihood of real numbers and up to 512 columns,
-          each perceptron has a linear path beside it, and training starts at the linear model of
+          each perceptron has a parallel linear path, and training starts at the linear model of
           maximum likelihood: factor analysis or probabilistic PCA.
         - "fourier_mlp": multilayer perceptrons whose decoder also sees sines and cosines of the
           code. Maps in two or three latent dimensions need fewer steps to train.
@@ -129,8 +129,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         Fraction of rows held out for early stopping.
     n_iter_no_change : int or "auto", default="auto"
         Number of epochs to wait for an improvement. "auto" is the number of epochs for a tenth of
-        the training steps, or of the steps of ``max_iter="auto"`` if these are fewer, but for at
-        least 100 steps.
+        the training steps, or of the steps of ``max_iter="auto"`` if these are fewer, and at
+        least for 100 steps.
     tol : float, default=1e-4
         Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
         the training objective, and only at a constant learning rate.
@@ -372,8 +372,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
             return super()._resolve_likelihood()
         if not self.novelty:
             return _OUTLIER_LIKELIHOOD
-        # Custom and convolutional decoders usually return a single number for each column.
-        return StudentT("row" if self.architecture == "mlp" else "feature", floor=0.1)
+        return StudentT(self._auto_noise, floor=0.1)
 
     def _params_for(self, config_class: type) -> dict[str, Any]:
         params = super()._params_for(config_class)

@@ -42,7 +42,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         Networks of the encoder and the decoder:
 
         - "mlp": multilayer perceptrons. With a likelihood of real numbers and up to 512 columns,
-          each perceptron has a linear path beside it, and training starts at the linear model of
+          each perceptron has a parallel linear path, and training starts at the linear model of
           maximum likelihood: factor analysis or probabilistic PCA.
         - "fourier_mlp": multilayer perceptrons whose decoder also sees sines and cosines of the
           code. Maps in two or three latent dimensions need fewer steps to train.
@@ -106,8 +106,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         Fraction of rows held out for early stopping.
     n_iter_no_change : int or "auto", default="auto"
         Number of epochs to wait for an improvement. "auto" is the number of epochs for a tenth of
-        the training steps, or of the steps of ``max_iter="auto"`` if these are fewer, but for at
-        least 100 steps.
+        the training steps, or of the steps of ``max_iter="auto"`` if these are fewer, and at
+        least for 100 steps.
     tol : float, default=1e-4
         Smallest improvement that counts, in nats per row. Without early stopping, `tol` applies to
         the training objective, and only at a constant learning rate.
@@ -283,8 +283,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     def _resolve_likelihood(self) -> Likelihood:
         if self.likelihood != "auto":
             return super()._resolve_likelihood()
-        # Custom and convolutional decoders usually return a single number for each column.
-        return StudentT("row" if self.architecture == "mlp" else "feature", df="feature")
+        return StudentT(self._auto_noise, df="feature")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -26,8 +26,9 @@ _MIN_INITIAL_VARIANCE = math.exp(-2 * 0.9 * _MAX_LOG_NOISE)
 # variance is infinite, and 50, where the distribution is practically normal, except that single
 # far outliers do not dominate the sum over rows.
 INITIAL_DF = 10.0
-DF_BOUNDS = (2.0, 50.0)
-_MAX_LOG_DF_FACTOR = math.log(5.0)
+_MAX_DF_FACTOR = 5.0
+_MAX_LOG_DF_FACTOR = math.log(_MAX_DF_FACTOR)
+DF_BOUNDS = (INITIAL_DF / _MAX_DF_FACTOR, INITIAL_DF * _MAX_DF_FACTOR)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,9 @@ class Gaussian(LocationScale):
     common noise must mean the same in every column. ``log_noise``, the log of a learned sigma in
     standardised units, is squashed smoothly into (-7, 7). The noise therefore never falls below
     about a thousandth of a standard deviation, and the density of a perfectly reconstructed
-    column stays finite.
+    column stays finite. In a column that is a linear function of other columns, the unit is the
+    standard deviation from the function instead: a row far from the function then has an extremely
+    low density, unless the tails are those of `StudentT`.
 
     With shared noise and linear networks, the model is probabilistic PCA [2]_.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 # The iterations end when the log-likelihood rises by less, in nats per row.
 _TOL = 1e-6
 _MAX_ITER = 200
-# Largest number of iterations times d^3, so that a start takes a second at most.
+# Largest number of iterations times d^3, so that a start takes a second or two.
 _MAX_WORK = 1e9
 
 

@@ -114,9 +114,9 @@ def _learned_params(likelihood: LocationScale, model: LinearModel, df: Tensor | 
 
 
 def decaying_weights(module: VAE) -> list[Tensor]:
-    """Return the weights of the decoder that weight decay shrinks, as tensors that share memory.
+    """Return views of the decoder's weights for weight decay.
 
-    Without these weights, the mean is linear in the code, and the noise is the same for all rows.
+    With zeros in place of these weights, the mean is linear in the code, and the noise constant.
     """
     decoder = module.decoder
     if not isinstance(decoder, LinearPath):

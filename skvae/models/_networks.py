@@ -48,7 +48,7 @@ def _dense(widths: Sequence[int], activation: str) -> list[nn.Module]:
 
 
 class LinearPath(nn.Module):
-    """A perceptron with a linear path beside the perceptron; the outputs are added.
+    """A perceptron and a parallel linear path, whose outputs are added.
 
     Without a perceptron, the network is linear.
     """
@@ -82,7 +82,7 @@ def mlp(
 ) -> tuple[nn.Module, nn.Module]:
     """Return a multilayer perceptron as the encoder, and its mirror image as the decoder.
 
-    With `linear_path`, both have a linear path beside the perceptron.
+    With `linear_path`, both have a linear path parallel to the perceptron.
     """
     widths = [n_features, *hidden_layer_sizes]
     mirror = [latent_dim, *reversed(hidden_layer_sizes)]

@@ -16,7 +16,7 @@ _N_ITER = 20
 _PRIOR_COUNT = 1.0
 _PRIOR_NOISE_VAR = 0.02
 _N_BISECTIONS = 30
-# Largest number of rows times d * k^2, so that a start takes a second at most. Of more rows, every
+# Largest number of rows times d * k^2, so that a start takes a second or two. Of more rows, every
 # second, third, ... row is used.
 _MAX_WORK = 3e7
 _MIN_ROWS = 500

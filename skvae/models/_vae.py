@@ -145,21 +145,8 @@ class VAE(nn.Module):
         self.bias = nn.Parameter(
             torch.zeros(len(self.decoder_param_names), n_outputs, dtype=torch.float32)
         )
-        # Parameters of the likelihood that do not come from the decoder.
-        self.global_params = nn.ParameterDict()
-        for name, scope in scopes.items():
-            if scope != "row":
-                shape = (n_features,) if scope == "feature" else ()
-                value = torch.zeros(shape, dtype=torch.float32)
-                self.global_params[name] = nn.Parameter(value, requires_grad=scope != "fixed")
-        self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
-        if config.missing:
-            self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
-        if config.dependent_columns:
-            dependence = torch.zeros(n_features, n_features, dtype=torch.float64)
-            self.register_buffer("dependence", dependence)
-            self.register_buffer("is_independent", torch.ones(n_features, dtype=torch.float32))
+        self._add_global_params()
+        self._add_units()
         # Largest number of elements per row in any layer, to bound the memory of inference.
         self.max_width = max(n_inputs, n_outputs * len(self.decoder_param_names))
         self._constants = nn.Module()
@@ -172,6 +159,27 @@ class VAE(nn.Module):
         )
         for name, constant in self.likelihood.constants().items():
             self._constants.register_buffer(name, constant, persistent=False)
+
+    def _add_global_params(self) -> None:
+        """Add the parameters of the likelihood that do not come from the decoder."""
+        self.global_params = nn.ParameterDict()
+        for name, scope in self.likelihood.parameters.items():
+            if scope != "row":
+                shape = (self.config.n_features,) if scope == "feature" else ()
+                value = torch.zeros(shape, dtype=torch.float32)
+                self.global_params[name] = nn.Parameter(value, requires_grad=scope != "fixed")
+
+    def _add_units(self) -> None:
+        """Add the buffers that define the units of standardised rows."""
+        n_features = self.config.n_features
+        self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
+        if self.config.missing:
+            self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
+        if self.config.dependent_columns:
+            dependence = torch.zeros(n_features, n_features, dtype=torch.float64)
+            self.register_buffer("dependence", dependence)
+            self.register_buffer("is_independent", torch.ones(n_features, dtype=torch.float32))
 
     @property
     def constants(self) -> Parameters:

@@ -109,7 +109,7 @@ def test_few_held_out_rows_say_little(n_held_out, warns):
     loop.history[0]["validation_loss"] = float(spread.mean() + 3 * spread.std())
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        warn_if_overfitted(loop, {})
+        warn_if_overfitted(loop)
     assert len(seen) == warns
 
 
