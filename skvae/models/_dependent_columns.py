@@ -11,10 +11,11 @@ from torch import Tensor
 # Largest fraction of a column's variance that the columns before leave unexplained: the square of
 # the smallest noise of a likelihood, in standard deviations. A decoder could not do better.
 _MAX_UNEXPLAINED = 1e-6
-# Smallest unexplained fraction, so that densities stay finite.
-_MIN_UNEXPLAINED = 1e-12
-# With fewer different rows, columns may be dependent by chance.
+# Smallest unexplained fraction. Densities stay finite, and rounding errors of the deviations small.
+_MIN_UNEXPLAINED = 1e-8
+# With fewer different rows, columns may be dependent by chance, except for copies of one column.
 _MIN_ROWS_PER_COLUMN = 3
+_MIN_ROWS_FOR_COPIES = 30
 # A function must also hold without this number of rows, those with the largest values: a single far
 # row, or a few rows in which rare events coincide, make columns look dependent.
 _N_LARGEST_ROWS = 10
@@ -42,6 +43,9 @@ class LinearDependence(NamedTuple):
 def find_dependence(x: Tensor, var: Tensor) -> LinearDependence | None:
     """Find columns that are linear functions of the columns before them.
 
+    If there are fewer than three different rows for each column, only functions of a single column
+    count.
+
     Parameters
     ----------
     x : Tensor of shape (n, d)
@@ -52,19 +56,23 @@ def find_dependence(x: Tensor, var: Tensor) -> LinearDependence | None:
     Returns
     -------
     dependence : LinearDependence or None
-        None if no column is dependent, or if there are fewer than three different rows for each
-        column.
+        None if no column is dependent, or if there are fewer than 30 different rows, or fewer than
+        three for each of up to ten columns.
     """
     n, d = x.shape
-    if n < _MIN_ROWS_PER_COLUMN * d:
+    n_different, n_enough = len(x.unique(dim=0)), _MIN_ROWS_PER_COLUMN * d
+    if n_different < min(n_enough, _MIN_ROWS_FOR_COPIES):
         return None
     is_constant = (var == 0) | (x == x[0]).all(0)  # centred values of constants are rounding errors
     x = (x - x.mean(0)).masked_fill(is_constant, 0.0)
     std = x.square().mean(0).sqrt()
     scale = torch.where(is_constant, 1.0, std)
     correlations = (x / scale).T @ (x / scale) / n
+    if n_different < n_enough:
+        is_copy = correlations.square() > 1 - _MAX_UNEXPLAINED
+        correlations = torch.where(is_copy, correlations, 0.0)
     is_dependent = _eliminate(correlations)
-    if not is_dependent.any() or len(x.unique(dim=0)) < _MIN_ROWS_PER_COLUMN * d:
+    if not is_dependent.any():
         return None
     (dependent,), (free,) = torch.where(is_dependent), torch.where(~is_constant & ~is_dependent)
     solution = torch.linalg.solve(correlations[free][:, free], correlations[free][:, dependent])
