@@ -40,7 +40,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, StudentT, VAETransformer
 from skvae.datasets import fetch_adult, fetch_susy
-from skvae.estimators._parameters import _auto_alpha
+from skvae.estimators._automatic import auto_alpha
 
 Settings = dict[str, Any]
 
@@ -122,7 +122,7 @@ def score_settings(
         if "max_iter" in params:
             params["max_iter"] = max(1, round(params["max_iter"] * default.n_iter_))
         if "alpha" in params:
-            params["alpha"] *= _auto_alpha(*train.shape)
+            params["alpha"] *= auto_alpha(*train.shape)
         model = clone(default).set_params(**params)
         results.append({**cell, "setting": label, **_timed_score(model.fit, model, train, test)})
     return results

@@ -95,23 +95,22 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     alpha : float or "auto", default=0.0
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
-        means. "auto" is ``(300 / n_samples) ** 2 * min(1, n_features / 20)`` for a model with a
+        means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)`` for a model with a
         linear path, which few rows hold close to the linear model, and 0 for other models.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, and then falls to zero along a cosine.
         "constant" is `learning_rate_init` throughout.
     learning_rate_init : float or "auto", default=0.002
-        Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
+        Highest learning rate. "auto" is 0.0085 for training of up to 500 steps. For longer
         training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
         steps.
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
         100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
     max_iter : int or "auto", default=200
-        Largest number of epochs. "auto" is the number of epochs for 200 steps, plus 0.2 steps for
-        each row, up to 20,000 steps. Training that does not start at a linear model takes 500
-        steps, plus 1.2 steps for each row, up to 30,000 steps.
+        Largest number of epochs. "auto" is the number of epochs for 400 steps, plus 0.9 steps for
+        each row, up to 30,000 steps.
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the

@@ -56,8 +56,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     hidden_layer_sizes : array-like of int or "auto", default="auto"
         Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
         ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages
-        that each halve the image, followed by the width of a dense layer. "auto" is (256, 128), or
-        (32, 64, 16) for "conv". Custom architectures ignore this parameter.
+        that each halve the image, followed by the width of a dense layer. "auto" is (32, 64, 16)
+        for "conv", (128, 128) for a model with a linear path, and (256, 128) for other models.
+        Custom architectures ignore this parameter.
     activation : str, default="gelu"
         Activation function of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu",
         "softplus", "tanh", "logistic" or "identity".
@@ -103,19 +104,20 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     alpha : float or "auto", default="auto"
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
-        means. "auto" is ``(300 / n_samples) ** 2 * min(1, n_features / 20)`` for a model with a
+        means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)`` for a model with a
         linear path, which few rows hold close to the linear model, and 0 for other models.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, or over 5% after a linear start, and then falls
         to zero along a cosine. "constant" is `learning_rate_init` throughout.
     learning_rate_init : float or "auto", default="auto"
-        Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
-        training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
-        steps.
+        Highest learning rate. "auto" is 0.013 after a linear start and 0.0085 otherwise, for
+        training of up to 500 steps. For longer training, the rate falls with the fourth root of the
+        number of steps, to half at 8,000 steps.
     batch_size : int or "auto", default="auto"
-        Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
-        100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
+        Number of rows per step. "auto" is a 32nd of the rows, between 128 and 256, for a model with
+        a linear path, and a fiftieth of the rows, between 64 and 200, for other models. For more
+        than 100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
     max_iter : int or "auto", default="auto"
         Largest number of epochs. "auto" depends on the number of rows, as for `VAETransformer`, and
         is at most 60. Longer training fits single rows, including outliers.

@@ -21,16 +21,17 @@ from ..likelihoods import LIKELIHOODS, Likelihood
 from ..models import ACTIVATIONS, ARCHITECTURES, VAE, VAEConfig
 from ..training import Checkpoint, TrainingConfig
 from ..utils import training_dtype
+from ._automatic import (
+    auto_alpha,
+    auto_batch_size,
+    auto_learning_rate,
+    auto_n_steps,
+    auto_patience,
+    auto_warmup,
+)
 
 # Parameters that have no influence on the result of training.
 _WITHOUT_EFFECT = ("checkpoint", "device", "on_interrupt", "random_state", "verbose")
-
-# Smallest fraction of training with a rising learning rate. Networks that start at a linear model
-# take no harm from a short warm-up.
-_MIN_WARMUP = 0.05
-
-# Fewer steps do not show whether a loss still improves, and are too few for a descent of the rate.
-_MIN_PATIENCE_STEPS = 100
 
 # Names of parameters in other libraries, and the names here.
 _NAMES_ELSEWHERE = {
@@ -231,19 +232,19 @@ class VAEParameters(BaseEstimator):
         rate, alpha, patience = self.learning_rate_init, self.alpha, self.n_iter_no_change
         starts_linear = module.config.has_linear_path
         if batch_size == "auto":
-            batch_size = _auto_batch_size(n_rows)
+            batch_size = auto_batch_size(n_rows, starts_linear)
         steps_per_epoch = math.ceil(n_rows / batch_size)
-        n_auto_steps = _auto_n_steps(n_rows, starts_linear=starts_linear)
+        n_auto_steps = auto_n_steps(n_rows, starts_linear)
         if max_iter == "auto":
             max_iter = min(max(1, round(n_auto_steps / steps_per_epoch)), self._max_auto_iter)
         n_steps = max_iter * steps_per_epoch
         if rate == "auto":
-            rate = _auto_learning_rate(n_steps)
+            rate = auto_learning_rate(n_steps, starts_linear)
         if patience == "auto":
-            patience = _auto_patience(min(n_steps, n_auto_steps))
+            patience = auto_patience(min(n_steps, n_auto_steps))
             patience = math.ceil(patience / steps_per_epoch)
         if alpha == "auto":
-            alpha = _auto_alpha(n_rows, module.config.n_features) if starts_linear else 0.0
+            alpha = auto_alpha(n_rows, module.config.n_features) if starts_linear else 0.0
         return TrainingConfig(
             **{
                 **self._params_for(TrainingConfig),
@@ -252,7 +253,7 @@ class VAEParameters(BaseEstimator):
                 "n_iter_no_change": patience,
                 "alpha": alpha,
                 "learning_rate_init": rate,
-                "warmup": _MIN_WARMUP if starts_linear else _auto_warmup(n_steps),
+                "warmup": auto_warmup(n_steps, starts_linear),
                 "dtype": training_dtype(self.precision, module.bias.device, module),
             }
         )
@@ -265,41 +266,3 @@ class VAEParameters(BaseEstimator):
         """
         names = [field.name for field in fields(config_class)]
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
-
-
-def _auto_batch_size(n_rows: int) -> int:
-    """Return a fiftieth of the rows within limits, and a five-hundredth for very many rows."""
-    return max(64, min(n_rows // 50, 200), min(n_rows // 500, 2000))
-
-
-def _auto_n_steps(n_rows: int, *, starts_linear: bool) -> float:
-    """Return the number of training steps: more from random initial weights."""
-    return min(200 + 0.2 * n_rows, 20_000) if starts_linear else min(500 + 1.2 * n_rows, 30_000)
-
-
-def _auto_alpha(n_rows: int, n_features: int) -> float:
-    """Return the strength of weight decay of networks that start at a linear model.
-
-    Few rows hold networks close to the linear model. The more columns a code may reproduce, the
-    more a decoder gains by memorising rows.
-    """
-    return (300 / n_rows) ** 2 * min(1.0, n_features / 20)
-
-
-def _auto_patience(n_steps: float) -> float:
-    """Return the number of steps to wait for an improvement in training of `n_steps` steps."""
-    return max(_MIN_PATIENCE_STEPS, n_steps / 10)
-
-
-def _auto_learning_rate(n_steps: int) -> float:
-    """Return a learning rate for training of `n_steps` steps: lower for longer training."""
-    return 0.006 * min(1.0, 2000 / n_steps) ** 0.25
-
-
-def _auto_warmup(n_steps: int) -> float:
-    """Return the fraction of training with a rising rate: 200 steps, within 5% and 20%.
-
-    After fewer steps, Adam's averages of squared gradients are still noisy, and single steps may
-    throw the encoder far off.
-    """
-    return max(_MIN_WARMUP, min(0.2, 200 / n_steps))

@@ -21,6 +21,10 @@ from ._custom_networks import check_networks
 _N_FREQUENCIES = 64
 FREQUENCY_SCALE = 3.0
 
+# Factor of the hidden weights of perceptrons whose last layer starts at zero. The perceptrons learn
+# nonlinear functions in fewer steps. A factor of 2 or more favours functions that over-fit.
+_HIDDEN_GAIN = 1.5
+
 # Largest last size of an image shape that looks like a number of channels.
 _MAX_LAST_CHANNELS = 4
 
@@ -64,9 +68,15 @@ class LinearPath(nn.Module):
 
     @torch.no_grad()
     def set_zero(self) -> None:
-        """Make the output zero. All layers of the perceptron except the last keep their weights."""
-        layers = [self.linear] if self.perceptron is None else [self.linear, self.perceptron[-1]]
-        for layer in layers:
+        """Make the output zero, and enlarge the weights of hidden layers to learn faster."""
+        outputs: list[nn.Module] = [self.linear]
+        if self.perceptron is not None:
+            *hidden, last = self.perceptron
+            outputs.append(last)
+            for layer in hidden:
+                if isinstance(layer, nn.Linear):
+                    layer.weight.mul_(_HIDDEN_GAIN)
+        for layer in outputs:
             for parameter in layer.parameters():
                 parameter.zero_()
 
@@ -267,7 +277,7 @@ def resolve_architecture(
     if callable(architecture):
         return architecture
     if architecture != "conv":
-        sizes = _widths(hidden_layer_sizes, auto=(256, 128))
+        sizes = _widths(hidden_layer_sizes, auto=(128, 128) if linear_path else (256, 128))
         options: dict[str, Any] = {"hidden_layer_sizes": sizes, "activation": activation}
         if architecture == "mlp":
             options["linear_path"] = linear_path

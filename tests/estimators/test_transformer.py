@@ -9,11 +9,6 @@ from sklearn.datasets import load_digits
 
 from helpers import FAST, assert_same_fit, dropout_networks, same_weights, unchanged_random_states
 from skvae import Gaussian, VAETransformer
-from skvae.estimators._parameters import (
-    _auto_batch_size,
-    _auto_learning_rate,
-    _auto_warmup,
-)
 
 pytestmark = pytest.mark.torch_only
 
@@ -253,83 +248,3 @@ def test_more_flexible_gaussian_noise_gives_a_higher_score():
         for noise in ("feature", "shared", 1.0)
     }
     assert scores["feature"] > scores["shared"] > scores[1.0]
-
-
-# ---- Automatic parameters ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "batch_size"),
-    [
-        (1, 64),
-        (3_200, 64),
-        (5_000, 100),
-        (60_000, 200),
-        (100_000, 200),
-        (250_000, 500),
-        (4_500_000, 2000),
-    ],
-)
-def test_automatic_batch_size_grows_with_the_data_within_limits(n_rows, batch_size):
-    assert _auto_batch_size(n_rows) == batch_size
-
-
-def test_automatic_batch_size_depends_on_the_number_of_training_rows():
-    X = np.random.RandomState(0).normal(size=(4_500, 2))
-    params = {**FAST, "early_stopping": True, "max_iter": 2}  # leaves 4,050 rows to train on
-    auto, explicit, other = (
-        VAETransformer(**{**params, "batch_size": size}).fit(X).score(X)
-        for size in ("auto", 81, 90)
-    )
-    assert auto == explicit != other
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "max_iter", "patience"),
-    [
-        (64, 1000, 100),  # at least 100 steps
-        (640, 3, 10),
-        (6_400, 25, 3),  # 125 of 1,250 steps, with 50 steps per epoch
-        (6_400, 10**6, 3),  # 148 of the 1,480 steps with max_iter="auto"
-        (10**6, 20, 2),  # 1,000 of 10,000 steps
-    ],
-)
-def test_automatic_patience_is_a_tenth_of_the_steps(blobs, n_rows, max_iter, patience):
-    vae = VAETransformer(**FAST).fit(blobs).set_params(max_iter=max_iter)
-    assert vae._training_config(vae.module_, n_rows).n_iter_no_change == patience
-    vae.set_params(n_iter_no_change=7)
-    assert vae._training_config(vae.module_, n_rows).n_iter_no_change == 7
-
-
-@pytest.mark.parametrize(
-    ("n_steps", "rate"), [(1, 0.006), (2_000, 0.006), (32_000, 0.003), (162_000, 0.002)]
-)
-def test_automatic_learning_rate_is_lower_for_long_training(n_steps, rate):
-    assert _auto_learning_rate(n_steps) == pytest.approx(rate)
-
-
-@pytest.mark.parametrize(
-    ("n_steps", "warmup"), [(1, 0.2), (1_000, 0.2), (2_000, 0.1), (4_000, 0.05), (100_000, 0.05)]
-)
-def test_the_warm_up_of_the_learning_rate_is_a_larger_fraction_of_short_training(n_steps, warmup):
-    assert _auto_warmup(n_steps) == pytest.approx(warmup)
-
-
-def test_the_warm_up_is_short_only_after_a_linear_start(blobs):
-    params = {"max_iter": 2, "batch_size": 64, "random_state": 0}
-    warmups = [
-        VAETransformer(architecture=name, **params).fit(blobs)._trainer.config.warmup
-        for name in ("mlp", "fourier_mlp")
-    ]
-    assert warmups == [0.05, 0.2]
-
-
-def test_automatic_learning_rate_depends_on_the_number_of_steps(blobs):
-    n_steps = 23 * len(blobs)  # one row per step
-    params = {**FAST, "early_stopping": False, "max_iter": 23, "batch_size": 1}
-    auto, explicit = (
-        VAETransformer(**{**params, "learning_rate_init": rate}).fit(blobs)
-        for rate in ("auto", _auto_learning_rate(n_steps))
-    )
-    assert n_steps > 2_000  # the rate is constant up to 2,000 steps
-    assert_same_fit(auto, explicit)

@@ -61,11 +61,11 @@ def test_the_bound_is_the_evidence_for_each_row_and_draw(X, likelihood, latent_d
         assert_allclose(bound, evidence(module, X), rtol=1e-6)
 
 
-def test_perceptrons_keep_hidden_weights_and_start_at_zero(X):
+def test_perceptrons_start_at_zero_with_enlarged_hidden_weights(X):
     module, new = start(X, likelihood=Gaussian()), build_vae(D, 2).double()
     for network, drawn in ((module.encoder, new.encoder), (module.decoder, new.decoder)):
         assert (network.perceptron(normal(5, network.perceptron[0].in_features)) == 0).all()
-        assert torch.equal(network.perceptron[0].weight, drawn.perceptron[0].weight)
+        assert torch.equal(network.perceptron[0].weight, 1.5 * drawn.perceptron[0].weight)
 
 
 @pytest.mark.parametrize("likelihood", [StudentT("row", df="feature"), StudentT(df="feature")])

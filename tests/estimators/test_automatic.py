@@ -1,0 +1,119 @@
+"""Automatic values of the parameters of training."""
+
+import numpy as np
+import pytest
+
+from helpers import FAST, assert_same_fit
+from skvae import VAETransformer
+from skvae.estimators._automatic import (
+    auto_alpha,
+    auto_batch_size,
+    auto_learning_rate,
+    auto_n_steps,
+    auto_warmup,
+)
+
+pytestmark = pytest.mark.torch_only
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "after_linear_start", "otherwise"),
+    [
+        (1, 128, 64),
+        (3_200, 128, 64),
+        (6_400, 200, 128),
+        (60_000, 256, 200),
+        (100_000, 256, 200),
+        (250_000, 500, 500),
+        (4_500_000, 2000, 2000),
+    ],
+)
+def test_the_batch_size_grows_with_the_data_within_limits(n_rows, after_linear_start, otherwise):
+    assert auto_batch_size(n_rows, starts_linear=True) == after_linear_start
+    assert auto_batch_size(n_rows, starts_linear=False) == otherwise
+
+
+def test_the_batch_size_depends_on_the_number_of_training_rows():
+    X = np.random.RandomState(0).normal(size=(5_000, 2))
+    params = {**FAST, "early_stopping": True, "max_iter": 2}  # leaves 4,500 rows to train on
+    auto, explicit, other = (
+        VAETransformer(**{**params, "batch_size": size}).fit(X).score(X)
+        for size in ("auto", 140, 156)
+    )
+    assert auto == explicit != other
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "after_linear_start", "otherwise"),
+    [(60, 130, 454), (6_000, 1_120, 5_800), (10**6, 20_000, 30_000)],
+)
+def test_the_number_of_steps_grows_with_the_data_up_to_a_limit(
+    n_rows, after_linear_start, otherwise
+):
+    assert auto_n_steps(n_rows, starts_linear=True) == after_linear_start
+    assert auto_n_steps(n_rows, starts_linear=False) == otherwise
+
+
+def test_training_takes_whole_epochs_and_at_least_one(blobs):
+    params = {"random_state": 0, "hidden_layer_sizes": (4,)}
+    n_steps = auto_n_steps(len(blobs), starts_linear=True)
+    for batch_size in (1, 50, len(blobs)):
+        vae = VAETransformer(batch_size=batch_size, **params).fit(blobs)
+        assert vae.n_iter_ == max(1, round(n_steps / np.ceil(len(blobs) / batch_size)))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "max_iter", "patience"),
+    [
+        (64, 1000, 100),  # at least 100 steps
+        (640, 3, 20),
+        (10**6, 20, 2),  # 1,000 of 10,000 steps, with 500 steps per epoch
+        (10**6, 10**6, 4),  # 2,000 of the 20,000 steps with max_iter="auto"
+    ],
+)
+def test_the_patience_is_a_tenth_of_the_steps(blobs, n_rows, max_iter, patience):
+    vae = VAETransformer(**FAST).fit(blobs).set_params(max_iter=max_iter)
+    assert vae._training_config(vae.module_, n_rows).n_iter_no_change == patience
+    vae.set_params(n_iter_no_change=7)
+    assert vae._training_config(vae.module_, n_rows).n_iter_no_change == 7
+
+
+@pytest.mark.parametrize(("n_steps", "factor"), [(1, 1), (500, 1), (8_000, 0.5), (40_500, 1 / 3)])
+def test_the_learning_rate_is_lower_for_long_training(n_steps, factor):
+    assert auto_learning_rate(n_steps, starts_linear=True) == pytest.approx(0.013 * factor)
+    assert auto_learning_rate(n_steps, starts_linear=False) == pytest.approx(0.0085 * factor)
+
+
+def test_the_learning_rate_depends_on_the_number_of_steps(blobs):
+    n_steps = 7 * len(blobs)  # one row per step
+    assert n_steps > 500  # the rate is constant up to 500 steps
+    params = {**FAST, "early_stopping": False, "max_iter": 7, "batch_size": 1}
+    auto, explicit = (
+        VAETransformer(**{**params, "learning_rate_init": rate}).fit(blobs)
+        for rate in ("auto", auto_learning_rate(n_steps, starts_linear=True))
+    )
+    assert_same_fit(auto, explicit)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "warmup"), [(1, 0.2), (1_000, 0.2), (2_000, 0.1), (4_000, 0.05), (100_000, 0.05)]
+)
+def test_the_warm_up_is_a_larger_fraction_of_short_training(n_steps, warmup):
+    assert auto_warmup(n_steps, starts_linear=False) == pytest.approx(warmup)
+
+
+def test_the_warm_up_is_short_only_after_a_linear_start(blobs):
+    params = {"max_iter": 2, "batch_size": 64, "random_state": 0}
+    warmups = [
+        VAETransformer(architecture=name, **params).fit(blobs)._trainer.config.warmup
+        for name in ("mlp", "fourier_mlp")
+    ]
+    assert warmups == [0.05, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "alpha"),
+    [(300, 20, 1), (300, 50, 2), (300, 5, 0.25), (3_000, 20, 0.01)],
+)
+def test_weight_decay_is_stronger_for_few_rows_and_many_columns(n_rows, n_features, alpha):
+    assert auto_alpha(n_rows, n_features) == pytest.approx(alpha)
