@@ -17,6 +17,8 @@ before = {name.partition(".")[0] for name in sys.modules}
 import skvae
 after = {name.partition(".")[0] for name in sys.modules}
 print(sorted(after - before - set(sys.stdlib_module_names)))
+import skvae.displays
+assert "matplotlib" not in sys.modules
 """
     assert run_python(program).stdout.strip() == "['safetensors', 'skvae']"
 

@@ -54,3 +54,14 @@ def detector(table):
 @pytest.fixture(scope="session")
 def table_vae(table):
     return VAETransformer(**FAST).fit(table)
+
+
+@pytest.fixture(scope="session")
+def small_table(table):
+    """Return fewer columns, which are drawn faster."""
+    return table.iloc[:, :4]
+
+
+@pytest.fixture(scope="session")
+def small_vae(small_table):
+    return VAETransformer(**FAST).fit(small_table)
