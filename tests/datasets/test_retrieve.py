@@ -216,8 +216,12 @@ def test_an_interrupted_download_leaves_no_file(server, home, monkeypatch):
 
 PROGRAM = """
 import sys, types
-sys.modules["skvae"] = package = types.ModuleType("skvae")  # spares the import of torch
-home, sha256, url, *package.__path__ = sys.argv[1:]
+home, sha256, url, folder = sys.argv[1:]
+for name in ("", ".datasets", ".utils"):  # spares the imports of torch and pandas
+    sys.modules["skvae" + name] = package = types.ModuleType("skvae" + name)
+    package.__path__ = [folder + name.replace(".", "/")]
+from skvae.utils._optional import import_optional
+package.import_optional = import_optional
 from skvae.datasets._retrieve import DataFile, retrieve
 print(retrieve(DataFile("novels", "letters.txt", sha256, (url,)), home, True))
 """

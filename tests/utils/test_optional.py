@@ -1,5 +1,6 @@
 """Imports of optional packages."""
 
+import skvae
 from helpers import run_python
 
 NOTEBOOK = """
@@ -41,7 +42,10 @@ for name in ("FloatProgress", "HBox", "HTML", "DOMWidget", "Box"):
     setattr(widgets, name, Shell)
 widgets.__version__ = "8.0.0"
 sys.modules["ipywidgets"] = widgets
-from skvae.utils import import_tqdm
+for name in ("skvae", "skvae.utils"):  # spares the import of torch
+    sys.modules[name] = package = types.ModuleType(name)
+    package.__path__ = [sys.argv[1] + name.removeprefix("skvae").replace(".", "/")]
+from skvae.utils._optional import import_tqdm
 print([base.__module__ for base in import_tqdm().__mro__])
 """
-    assert "tqdm.notebook" in run_python(NOTEBOOK + program).stdout
+    assert "tqdm.notebook" in run_python(NOTEBOOK + program, *skvae.__path__).stdout
