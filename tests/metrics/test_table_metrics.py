@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ import pytest
 from helpers_dtypes import to_polars
 from numpy.testing import assert_allclose
 from scipy import stats
+from sklearn import ensemble
 
-from skvae.metrics import associations, column_distances, compare_tables
+from skvae.metrics import _table_scores, associations, column_distances, compare_tables
 from skvae.metrics._table_scores import _fit_encoder, _to_frame
 
 
@@ -37,6 +39,15 @@ def mixed_table(n=600, seed=0, noise=0.3):
 @pytest.fixture(scope="module")
 def table():
     return mixed_table()
+
+
+@pytest.fixture
+def few_trees(monkeypatch):
+    """Let forests and boosting train fast, in tests where their quality does not matter."""
+    for name in ("RandomForestClassifier", "RandomForestRegressor"):
+        monkeypatch.setattr(_table_scores, name, partial(getattr(ensemble, name), 5))
+    for name in ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"):
+        monkeypatch.setattr(_table_scores, name, partial(getattr(ensemble, name), max_iter=5))
 
 
 # ---- Columns -------------------------------------------------------------------------
@@ -171,6 +182,7 @@ def test_comparison_distinguishes_copies_new_rows_and_shuffled_rows(table):
     assert new["mean"] > max(copies["mean"], shuffled["mean"])
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_a_numeric_target_is_predicted_by_regression_with_a_fixed_seed(table):
     test = mixed_table(seed=1)
     tables = {"new": mixed_table(seed=2)}
@@ -187,12 +199,14 @@ def test_a_table_with_a_single_class_predicts_that_class(table):
     assert_allclose(comparison.loc["single", ["linear", "forest", "boosting"]].nunique(), 1)
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_column_names_may_be_integers(table):
     renamed = table.set_axis(range(table.shape[1]), axis=1)
     comparison = compare_tables({"real": renamed}, renamed, renamed, target=4, random_state=0)
     assert comparison.loc["real", "column_distance"] == 0
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_any_column_names_and_any_index_give_the_same_comparison(table):
     table, test = table[:60], mixed_table(60, seed=1)
     expected = compare_tables({"x": test}, table, test, target="label", random_state=0)
@@ -206,6 +220,7 @@ def test_any_column_names_and_any_index_give_the_same_comparison(table):
     pd.testing.assert_frame_equal(found, expected)
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_a_table_read_from_a_csv_file_is_compared_as_the_original(table):
     code = pd.Categorical(np.arange(60) % 4)
     table, synthetic = table[:60].assign(code=code), mixed_table(60, seed=2).assign(code=code)
@@ -236,6 +251,7 @@ def test_categories_beyond_255_share_a_one_hot_column():
     assert encoder.transform(frame).shape[1] * 10**7 <= 2**27
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_a_class_of_one_row_among_many_rows_is_no_error(table):
     # With more than 10,000 rows, gradient boosting holds out rows of each class.
     large = pd.DataFrame({"x": np.arange(10_001) % 100, "y": ["rare"] + ["a", "b"] * 5000})
@@ -307,6 +323,7 @@ def test_a_target_without_different_values_or_without_features_is_an_error(table
         compare_tables({}, table, table, target="label")
 
 
+@pytest.mark.usefixtures("few_trees")
 @pytest.mark.parametrize("value", [None, np.nan, pd.NA])
 def test_columns_without_known_values_are_compared(table, value):
     table = table[:60].assign(none="x")
