@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 import warnings
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +64,17 @@ VARIANTS = {
 }
 
 
+@cache
+def undisturbed_fit(name, batch_size="auto"):
+    """Return the data of a variant and the estimator fitted without interruption."""
+    data = pd.DataFrame(X).round(1) if name == "table" else X
+    return data, clone(VARIANTS[name]).set_params(batch_size=batch_size).fit(data)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("n_epochs", [1, 4])
 def test_a_fit_resumes_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path, stop_after):
-    data = pd.DataFrame(X).round(1) if name == "table" else X
-    undisturbed = clone(VARIANTS[name]).fit(data)
+    data, undisturbed = undisturbed_fit(name)
     vae = clone(VARIANTS[name]).set_params(checkpoint=tmp_path / "run")
     stop_after(min(n_epochs, undisturbed.n_iter_ - 1))
     with pytest.raises(StopHereError):
@@ -74,13 +82,17 @@ def test_a_fit_resumes_from_its_checkpoint_bit_for_bit(name, n_epochs, tmp_path,
     assert_same_fit(vae.fit(data), undisturbed)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("n_steps", [2, 7, 10])
+@pytest.mark.parametrize(
+    ("name", "n_steps"),
+    [
+        *((name, 7) for name in VARIANTS),
+        # Within the first epoch, and at the end of an epoch.
+        *product(["early stopping", "custom networks", "table"], [2, 10]),
+    ],
+)
 def test_a_fit_resumes_within_an_epoch_bit_for_bit(name, n_steps, tmp_path, monkeypatch):
-    data = pd.DataFrame(X).round(1) if name == "table" else X
-    fit = clone(VARIANTS[name]).set_params(batch_size=64)  # five steps an epoch
-    undisturbed = clone(fit).fit(data)
-    fit.set_params(checkpoint=Checkpoint(tmp_path / "run", seconds=0))
+    data, undisturbed = undisturbed_fit(name, batch_size=64)  # five steps an epoch
+    fit = clone(undisturbed).set_params(checkpoint=Checkpoint(tmp_path / "run", seconds=0))
     limit_steps(monkeypatch, n_steps)
     with unchanged_random_states():
         with pytest.raises(StopHereError):
@@ -438,8 +450,8 @@ def test_an_interrupt_is_raised_on_request_or_before_the_end_of_the_first_epoch(
 def test_a_real_interrupt_at_any_moment_gives_a_usable_model():
     rng = random.Random(0)
     n_kept = 0
-    for _ in range(15):
-        timer = threading.Timer(rng.uniform(0.02, 0.5), os.kill, (os.getpid(), signal.SIGINT))
+    for _ in range(10):
+        timer = threading.Timer(rng.uniform(0.02, 0.4), os.kill, (os.getpid(), signal.SIGINT))
         vae = VAETransformer(**{**FAST, "max_iter": 10_000})
         try:
             with warnings.catch_warnings():

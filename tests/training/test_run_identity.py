@@ -406,6 +406,19 @@ def last(n_in, latent_dim):
 """
 
 
+# Another import of the module in the same process, which is faster than another process.
+FIT_AGAIN = """
+from pathlib import Path
+import sys
+
+Path("my_networks.py").write_text('''{}''')
+del sys.modules["my_networks"]
+import my_networks
+
+vae.fit(X)
+"""
+
+
 def test_code_has_the_same_digest_in_a_new_process(tmp_path):
     """Digests depend neither on the hash seed nor on the ids of objects."""
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -419,11 +432,12 @@ def test_code_has_the_same_digest_in_a_new_process(tmp_path):
         )
 
     first = run("1", check=True).stdout
-    (tmp_path / "script.py").write_text("# a comment\n\n" + SCRIPT)
+    edited = MODULE.replace("2 * latent_dim", "latent_dim * 2")
+    (tmp_path / "script.py").write_text("# a comment\n\n" + SCRIPT + FIT_AGAIN.format(edited))
     (tmp_path / "my_networks.py").write_text(MODULE + "\n\nunused = 1\n")
-    assert run("2", check=True).stdout == first
-    (tmp_path / "my_networks.py").write_text(MODULE.replace("2 * latent_dim", "latent_dim * 2"))
-    assert "it differs in architecture" in run("3").stderr
+    second = run("2")
+    assert second.stdout == first
+    assert "it differs in architecture" in second.stderr
 
 
 def test_a_longdouble_has_a_digest_of_its_value():
