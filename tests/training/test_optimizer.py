@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import run_python
 from skvae.training._optimizer import Optimizer
 
 pytestmark = pytest.mark.torch_only
@@ -57,15 +56,3 @@ def test_zero_grad_removes_gradients():
     parameter.sum().backward()
     Optimizer("adam", many).zero_grad()
     assert parameter.grad is None
-
-
-def test_a_first_fit_imports_neither_the_compiler_nor_symbolic_mathematics():
-    # The import of torch._dynamo would take over a second in the first fit.
-    program = """
-import sys
-import numpy as np
-from skvae import VAETransformer
-VAETransformer(max_iter=1).fit(np.random.default_rng(0).random((20, 3)))
-print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
-"""
-    assert run_python(program).stdout.strip() == "[]"
