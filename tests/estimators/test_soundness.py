@@ -1,6 +1,7 @@
 """Numerical stability: extreme values and extreme learning rates."""
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -94,19 +95,24 @@ def check_rates(estimator, data):
     return finite_rates
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
-    "likelihood", [*LIKELIHOODS, Gaussian("row"), Gaussian("shared"), StudentT("row")], ids=str
+    ("likelihood", "solver"),
+    [
+        *product([*LIKELIHOODS, Gaussian("row"), Gaussian("shared"), StudentT("row")], SOLVERS[1:]),
+        ("gaussian", "adam"),  # adamw without weight decay
+        ("negative_binomial", "adam"),
+    ],
+    ids=str,
 )
 def test_extreme_learning_rates_give_a_clear_error_or_finite_numbers(solver, likelihood):
     data = X / X.max() if "bernoulli" in str(likelihood) else X
-    params = {"solver": solver, "learning_rate": "constant", "max_iter": 25, **FAST}
+    params = {"solver": solver, "learning_rate": "constant", "max_iter": 15, **FAST}
     finite_rates = check_rates(VAETransformer(2, likelihood=likelihood, **params), data)
     # The mean of a Poisson variable is the exponential of the decoder's output, and overflows.
     assert len(finite_rates) >= (0 if likelihood == "poisson" else 2)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", SOLVERS[1:])
 @pytest.mark.parametrize("kind", [VAEOutlierDetector, VAEImputer, TabularVAE])
 def test_extreme_learning_rates_of_other_estimators(kind, solver):
     params = {"solver": solver, "learning_rate": "constant", "max_iter": 10, **FAST}
