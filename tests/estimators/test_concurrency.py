@@ -20,7 +20,7 @@ from skvae.utils import autocast, init_threads, single_thread
 pytestmark = pytest.mark.torch_only
 
 PARAMS = {**FAST, "batch_size": 16}
-N_THREADS = 4
+N_THREADS = 3
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,8 @@ X, LARGE = RNG.normal(size=(40, 4)), RNG.normal(size=(400, 64))
 MISSING = np.where(RNG.uniform(size=X.shape) < 0.2, np.nan, X)
 FRAME = pd.DataFrame({"a": X[:, 0], "b": ["x", "y"] * 20})
 WIDE = {**FAST, "hidden_layer_sizes": (400, 400), "max_iter": 1, "batch_size": 200}
-CONV = {**FAST, "architecture": "conv", "image_shape": (8, 8), "hidden_layer_sizes": (8, 8)}
+CONV = {**FAST, "max_iter": 1, "architecture": "conv", "image_shape": (8, 8)}
+CONV["hidden_layer_sizes"] = (8, 8)
 MODELS = {
     "transformer": (VAETransformer(2, early_stopping=True, **FAST), X),
     "large networks": (VAETransformer(2, **WIDE), LARGE),
@@ -149,7 +150,7 @@ def test_a_fork_during_a_fit_in_another_thread(name):
     thread.start()
     try:
         assert begun.wait(timeout=60)
-        for _ in range(10):
+        for _ in range(5):
             run_in_child(fit_and_transform)
     finally:
         end.set()

@@ -1,4 +1,4 @@
-"""A few hundred files of the fuzzer. `python tests/fuzz_load.py --n 5000` tries more."""
+"""Some files of the fuzzer. `python tests/fuzz_load.py --n 5000` tries more."""
 
 import sys
 
@@ -9,9 +9,9 @@ import fuzz_load
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures memory as Linux does")
 def test_mutated_files_are_refused_or_load_within_limits(tmp_path):
-    result = fuzz_load.run(300, seed=0, folder=tmp_path)
+    result = fuzz_load.run(180, seed=0, folder=tmp_path)
     assert result["faults"] == []
     counts = result["counts"]
     # The mutations reach the decoder, the checks and the module.
-    assert counts["node, loaded"] > 5
-    assert counts["node, ValueError"] > 100
+    assert counts["node, loaded"] > 3
+    assert counts["node, ValueError"] > 60
