@@ -39,9 +39,10 @@ def scripted_loop(losses, validation_losses=None, *, n_held_out=10, **options):
 
 def test_active_units_show_posterior_collapse():
     rng = np.random.RandomState(0)
-    factors = rng.normal(size=(300, 2))
-    X = factors @ rng.normal(size=(2, 6)) + 0.3 * rng.normal(size=(300, 6))
-    params = {**FAST, "latent_dim": 4, "max_iter": 100, "batch_size": 16}
+    factors = rng.normal(size=(200, 2))
+    X = factors @ rng.normal(size=(2, 6)) + 0.3 * rng.normal(size=(200, 6))
+    params = {**FAST, "latent_dim": 4, "max_iter": 40, "batch_size": 16}
+    params["learning_rate_init"] = 0.02
     with warnings.catch_warnings(action="error"):
         assert VAETransformer(**params).fit(X).history_["active_units"][-1] >= 2
     with pytest.warns(ConvergenceWarning, match="lower beta, which is 1000, set kl_warmup") as seen:

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import VAETransformer
 
 X, y = load_wine(return_X_y=True)
-VAE = VAETransformer(hidden_layer_sizes=(16,), max_iter=30, batch_size=32, random_state=0)
+VAE = VAETransformer(hidden_layer_sizes=(16,), max_iter=6, batch_size=32, random_state=0)
 SEARCH = GridSearchCV(
     VAE, {"latent_dim": [1, 2]}, cv=KFold(3, shuffle=True, random_state=0), error_score="raise"
 )

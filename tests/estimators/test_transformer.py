@@ -70,7 +70,7 @@ def test_history_is_computed_at_beta_1(blobs):
 
 
 def test_a_larger_beta_lowers_the_kl_divergence(blobs):
-    params = {**FAST, "max_iter": 60, "batch_size": 16}
+    params = {**FAST, "max_iter": 20, "batch_size": 16}
     kl = [
         VAETransformer(**params, beta=beta).fit(blobs).history_["kl_loss"][-1]
         for beta in (0.1, 1.0, 10.0)
@@ -162,8 +162,8 @@ def test_training_starts_from_the_marginals_of_the_columns():
 @pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
 def test_every_solver_lowers_the_loss(solver, blobs):
     # This architecture does not start at a linear model.
-    params = {**FAST, "max_iter": 100, "batch_size": 16, "architecture": "fourier_mlp"}
-    vae = VAETransformer(**params, solver=solver).fit(blobs)
+    params = {**FAST, "max_iter": 40, "batch_size": 16, "architecture": "fourier_mlp"}
+    vae = VAETransformer(**params, solver=solver, learning_rate_init=0.02).fit(blobs)
     assert vae.history_["loss"][-1] < vae.history_["loss"][0] - 2
 
 
@@ -205,7 +205,7 @@ def test_prior_std_only_scales_the_codes(blobs):
 
 
 def test_samples_have_the_moments_of_the_data(blobs):
-    vae = VAETransformer(**{**FAST, "max_iter": 300, "batch_size": 16}).fit(blobs)
+    vae = VAETransformer(**{**FAST, "max_iter": 100, "batch_size": 16}).fit(blobs)
     X_new = vae.sample(4000, random_state=0)
     spread = blobs.std(axis=0)
     # Three separate clusters have gaps that a continuous model fills in part.
@@ -229,7 +229,7 @@ def test_samples_of_discrete_likelihoods_are_integers(likelihood):
 
 
 def test_codes_separate_clusters(blobs):
-    Z = VAETransformer(**{**FAST, "max_iter": 200, "batch_size": 16}).fit_transform(blobs)
+    Z = VAETransformer(**{**FAST, "max_iter": 60, "batch_size": 16}).fit_transform(blobs)
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
     from sklearn.preprocessing import StandardScaler
@@ -242,7 +242,7 @@ def test_codes_separate_clusters(blobs):
 def test_more_flexible_gaussian_noise_gives_a_higher_score():
     rng = np.random.RandomState(0)
     X = rng.normal(size=(300, 4)) * [1, 1, 10, 10]
-    params = {**FAST, "max_iter": 100, "latent_dim": 1}
+    params = {**FAST, "max_iter": 30, "latent_dim": 1}
     scores = {
         noise: VAETransformer(**params, likelihood=Gaussian(noise)).fit(X).score(X)
         for noise in ("feature", "shared", 1.0)
