@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from sklearn.decomposition import PCA
 
@@ -63,7 +64,7 @@ def test_codes_of_one_dimension_are_a_histogram(images, fit):
 
 
 def test_codes_of_more_than_two_dimensions_are_projected(images, fit):
-    X, y = images
+    X, y = images[0][:100], images[1][:100]
     vae = fit(5)
     Z = vae.transform(X)
     by_pca = LatentSpaceDisplay.from_estimator(vae, X, y)
@@ -71,7 +72,7 @@ def test_codes_of_more_than_two_dimensions_are_projected(images, fit):
     assert "principal component 1 of z" in by_pca.ax_.get_xlabel()
     assert "% of variance" in by_pca.ax_.get_xlabel()
     by_tsne = LatentSpaceDisplay.from_estimator(vae, X, y, projection="tsne")
-    assert by_tsne.codes.shape == (300, 2)
+    assert by_tsne.codes.shape == (100, 2)
     assert by_tsne.ax_.get_ylabel() == "t-SNE 2 of z"
     own = PCA(3, whiten=True)
     by_own = LatentSpaceDisplay.from_estimator(vae, X, y, projection=own)
@@ -85,6 +86,7 @@ def test_max_points_limits_the_number_of_points():
     Z = np.random.RandomState(0).normal(size=(70_000, 2))
     y = Z[:, 0] > 0
     assert len(LatentSpaceDisplay.from_codes(Z, y).codes) == 70_000
+    plt.close("all")  # drawing takes long
     display = LatentSpaceDisplay.from_codes(Z, y, max_points=100)
     assert display.codes.shape == (100, 2)
     np.testing.assert_array_equal(display.labels, display.codes[:, 0] > 0)
