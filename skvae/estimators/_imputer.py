@@ -102,7 +102,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         200 steps, within 5% and 20% of all steps, and then falls to zero along a cosine.
         "constant" is `learning_rate_init` throughout.
     learning_rate_init : float or "auto", default=0.002
-        Highest learning rate. "auto" is 0.0085 for training of up to 500 steps. For longer
+        Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
         training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
         steps.
     batch_size : int or "auto", default="auto"

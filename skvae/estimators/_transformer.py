@@ -87,9 +87,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         200 steps, within 5% and 20% of all steps, or over 5% after a linear start, and then falls
         to zero along a cosine. "constant" is `learning_rate_init` throughout.
     learning_rate_init : float or "auto", default="auto"
-        Highest learning rate. "auto" is 0.013 after a linear start and 0.0085 otherwise, for
-        training of up to 500 steps. For longer training, the rate falls with the fourth root of the
-        number of steps, to half at 8,000 steps.
+        Highest learning rate. "auto" is 0.013 for training of up to 500 steps after a linear start,
+        and 0.006 for up to 2,000 steps otherwise. For longer training, the rate falls with the
+        fourth root of the number of steps.
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" is a 32nd of the rows, between 128 and 256, for a model with
         a linear path, and a fiftieth of the rows, between 64 and 200, for other models. For more

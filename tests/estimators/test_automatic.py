@@ -78,10 +78,12 @@ def test_the_patience_is_a_tenth_of_the_steps(blobs, n_rows, max_iter, patience)
     assert vae._training_config(vae.module_, n_rows).n_iter_no_change == 7
 
 
-@pytest.mark.parametrize(("n_steps", "factor"), [(1, 1), (500, 1), (8_000, 0.5), (40_500, 1 / 3)])
-def test_the_learning_rate_is_lower_for_long_training(n_steps, factor):
-    assert auto_learning_rate(n_steps, starts_linear=True) == pytest.approx(0.013 * factor)
-    assert auto_learning_rate(n_steps, starts_linear=False) == pytest.approx(0.0085 * factor)
+@pytest.mark.parametrize(("factor", "length"), [(1, 0.01), (1, 1), (0.5, 16), (1 / 3, 81)])
+def test_the_learning_rate_is_lower_for_long_training(factor, length):
+    rate = auto_learning_rate(round(500 * length), starts_linear=True)
+    assert rate == pytest.approx(0.013 * factor)
+    rate = auto_learning_rate(round(2000 * length), starts_linear=False)
+    assert rate == pytest.approx(0.006 * factor)
 
 
 def test_the_learning_rate_depends_on_the_number_of_steps(blobs):

@@ -45,7 +45,7 @@ ESTIMATORS = [
     VAETransformer(3, likelihood=StudentT(df=2), hidden_layer_sizes=(), max_iter=2),
     VAEImputer(max_iter=2, n_importance_samples=20),
     VAEImputer(add_indicator=True, keep_empty_features=True, n_training_draws=1, **SMALL),
-    VAEOutlierDetector(max_iter=2),
+    VAEOutlierDetector(max_iter=10),
     VAEOutlierDetector(novelty=True, contamination=0.2, likelihood="gaussian", **SMALL),
     SquashingVAE(likelihood="bernoulli", **SMALL),
     SquashingVAE(likelihood="continuous_bernoulli", **SMALL),

@@ -161,7 +161,7 @@ def test_an_objective_that_levels_off_does_not_warn_at_a_large_beta():
 
 
 def test_training_at_a_constant_rate_without_a_plateau_is_a_warning(wine):
-    params = {**FAST, "learning_rate": "constant", "n_iter_no_change": 20}
+    params = {**FAST, "learning_rate": "constant", "n_iter_no_change": 20, "batch_size": 64}
     with pytest.warns(ConvergenceWarning, match="not converged.*max_iter=20 epochs"):
         VAETransformer(**{**params, "max_iter": 20}).fit(wine)
     with warnings.catch_warnings(action="error"):

@@ -86,7 +86,7 @@ def test_a_linear_vae_starts_at_the_optimum_with_the_exact_posterior(tables, dat
 
 
 @pytest.mark.parametrize("noise", ["shared", "feature"])
-@pytest.mark.parametrize(("max_iter", "tolerance"), [(1, 0.02), ("auto", 0.003)])
+@pytest.mark.parametrize(("max_iter", "tolerance"), [(1, 0.05), ("auto", 0.005)])
 def test_training_stays_at_the_optimum(tables, noise, max_iter, tolerance):
     X, k = tables["wine"]
     vae = linear_vae(k, noise, max_iter=max_iter).fit(X)

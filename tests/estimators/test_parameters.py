@@ -197,11 +197,18 @@ DIFFERENT = {
     (VAEOutlierDetector, "likelihood"),  # "auto"
     (VAEOutlierDetector, "max_iter"),  # at most 60 epochs
     (VAEImputer, "architecture"),  # without a linear path
+    (VAEImputer, "hidden_layer_sizes"),
     (VAEImputer, "learning_rate"),  # no linear start
+    (VAEImputer, "learning_rate_init"),
+    (VAEImputer, "batch_size"),
+    (VAEImputer, "max_iter"),
     (VAEImputer, "likelihood"),  # "mixed"
     (VAEImputer, "n_importance_samples"),  # more methods draw
     (TabularVAE, "hidden_layer_sizes"),  # no convolutions
     (TabularVAE, "learning_rate"),  # no linear start
+    (TabularVAE, "learning_rate_init"),
+    (TabularVAE, "batch_size"),
+    (TabularVAE, "max_iter"),
 }
 
 

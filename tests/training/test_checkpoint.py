@@ -417,7 +417,7 @@ def test_an_interrupt_within_an_epoch_gives_the_model_of_the_previous_epoch(monk
         nonlocal n_steps
         n_steps += 1
         plain(self, rate)
-        if n_steps == 33:  # two optimizers, five steps per epoch
+        if n_steps == 21:  # two optimizers, three steps per epoch
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Optimizer, "step", step)
