@@ -6,6 +6,8 @@ warm-up than networks with random initial weights. The evidence is in ``benchmar
 
 from __future__ import annotations
 
+import math
+
 # Smallest fraction of training with a rising learning rate.
 _MIN_WARMUP = 0.05
 # Fewer steps do not show whether a loss still improves, and are too few for a descent of the rate.
@@ -13,9 +15,13 @@ _MIN_PATIENCE_STEPS = 100
 
 
 def auto_batch_size(n_rows: int, starts_linear: bool) -> int:
-    """Return a small fraction of the rows within limits."""
-    usual = max(128, min(n_rows // 32, 256)) if starts_linear else max(64, min(n_rows // 50, 200))
-    return max(usual, min(n_rows // 500, 2000))
+    """Return a small fraction of the rows within limits, for batches of about equal size.
+
+    A last batch of few rows would have the same influence as all others.
+    """
+    most = max(128, min(n_rows // 32, 256)) if starts_linear else max(64, min(n_rows // 50, 200))
+    most = max(most, min(n_rows // 500, 2000))
+    return math.ceil(n_rows / math.ceil(n_rows / most))
 
 
 def auto_n_steps(n_rows: int, starts_linear: bool) -> float:

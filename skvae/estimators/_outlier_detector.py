@@ -115,9 +115,10 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         and 0.006 for up to 2,000 steps otherwise. For longer training, the rate falls with the
         fourth root of the number of steps.
     batch_size : int or "auto", default="auto"
-        Number of rows per step. "auto" is a 32nd of the rows, between 128 and 256, for a model with
-        a linear path, and a fiftieth of the rows, between 64 and 200, for other models. For more
-        than 100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
+        Number of rows per step. "auto" divides the rows into equal batches of at most a 32nd of
+        the rows, but 128 to 256 rows, for a model with a linear path, and of at most a fiftieth of
+        the rows, but 64 to 200 rows, for other models. For more than 100,000 rows, batches are a
+        five-hundredth of the rows, and at most 2,000 rows.
     max_iter : int or "auto", default="auto"
         Largest number of epochs. "auto" depends on the number of rows, as for `VAETransformer`, and
         is at most 60. Longer training fits single rows, including outliers.

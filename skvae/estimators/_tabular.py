@@ -83,8 +83,9 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
         steps.
     batch_size : int or "auto", default="auto"
-        Number of rows per step. "auto" is a fiftieth of the rows, between 64 and 200. For more than
-        100,000 rows, "auto" is a five-hundredth of the rows, at most 2,000.
+        Number of rows per step. "auto" divides the rows into equal batches of at most a fiftieth
+        of the rows, but 64 to 200 rows. For more than 100,000 rows, batches are a five-hundredth of
+        the rows, and at most 2,000 rows.
     max_iter : int or "auto", default=40
         Largest number of epochs. "auto" is the number of epochs for 400 steps, plus 0.9 steps for
         each row, up to 30,000 steps.
