@@ -14,7 +14,7 @@ _N_ITER = 20
 # the noise is a small fraction of the column's variance. Without the prior, the model of a few rows
 # may reproduce a column without noise.
 _PRIOR_COUNT = 1.0
-_PRIOR_NOISE_VAR = 0.005
+_PRIOR_NOISE_VAR = 0.02
 _N_BISECTIONS = 30
 # Largest number of rows times d * k^2, so that a start takes a second or two. Of more rows, every
 # second, third, ... row is used.

@@ -23,5 +23,5 @@ def dependent():
 
 @pytest.fixture(scope="session")
 def dependent_vae(dependent):
-    params = {**FAST_TABULAR, "latent_dim": 4, "hidden_layer_sizes": (32,), "max_iter": 15}
+    params = {**FAST_TABULAR, "latent_dim": 4, "hidden_layer_sizes": (32,), "max_iter": 20}
     return TabularVAE(**params).fit(dependent)
