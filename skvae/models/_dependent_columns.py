@@ -60,20 +60,23 @@ def find_dependence(x: Tensor, var: Tensor) -> LinearDependence | None:
         three for each of up to ten columns.
     """
     n, d = x.shape
-    n_different, n_enough = len(x.unique(dim=0)), _MIN_ROWS_PER_COLUMN * d
-    if n_different < min(n_enough, _MIN_ROWS_FOR_COPIES):
+    n_enough = _MIN_ROWS_PER_COLUMN * d
+    n_for_copies = min(n_enough, _MIN_ROWS_FOR_COPIES)
+    if n < n_for_copies:
         return None
     is_constant = (var == 0) | (x == x[0]).all(0)  # centred values of constants are rounding errors
     x = (x - x.mean(0)).masked_fill(is_constant, 0.0)
     std = x.square().mean(0).sqrt()
     scale = torch.where(is_constant, 1.0, std)
     correlations = (x / scale).T @ (x / scale) / n
+    is_dependent = _eliminate(correlations)
+    # Different rows are counted only where the number matters.
+    if not is_dependent.any() or (n_different := len(x.unique(dim=0))) < n_for_copies:
+        return None
     if n_different < n_enough:
         is_copy = correlations.square() > 1 - _MAX_UNEXPLAINED
         correlations = torch.where(is_copy, correlations, 0.0)
-    is_dependent = _eliminate(correlations)
-    if not is_dependent.any():
-        return None
+        is_dependent = _eliminate(correlations)
     (dependent,), (free,) = torch.where(is_dependent), torch.where(~is_constant & ~is_dependent)
     solution = torch.linalg.solve(correlations[free][:, free], correlations[free][:, dependent])
     coefficients = torch.zeros_like(correlations)

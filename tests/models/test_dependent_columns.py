@@ -91,6 +91,7 @@ def test_with_few_rows_for_each_column_only_copies_are_dependent():
     assert_allclose(dependence.coefficients[14, 4], 1 / 7)
     assert (dependence.coefficients != 0).sum() == 2
     assert find(*(column[:29] for column in columns)) is None
+    assert find(*normal(35, 40).T) is None  # more columns than rows, and no copies
 
 
 def test_a_far_row_does_not_make_columns_dependent(x):
