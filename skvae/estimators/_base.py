@@ -218,6 +218,7 @@ class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParamet
         history = copy.deepcopy(self.history_) if resume else {}
         try:
             _append(history, trainer.train_epoch(rows))
+            trainer.check_finite(rows)
             group.end_training()
             self.__dict__.update(_fitted_attributes(trainer, history))
             self._after_training(X, reset=not resume)

@@ -118,9 +118,11 @@ class TrainingLoop:
                 metrics = self.trainer.train_epoch(self.rows, on_step_end=self._on_step_end)
                 self._record(metrics)
                 if on_main_process(self._on_epoch_end):
+                    self._check_end()
                     break
         finally:
             self.restore_best()
+            self.trainer.release_memory()
             for callback in self.callbacks:
                 callback.on_exit(self)
         on_main_process(self._on_train_end)
@@ -141,11 +143,19 @@ class TrainingLoop:
             metrics |= {f"validation_{name}": held_out[name] for name in LOSSES}
         self.history.append(metrics)
         is_best = self._stopping.update(self.history)
-        weights = _copy(self.trainer.module.state_dict()) if is_best else self._kept.weights
-        self._kept = _Kept(weights, len(self.history))
         if self._stopping.should_stop:
             self.trainer.begin_descent()
-        self.is_finished = len(self.history) == self.trainer.last_epoch
+        is_finished = len(self.history) == self.trainer.last_epoch
+        if is_finished:
+            self._check_end()
+        weights = _copy(self.trainer.module.state_dict()) if is_best else self._kept.weights
+        self._kept = _Kept(weights, len(self.history))
+        self.is_finished = is_finished
+
+    def _check_end(self) -> None:
+        """Check the last step of training, whose effect is in no metric of training rows."""
+        if self.validation is None:
+            self.trainer.check_finite(self.rows)
 
     def _on_train_begin(self) -> None:
         for callback in self.callbacks:

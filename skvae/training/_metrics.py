@@ -17,8 +17,8 @@ LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 # A latent unit is active if the variance of its posterior mean, in units of the prior variance,
 # exceeds this threshold: Burda, Grosse and Salakhutdinov (2016), section 5.2.
 _ACTIVE_VARIANCE = 0.01
-# Sums over several steps are computed together: for small networks, one sum per step would take
-# a noticeable part of the step.
+# On a CPU, sums over several steps are computed together: for small networks, one sum per step
+# would take a noticeable part of the step.
 _STEPS_PER_SUM = 32
 
 
@@ -38,17 +38,22 @@ class EpochMetrics:
 
     def __init__(self, module: VAE) -> None:
         self.latent_dim = module.latent_dim
-        self.n_rows = 0
         # Log-likelihood, KL divergence, posterior means and squared posterior means.
         self.sums = module.scale.new_zeros(2 + 2 * module.latent_dim)
         self._pending: list[tuple[Tensor, ...]] = []  # steps that are not in the sums yet
+        # A recorded step must add its rows itself.
+        self._n_pending_steps = _STEPS_PER_SUM if self.sums.device.type == "cpu" else 1
 
-    def add(self, terms: ElboTerms, n_rows: int) -> None:
-        """Add a step of `n_rows` rows, some of which may belong to other processes."""
+    def reset(self) -> None:
+        """Begin a new epoch."""
+        self.sums.zero_()
+        self._pending.clear()
+
+    def add(self, terms: ElboTerms) -> None:
+        """Add the rows of a step, or the part of the rows that belongs to this process."""
         tensors = (terms.log_likelihood, terms.kl_divergence, terms.posterior.mean)
         self._pending.append(tuple(tensor.detach() for tensor in tensors))
-        self.n_rows += n_rows
-        if len(self._pending) == _STEPS_PER_SUM:
+        if len(self._pending) == self._n_pending_steps:
             self._sum_pending()
 
     def _sum_pending(self) -> None:
@@ -57,12 +62,12 @@ class EpochMetrics:
         self.sums += torch.cat(columns, dim=1).sum(0)
         self._pending.clear()
 
-    def compute(self, group: ProcessGroup) -> Metrics:
-        """Return the means over the rows of all processes."""
+    def compute(self, group: ProcessGroup, n_rows: int) -> Metrics:
+        """Return the means over the rows of all processes, which are `n_rows` together."""
         if self._pending:
             self._sum_pending()
         group.all_reduce([self.sums])
-        log_likelihood, kl, *moments = (self.sums / self.n_rows).tolist()
+        log_likelihood, kl, *moments = (self.sums / n_rows).tolist()
         means, squares = moments[: self.latent_dim], moments[self.latent_dim :]
         active = sum(s - m * m > _ACTIVE_VARIANCE for m, s in zip(means, squares, strict=True))
         return {
@@ -74,11 +79,11 @@ class EpochMetrics:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for `load_state_dict`."""
-        return {"n_rows": self.n_rows, "sums": self.sums, "pending": self._pending}
+        return {"sums": self.sums, "pending": self._pending}
 
     def load_state_dict(self, state: dict[str, Any], *, is_main: bool) -> None:
         """Continue from a saved state. Only the main process takes over the sums."""
-        self.n_rows = state["n_rows"]
+        self.reset()
         if is_main:
             device = self.sums.device
             self.sums.copy_(state["sums"])

@@ -1,9 +1,9 @@
-"""Training of a module: one step, one epoch."""
+"""Training of a module: epoch after epoch, and the evaluation of rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ..models import VAE, ElboTerms, decaying_weights, elbo_terms, importance_weighted_terms
+from ..models import VAE, elbo_terms
 from ..utils import (
-    autocast,
     between_steps,
     global_rng_states,
     limit_threads,
@@ -22,13 +21,12 @@ from ..utils import (
     seeded_generator,
     seeded_global_rng,
 )
-from ._batches import Batch, Rows
-from ._clipping import GradientClipping
+from ._batches import Rows
+from ._captured import CapturedStep, CudaRecorder, Recorder
 from ._config import TrainingConfig
-from ._learning_rates import group_parameters
 from ._metrics import EpochMetrics, Metrics
-from ._optimizer import Optimizer
 from ._process_group import ProcessGroup
+from ._step import EagerStep, Scalar, draw_elbo_terms
 
 _EVALUATION_BATCH_SIZE = 1024
 
@@ -56,23 +54,25 @@ class Trainer:
         self, module: VAE, config: TrainingConfig, seed: int, group: ProcessGroup | None = None
     ) -> None:
         self.module = module
-        self.config = config
         self.seed = seed
         self.group = group or ProcessGroup()
         self.n_epochs = 0
         self.descent_start = config.max_iter  # the epoch at which the rate leaves its schedule
         self._interrupted: InterruptedEpoch | None = None
-        device = module.bias.device
         retain_freed_memory()
         self._shuffling = seeded_generator(seed)
-        self._noise = seeded_generator(seed, device)
-        self._clipping = GradientClipping(device)
-        # Optimizers and the factors of their learning rates.
-        self._optimizers = [
-            (Optimizer(config.solver, parameters), factor)
-            for factor, parameters in group_parameters(module)
-        ]
-        self._decaying_weights = decaying_weights(module)
+        noise = seeded_generator(seed, module.bias.device)
+        self._eager_step = EagerStep(module, config, noise, self.group)
+        recorder = make_recorder(noise, self.group)
+        self._captured_step = CapturedStep(self._eager_step, recorder) if recorder else None
+
+    @property
+    def config(self) -> TrainingConfig:
+        return self._eager_step.config
+
+    @config.setter
+    def config(self, config: TrainingConfig) -> None:
+        self._eager_step.config = config
 
     # ---- An epoch --------------------------------------------------------------------
 
@@ -86,23 +86,23 @@ class Trainer:
         Raises
         ------
         DivergenceError
-            If the loss is not finite during the epoch or after the last step.
+            If the loss is not finite during the epoch. The metrics do not contain the effect of the
+            last step: see `check_finite`.
         """
         with ExitStack() as stack:
             stack.callback(self.abandon_epoch)
             stack.enter_context(limit_threads(self.module, self.config.batch_size))
-            epoch = self._interrupted or InterruptedEpoch(
-                self._shuffling.get_state(), EpochMetrics(self.module)
-            )
-            self._interrupted = epoch
+            if self._captured_step is not None:
+                stack.enter_context(self._captured_step.epoch())
+            epoch = self._interrupted or self._begin_epoch()
             if self._has_custom_networks:
                 seed = int(torch.randint(2**62, (), generator=self._shuffling))
                 stack.enter_context(seeded_global_rng(seed, rows.device))
                 if epoch.global_rng_states:
                     restore_global_rng(epoch.global_rng_states, rows.device)
-            last_batch = self._train_steps(epoch, rows, on_step_end)
+            self._train_steps(epoch, rows, on_step_end)
             self.n_epochs += 1
-            return self._finish_epoch(epoch.metrics, last_batch)
+            return self._finish_epoch(len(rows))
 
     @property
     def last_epoch(self) -> int:
@@ -120,100 +120,81 @@ class Trainer:
 
     def abandon_epoch(self) -> None:
         """Leave training mode. The next call of `train_epoch` begins a new epoch."""
-        self.module.eval()
+        if self.module.training:
+            self.module.eval()
         self._interrupted = None
+
+    def _begin_epoch(self) -> InterruptedEpoch:
+        self._eager_step.metrics.reset()
+        self._interrupted = InterruptedEpoch(self._shuffling.get_state())
+        return self._interrupted
 
     def _train_steps(
         self, epoch: InterruptedEpoch, rows: Rows, on_step_end: Callable[[], None] | None
-    ) -> Batch:
-        """Train on the remaining batches of an epoch, and return the last batch."""
+    ) -> None:
+        """Train on the remaining batches of an epoch."""
         self.module.train()
-        config = self.config
-        n_steps = math.ceil(len(rows) / config.batch_size)
-        batches = rows.shuffled(config.batch_size, self._shuffling, n_skipped=epoch.n_steps)
-        for batch in batches:
-            # Each step uses the values of the schedules at the middle of the step.
-            progress = (self.n_epochs + (epoch.n_steps + 0.5) / n_steps) / config.max_iter
-            terms = self.step(batch, progress)
-            epoch.metrics.add(terms, batch.n_rows)
+        batch_size = self.config.batch_size
+        schedule = self._schedule(math.ceil(len(rows) / batch_size), rows.device)
+        step = self._captured_step or self._eager_step
+        for batch in rows.shuffled(batch_size, self._shuffling, n_skipped=epoch.n_steps):
+            step(batch, *schedule[epoch.n_steps])
             epoch.n_steps += 1
-            if on_step_end and epoch.n_steps < n_steps:
+            if on_step_end and epoch.n_steps < len(schedule):
                 on_step_end()
             between_steps()
-        return batch
 
-    def _finish_epoch(self, metrics: EpochMetrics, last_batch: Batch) -> Metrics:
-        """Return the metrics of an epoch, after a check of the last step."""
-        for optimizer, _ in self._optimizers:
-            optimizer.zero_grad()  # gradients take as much memory as weights
+    def _schedule(self, n_steps: int, device: torch.device) -> Sequence[Sequence[Scalar]]:
+        """Return the learning rate and the weight of the KL term for each step of an epoch."""
+        config = self.config
+        descent_start = self.descent_start / config.max_iter
+        schedule = []
+        for step in range(n_steps):
+            # Each step uses the values of the schedules at the middle of the step.
+            progress = (self.n_epochs + (step + 0.5) / n_steps) / config.max_iter
+            rate = config.learning_rate_at(progress, descent_start)
+            schedule.append((rate, config.kl_weight_at(progress)))
+        if self._captured_step is None:
+            return schedule
+        # Recorded steps read tensors: a single transfer for the epoch.
+        on_device = torch.tensor(schedule, dtype=torch.float32).to(device)
+        return [values.unbind() for values in on_device.unbind()]
+
+    def _finish_epoch(self, n_rows: int) -> Metrics:
+        """Return the metrics of an epoch."""
+        self._eager_step.zero_grad()
         # Running statistics of custom layers are those of the main process.
         module = self.module
         self.group.broadcast([*module.encoder.buffers(), *module.decoder.buffers()])
-        means = metrics.compute(self.group)
-        # The metrics do not contain the effect of the last step: evaluate the step's rows again.
-        module.eval()
-        with torch.no_grad():
-            x = module.standardize(last_batch.x)
-            terms = elbo_terms(module, x, x.new_zeros(len(x), module.latent_dim))
-            n_bad = (~terms.elbo.isfinite()).sum()
-            self.group.all_reduce([n_bad])
-        if not math.isfinite(means["loss"]) or n_bad > 0:
+        metrics = self._eager_step.metrics.compute(self.group, n_rows)
+        if not math.isfinite(metrics["loss"]):
             raise DivergenceError
-        return means
+        return metrics
 
-    # ---- A step ----------------------------------------------------------------------
-
-    def step(self, batch: Batch, progress: float) -> ElboTerms:
-        """Take one step of the optimizers, and return the terms of the bound before the step."""
-        config = self.config
-        with autocast(batch.x.device, config.dtype):
-            loss, terms = self._loss(batch, config.kl_weight_at(progress))
-        for optimizer, _ in self._optimizers:
-            optimizer.zero_grad()
-        self._mean(loss, batch).backward()
-        parameters = [p for optimizer, _ in self._optimizers for p in optimizer.parameters]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        self.group.all_reduce(gradients)
-        self._clipping.clip(gradients)
-        learning_rate = config.learning_rate_at(progress, self.descent_start / config.max_iter)
-        if config.alpha and self._decaying_weights:
-            factor = max(0.0, 1 - config.alpha * learning_rate)
-            torch._foreach_mul_(self._decaying_weights, factor)
-        for optimizer, factor in self._optimizers:
-            optimizer.step(factor * learning_rate)
-        return terms
-
-    def _loss(self, batch: Batch, kl_weight: float) -> tuple[Tensor, ElboTerms]:
-        """Return the loss of each row, (n,), and the terms of the bound."""
-        n_draws = self.config.n_training_draws
-        if n_draws == 1:
-            terms = _elbo_terms(self.module, batch, self._noise)
-            return kl_weight * terms.kl_divergence - terms.log_likelihood, terms
-        x = self.module.standardize(batch.x)
-        shape = (n_draws, batch.n_rows, self.module.latent_dim)
-        bound, terms = importance_weighted_terms(
-            self.module, x, _draw_eps(batch, shape, self._noise, like=x)
-        )
-        return -bound, terms
-
-    def _mean(self, loss: Tensor, batch: Batch) -> Tensor:
-        """Return the mean loss of a step, without the trimmed rows.
-
-        In a group of processes, the sum of the results of all processes is the mean.
-        """
-        trim = self.config.trim
-        if batch.positions is None:
-            return loss[_kept_rows(loss, trim)].mean() if trim else loss.mean()
-        if not trim:
-            return loss.sum() / batch.n_rows
-        all_losses = loss.new_zeros(batch.n_rows)
-        all_losses[batch.positions] = loss.detach()
-        self.group.all_reduce([all_losses])
-        kept = _kept_rows(all_losses, trim)
-        is_kept = torch.zeros_like(all_losses, dtype=torch.bool).index_fill_(0, kept, True)
-        return loss[is_kept[batch.positions]].sum() / len(kept)
+    def release_memory(self) -> None:
+        """Release memory that only further epochs would need."""
+        if self._captured_step is not None:
+            self._captured_step.release()
 
     # ---- Evaluation ------------------------------------------------------------------
+
+    @torch.no_grad()
+    def check_finite(self, rows: Rows) -> None:
+        """Check the loss of the first rows with the weights after the last step.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss is not finite.
+        """
+        module = self.module
+        with limit_threads(module, self.config.batch_size):
+            x = module.standardize(next(rows.batches(self.config.batch_size)).x)
+            terms = elbo_terms(module, x, x.new_zeros(len(x), module.latent_dim))
+        n_bad = (~terms.elbo.isfinite()).sum()
+        self.group.all_reduce([n_bad])
+        if n_bad > 0:
+            raise DivergenceError
 
     def evaluate(self, rows: Rows) -> Metrics:
         """Return the metrics of rows without training on them, with the same draws each time."""
@@ -241,14 +222,13 @@ class Trainer:
             device = self.module.bias.device
             within = {
                 "n_steps": self._interrupted.n_steps,
-                "metrics": self._interrupted.metrics.state_dict(),
+                "metrics": self._eager_step.metrics.state_dict(),
                 "global_rng_states": global_rng_states(device) if self._has_custom_networks else [],
             }
         return {
             "weights": self.module.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
-            "clipping": self._clipping.state_dict(),
-            "generators": [shuffling, self._noise.get_state()],
+            "step": self._eager_step.state_dict(),
+            "shuffling": shuffling,
             "n_epochs": self.n_epochs,
             "descent_start": self.descent_start,
             "within": within,
@@ -257,20 +237,16 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         self.module.load_state_dict(state["weights"])
-        for (optimizer, _), saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self._clipping.load_state_dict(state["clipping"])
-        generators = (self._shuffling, self._noise)
-        for generator, saved in zip(generators, state["generators"], strict=True):
-            generator.set_state(saved)
+        self._eager_step.load_state_dict(state["step"])
+        self._shuffling.set_state(state["shuffling"])
         self.n_epochs = state["n_epochs"]
         self.descent_start = state["descent_start"]
         self._interrupted = None
         if (within := state["within"]) is not None:
-            metrics = EpochMetrics(self.module)
+            metrics = self._eager_step.metrics
             metrics.load_state_dict(within["metrics"], is_main=self.group.is_main)
             self._interrupted = InterruptedEpoch(
-                state["generators"][0], metrics, within["n_steps"], within["global_rng_states"]
+                state["shuffling"], within["n_steps"], within["global_rng_states"]
             )
 
 
@@ -279,7 +255,6 @@ class InterruptedEpoch:
     """An unfinished epoch."""
 
     shuffling_state: Tensor  # of the shuffling generator, when the epoch began
-    metrics: EpochMetrics
     n_steps: int = 0
     global_rng_states: list[Tensor] = field(default_factory=list)  # states to continue from
 
@@ -287,31 +262,26 @@ class InterruptedEpoch:
 @torch.no_grad()
 def evaluate(module: VAE, rows: Rows, seed: int, group: ProcessGroup | None = None) -> Metrics:
     """Return the mean terms of the bound, at beta = 1 and with one draw per row."""
-    module.eval()
+    if module.training:
+        module.eval()
     generator = seeded_generator(seed, module.bias.device)
     metrics = EpochMetrics(module)
     for batch in rows.batches(_EVALUATION_BATCH_SIZE):
-        metrics.add(_elbo_terms(module, batch, generator), batch.n_rows)
+        metrics.add(draw_elbo_terms(module, batch, generator))
         between_steps()
-    return metrics.compute(group or ProcessGroup())
+    return metrics.compute(group or ProcessGroup(), len(rows))
 
 
-def _kept_rows(loss: Tensor, trim: float) -> Tensor:
-    """Return the positions of the lowest losses, without the fraction `trim` of the highest."""
-    n_kept = max(1, round(len(loss) * (1 - trim)))
-    return loss.topk(n_kept, largest=False, sorted=False).indices
+def make_recorder(noise: Generator, group: ProcessGroup) -> Recorder | None:
+    """Return a recorder for the device of a generator, or None if steps cannot be recorded there.
 
-
-def _elbo_terms(module: VAE, batch: Batch, generator: Generator) -> ElboTerms:
-    """Return the terms of the bound for rows of X, with one draw for each row."""
-    x = module.standardize(batch.x)
-    shape = (batch.n_rows, module.latent_dim)
-    return elbo_terms(module, x, _draw_eps(batch, shape, generator, like=x))
-
-
-def _draw_eps(
-    batch: Batch, shape: tuple[int, ...], generator: Generator, *, like: Tensor
-) -> Tensor:
-    """Draw standard normal numbers for all rows of a step, and return those of the batch."""
-    eps = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-    return eps if batch.positions is None else eps.index_select(-2, batch.positions)
+    Parameters
+    ----------
+    noise : Generator
+        Generator of the draws of a step.
+    group : ProcessGroup
+        The messages of several processes cannot be recorded.
+    """
+    if noise.device.type != "cuda" or group.is_distributed:
+        return None
+    return CudaRecorder(noise.device, noise)

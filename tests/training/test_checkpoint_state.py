@@ -11,6 +11,7 @@ import helpers
 from helpers import assert_same_fit, dropout_networks
 from skvae import Checkpoint, VAETransformer
 from skvae.serialization import decode, encode, read_file, write_file
+from skvae.training._step import EagerStep
 from skvae.training._trainer import Trainer
 
 pytestmark = pytest.mark.torch_only
@@ -31,15 +32,15 @@ def make(path, **options):
 
 def interrupt(vae, monkeypatch, n_steps):
     """Fit an estimator, and stop after a number of steps. An epoch has five steps."""
-    plain, left = Trainer.step, iter(range(n_steps))
+    plain, left = EagerStep.__call__, iter(range(n_steps))
 
-    def step(self, batch, progress):
+    def step(self, *arguments):
         if next(left, None) is None:
             raise StopHereError
-        return plain(self, batch, progress)
+        return plain(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", step)
+        patch.setattr(EagerStep, "__call__", step)
         with pytest.raises(StopHereError):
             vae.fit(X)
 
@@ -81,7 +82,7 @@ def drop(*keys):
 
 TRAINER = ("loop", "trainer")
 WITHIN = (*TRAINER, "within")
-OPTIMIZER = (*TRAINER, "optimizers", 0)
+STEP = (*TRAINER, "step")
 ONE = torch.zeros(1)
 HOSTILE = {
     "weights of another shape": put(*TRAINER, "weights", "bias", ONE),
@@ -90,15 +91,18 @@ HOSTILE = {
     "missing weights": drop(*TRAINER, "weights", "bias"),
     "no weights": put(*TRAINER, "weights", None),
     "more weights": lambda state: state["loop"]["trainer"]["weights"].update(more=ONE),
-    "one optimizer": put(*TRAINER, "optimizers", lambda both: both[:1]),
-    "no averages": put(*OPTIMIZER, "averages", []),
-    "averages of another shape": put(*OPTIMIZER, "averages", lambda a: [[ONE] * len(a[0]), a[1]]),
-    "steps of another length": put(*OPTIMIZER, "steps", lambda steps: steps[:-1]),
-    "no clipping": put(*TRAINER, "clipping", None),
-    "a running norm of another shape": put(*TRAINER, "clipping", "sum", ONE),
-    "a short generator": put(*TRAINER, "generators", lambda both: [both[0], both[1][:16]]),
-    "an invalid generator": put(*TRAINER, "generators", lambda both: [b * 0 + 255 for b in both]),
-    "one generator": put(*TRAINER, "generators", lambda both: both[:1]),
+    "one group of parameters": put(*STEP, "optimizer", lambda groups: groups[:1]),
+    "no averages": put(*STEP, "optimizer", 0, "averages", []),
+    "averages of another shape": put(
+        *STEP, "optimizer", 0, "averages", lambda a: [[ONE] * len(a[0]), a[1]]
+    ),
+    "steps of another length": put(*STEP, "optimizer", 0, "steps", lambda steps: steps[:-1]),
+    "no clipping": put(*STEP, "clipping", None),
+    "a running norm of another shape": put(*STEP, "clipping", "sum", ONE),
+    "a short generator": put(*STEP, "noise", lambda state: state[:16]),
+    "an invalid generator": put(*STEP, "noise", lambda state: state * 0 + 255),
+    "an invalid order of rows": put(*TRAINER, "shuffling", lambda state: state * 0 + 255),
+    "no order of rows": drop(*TRAINER, "shuffling"),
     "a negative number of epochs": put(*TRAINER, "n_epochs", -1),
     "too many epochs": put(*TRAINER, "n_epochs", 10**9),
     "a descent before the first epoch": put(*TRAINER, "descent_start", 0),
@@ -109,7 +113,6 @@ HOSTILE = {
     "a negative number of steps": put(*WITHIN, "n_steps", -1),
     "too many steps": put(*WITHIN, "n_steps", 5),
     "no steps": put(*WITHIN, "n_steps", True),
-    "a wrong number of rows": put(*WITHIN, "metrics", "n_rows", 1),
     "sums of another shape": put(*WITHIN, "metrics", "sums", ONE),
     "metrics without steps": put(*WITHIN, "metrics", "pending", 3),
     "steps of another shape": put(*WITHIN, "metrics", "pending", [(ONE, ONE, ONE)]),
@@ -194,7 +197,7 @@ def from_gpu(state):
     """Change a state to what a GPU would have written: generators there have 16 bytes."""
     state["device"] = "cuda"
     trainer = state["loop"]["trainer"]
-    trainer["generators"][1] = torch.arange(16, dtype=torch.uint8)
+    trainer["step"]["noise"] = torch.arange(16, dtype=torch.uint8)
     if trainer["within"] and trainer["within"]["global_rng_states"]:
         trainer["within"]["global_rng_states"].append(torch.arange(16, dtype=torch.uint8))
 

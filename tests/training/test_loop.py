@@ -40,6 +40,12 @@ class Script:
     def abandon_epoch(self):
         pass
 
+    def release_memory(self):
+        pass
+
+    def check_finite(self, data):
+        pass
+
     def evaluate(self, data):
         return self.metrics(self.validation_losses)
 

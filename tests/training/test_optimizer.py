@@ -28,7 +28,7 @@ def loss(parameters):
 @pytest.mark.parametrize("solver", CLASSES)
 def test_steps_equal_those_of_torch_at_any_learning_rate(solver):
     ours, theirs = parameters(), parameters()
-    optimizer, reference = Optimizer(solver, ours), CLASSES[solver](theirs)
+    optimizer, reference = Optimizer(solver, [(1.0, ours)]), CLASSES[solver](theirs)
     for rate in RATES:
         optimizer.zero_grad()
         loss(ours).backward()
@@ -44,15 +44,34 @@ def test_steps_equal_those_of_torch_at_any_learning_rate(solver):
 @pytest.mark.parametrize("solver", CLASSES)
 def test_parameters_without_a_gradient_are_unchanged(solver):
     moved, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-    optimizer = Optimizer(solver, [unused, moved])
+    optimizer = Optimizer(solver, [(1.0, [unused, moved])])
     (2 * moved).sum().backward()
     optimizer.step(0.1)
     assert torch.equal(unused, torch.ones(2))
     assert not torch.equal(moved, torch.ones(2))
 
 
+@pytest.mark.parametrize("solver", CLASSES)
+def test_the_rate_of_a_group_is_multiplied_by_its_factor(solver):
+    alone, together = parameters(), parameters()
+    separate = [Optimizer(solver, [(1.0, [p])]) for p in alone]
+    optimizer = Optimizer(
+        solver, [(factor, [p]) for factor, p in zip(RATES, together, strict=True)]
+    )
+    loss(alone).backward()
+    loss(together).backward()
+    for factor, one in zip(RATES, separate, strict=True):
+        one.step(factor * 0.5)
+    optimizer.step(0.5)
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_zero_grad_removes_gradients():
-    (parameter,) = many = [nn.Parameter(torch.ones(2))]
+    parameter = nn.Parameter(torch.ones(2))
     parameter.sum().backward()
-    Optimizer("adam", many).zero_grad()
+    optimizer = Optimizer("adam", [(1.0, [parameter])])
+    assert len(optimizer.gradients()) == 1
+    optimizer.zero_grad()
     assert parameter.grad is None
+    assert optimizer.gradients() == []

@@ -16,7 +16,8 @@ from skvae.training._batches import Rows
 from skvae.training._config import TrainingConfig
 from skvae.training._loop import TrainingLoop
 from skvae.training._optimizer import Optimizer
-from skvae.training._trainer import DivergenceError, Trainer, _kept_rows, evaluate
+from skvae.training._step import _kept_rows
+from skvae.training._trainer import DivergenceError, Trainer, evaluate
 from skvae.utils import seeded_generator
 
 pytestmark = pytest.mark.torch_only
@@ -89,8 +90,7 @@ def test_the_rate_falls_to_zero_from_the_start_of_the_descent(monkeypatch):
     assert trainer.last_epoch == 6
     schedule = [config.learning_rate_at((i + 0.5) / 40) for i in range(8)]
     descent = config.learning_rate_at(0.2) * np.cos(np.pi / 16 * np.array([1, 3, 5, 7])) ** 2
-    networks = rates[:: len(trainer._optimizers)]
-    assert_allclose(networks, [*schedule, *descent], rtol=1e-12)
+    assert_allclose(rates, [*schedule, *descent], rtol=1e-12)
 
 
 @every_solver
@@ -270,8 +270,9 @@ def test_the_module_is_in_training_mode_only_during_steps():
     for _ in range(2):
         trainer.train_epoch(rows())
         assert not module.training
-        assert passes.count((True, True)) == 4
+        assert passes == [(True, True)] * 4
         trainer.evaluate(rows())
+        trainer.check_finite(rows())
         assert set(passes) == {(True, True), (False, False)}
         passes.clear()
 
@@ -379,12 +380,14 @@ def test_a_non_finite_loss_is_a_divergence_even_with_finite_weights():
     assert all(p.isfinite().all() for p in module.parameters())
 
 
-def test_a_non_finite_weight_is_a_divergence_even_with_a_finite_loss():
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_last_step_of_training_can_be_a_divergence(stopped):
     # One batch, whose loss with the initial weights is finite.
+    config = make_config(learning_rate_init=math.inf, batch_size=50, max_iter=4 if stopped else 1)
+    trainer = Trainer(build(), config, 0)
+    loop = TrainingLoop(trainer, rows(), callbacks=[Observer(lambda _: stopped)])
     with pytest.raises(DivergenceError):
-        Trainer(build(), make_config(learning_rate_init=math.inf, batch_size=50), 0).train_epoch(
-            rows()
-        )
+        loop.run()
 
 
 @every_solver

@@ -1,0 +1,145 @@
+"""One step of training: loss, gradients, update, sums for the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ..models import VAE, ElboTerms, decaying_weights, elbo_terms, importance_weighted_terms
+from ..utils import autocast
+from ._batches import Batch
+from ._clipping import GradientClipping
+from ._config import TrainingConfig
+from ._learning_rates import group_parameters
+from ._metrics import EpochMetrics
+from ._optimizer import Optimizer
+from ._process_group import ProcessGroup
+
+# A number, or for steps that are recorded a tensor of shape ().
+Scalar = float | Tensor
+
+
+class EagerStep:
+    """One step of the optimizers, operation by operation.
+
+    All effects are operations on tensors, none of which waits for the device, so `CapturedStep` can
+    record a step.
+
+    Parameters
+    ----------
+    module : VAE
+        Module to train, in place.
+    config : TrainingConfig
+    noise : Generator
+        Generator of the draws from the posterior, on the device.
+    group : ProcessGroup
+        Processes that train the same module.
+
+    Attributes
+    ----------
+    metrics : EpochMetrics
+        Receives the terms of the bound before each step.
+    """
+
+    def __init__(
+        self, module: VAE, config: TrainingConfig, noise: Generator, group: ProcessGroup
+    ) -> None:
+        self.module = module
+        self.config = config
+        self.metrics = EpochMetrics(module)
+        self._noise = noise
+        self._group = group
+        self._clipping = GradientClipping(module.bias.device)
+        self._optimizer = Optimizer(config.solver, group_parameters(module))
+        self._decaying_weights = decaying_weights(module)
+
+    def __call__(self, batch: Batch, learning_rate: Scalar, kl_weight: Scalar) -> None:
+        config, optimizer = self.config, self._optimizer
+        with autocast(batch.x.device, config.dtype):
+            loss, terms = self._loss(batch, kl_weight)
+        optimizer.zero_grad()
+        self._mean(loss, batch).backward()
+        gradients = optimizer.gradients()
+        self._group.all_reduce(gradients)
+        self._clipping.clip(gradients)
+        if config.alpha and self._decaying_weights:
+            factor = _positive_part(1 - config.alpha * learning_rate)
+            torch._foreach_mul_(self._decaying_weights, factor)
+        optimizer.step(learning_rate)
+        self.metrics.add(terms)
+
+    def _loss(self, batch: Batch, kl_weight: Scalar) -> tuple[Tensor, ElboTerms]:
+        """Return the loss of each row, (n,), and the terms of the bound."""
+        n_draws = self.config.n_training_draws
+        if n_draws == 1:
+            terms = draw_elbo_terms(self.module, batch, self._noise)
+            return kl_weight * terms.kl_divergence - terms.log_likelihood, terms
+        x = self.module.standardize(batch.x)
+        shape = (n_draws, batch.n_rows, self.module.latent_dim)
+        eps = _draw_eps(batch, shape, self._noise, like=x)
+        bound, terms = importance_weighted_terms(self.module, x, eps)
+        return -bound, terms
+
+    def _mean(self, loss: Tensor, batch: Batch) -> Tensor:
+        """Return the mean loss of a step, without the trimmed rows.
+
+        In a group of processes, the sum of the results of all processes is the mean.
+        """
+        trim = self.config.trim
+        if batch.positions is None:
+            return loss[_kept_rows(loss, trim)].mean() if trim else loss.mean()
+        if not trim:
+            return loss.sum() / batch.n_rows
+        all_losses = loss.new_zeros(batch.n_rows)
+        all_losses[batch.positions] = loss.detach()
+        self._group.all_reduce([all_losses])
+        kept = _kept_rows(all_losses, trim)
+        is_kept = torch.zeros_like(all_losses, dtype=torch.bool).index_fill_(0, kept, True)
+        return loss[is_kept[batch.positions]].sum() / len(kept)
+
+    # ---- State -----------------------------------------------------------------------
+
+    def zero_grad(self) -> None:
+        """Discard the gradients, which take as much memory as the weights."""
+        self._optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for `load_state_dict`, without the metrics."""
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "clipping": self._clipping.state_dict(),
+            "noise": self._noise.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._clipping.load_state_dict(state["clipping"])
+        self._noise.set_state(state["noise"])
+
+
+def draw_elbo_terms(module: VAE, batch: Batch, generator: Generator) -> ElboTerms:
+    """Return the terms of the bound for rows of X, with one draw for each row."""
+    x = module.standardize(batch.x)
+    shape = (batch.n_rows, module.latent_dim)
+    return elbo_terms(module, x, _draw_eps(batch, shape, generator, like=x))
+
+
+def _draw_eps(
+    batch: Batch, shape: tuple[int, ...], generator: Generator, *, like: Tensor
+) -> Tensor:
+    """Draw standard normal numbers for all rows of a step, and return those of the batch."""
+    eps = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return eps if batch.positions is None else eps.index_select(-2, batch.positions)
+
+
+def _kept_rows(loss: Tensor, trim: float) -> Tensor:
+    """Return the positions of the lowest losses, without the fraction `trim` of the highest."""
+    n_kept = max(1, round(len(loss) * (1 - trim)))
+    return loss.topk(n_kept, largest=False, sorted=False).indices
+
+
+def _positive_part(x: Scalar) -> Scalar:
+    return x.clamp_min(0) if isinstance(x, Tensor) else max(0.0, x)
