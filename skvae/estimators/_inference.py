@@ -20,6 +20,7 @@ from ..models import VAE, importance_weighted_bound
 from ..training import Rows, chunk_length
 from ..utils import (
     between_steps,
+    chunk_elements,
     draw_seed,
     find_stack_level,
     init_threads,
@@ -31,8 +32,6 @@ from ..utils import (
 from ._readers import result_dtype
 from ._validation import validate_codes
 
-# Elements per chunk in the widest layer, for X of any size: 8 MiB in float32, 16 MiB in float64.
-_CHUNK_ELEMENTS = 2**21
 _TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 Module = TypeVar("Module", bound=VAE)
 
@@ -219,9 +218,9 @@ class InferenceMixin:
         def compute_chunk(chunk: slice) -> Tensor:
             return function(module, module.standardize(view.take(chunk)))
 
-        row_size = module.max_width * n_draws
+        size = chunk_size(module, n_draws)
         with limit_threads(module, len(view) * n_draws):
-            result = map_chunks(compute_chunk, len(view), row_size=row_size, dtype=dtype)
+            result = map_chunks(compute_chunk, len(view), chunk_size=size, dtype=dtype)
         return _check_finite(result, view.index)
 
     def _with_draws(
@@ -243,7 +242,7 @@ class InferenceMixin:
             return module.mean(codes.take(chunk) / module.prior_std)
 
         with limit_threads(module, len(Z)):
-            rows = map_chunks(decode_chunk, len(Z), row_size=module.max_width, dtype=dtype)
+            rows = map_chunks(decode_chunk, len(Z), chunk_size=chunk_size(module), dtype=dtype)
         return _check_finite(rows)
 
     def _sample_rows(
@@ -260,7 +259,7 @@ class InferenceMixin:
             return module.sample(z, generator) if noise else module.mean(z)
 
         with limit_threads(module, n_samples):
-            rows = map_chunks(draw_chunk, n_samples, row_size=module.max_width, dtype=dtype)
+            rows = map_chunks(draw_chunk, n_samples, chunk_size=chunk_size(module), dtype=dtype)
         return _check_finite(rows)
 
 
@@ -292,9 +291,14 @@ def as_dtype(module: Module, dtype: str) -> Module:
     return copy.deepcopy(module).to(wanted)
 
 
+def chunk_size(module: VAE, n_draws: int = 1) -> int:
+    """Return the number of rows to compute with at a time, each with a number of draws."""
+    return max(1, chunk_elements(module.bias.device) // (n_draws * module.max_width))
+
+
 @torch.no_grad()
 def map_chunks(
-    function: Callable[[slice], Tensor], n_rows: int, *, row_size: int, dtype: str
+    function: Callable[[slice], Tensor], n_rows: int, *, chunk_size: int, dtype: str
 ) -> np.ndarray:
     """Return the concatenated results of a function for consecutive slices of rows.
 
@@ -304,15 +308,14 @@ def map_chunks(
         Maps a slice of rows to a tensor with one entry for each row.
     n_rows : int
         Number of rows.
-    row_size : int
-        Number of elements per row in the widest layer, which limits the length of a slice.
+    chunk_size : int
+        Largest number of rows of a slice.
     dtype : {"float32", "float64"}
         Dtype of the result.
     """
-    step = max(1, _CHUNK_ELEMENTS // row_size)
     result = np.empty(0, dtype)
-    for start in range(0, n_rows, step):
-        chunk = slice(start, min(start + step, n_rows))
+    for start in range(0, n_rows, chunk_size):
+        chunk = slice(start, min(start + chunk_size, n_rows))
         values = function(chunk).detach().cpu().numpy()
         if start == 0:
             result = np.empty((n_rows, *values.shape[1:]), dtype)

@@ -16,7 +16,7 @@ from ..likelihoods import Likelihood
 from ..models import HistogramVAE
 from ..utils import draw_seed, isolate, limit_threads, local_random_state, seeded_generator
 from ._base import BaseVAE
-from ._inference import as_dtype, check_n_samples, map_chunks, posterior_mean
+from ._inference import as_dtype, check_n_samples, chunk_size, map_chunks, posterior_mean
 from ._parameters import OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 from ._readers import FrameReader
@@ -414,5 +414,5 @@ def _draw_allowed(
         return torch.cat([bins, log_p.unsqueeze(-1)], -1)
 
     with limit_threads(module, n_draws):
-        draws = map_chunks(draw_chunk, n_draws, row_size=module.max_width, dtype="float64")
+        draws = map_chunks(draw_chunk, n_draws, chunk_size=chunk_size(module), dtype="float64")
     return draws[:, :-1], draws[:, -1]

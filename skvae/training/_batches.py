@@ -119,8 +119,9 @@ class Rows:
         """Yield the rows of each step, given their positions."""
         if self._resident is not None:
             first = 0 if self.partition is None else self.partition.start
-            for positions in steps:
-                yield self._resident.index_select(0, positions.to(self.device) - first)
+            on_device = (torch.cat([*steps]) - first).to(self.device)  # a single transfer
+            for index in on_device.split([len(positions) for positions in steps]):
+                yield self._resident.index_select(0, index)
         elif self._is_mapped:
             in_file_order, permutation = torch.cat([*steps]).sort()
             window = self._read(in_file_order.numpy())

@@ -29,6 +29,10 @@ class ProgressBar(LoopCallback):
         self._bar.update()
         return False
 
+    def on_train_end(self, loop: TrainingLoop) -> None:
+        if loop.trainer.capture_failure is not None:
+            self._bar.write(loop.trainer.capture_failure)
+
     def on_exit(self, loop: TrainingLoop) -> None:
         if hasattr(self, "_bar"):
             self._bar.close()

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from ..models import VAE, elbo_terms
 from ..utils import (
     between_steps,
+    chunk_elements,
     global_rng_states,
     limit_threads,
     restore_global_rng,
@@ -28,7 +29,7 @@ from ._metrics import EpochMetrics, Metrics
 from ._process_group import ProcessGroup
 from ._step import EagerStep, Scalar, draw_elbo_terms
 
-_EVALUATION_BATCH_SIZE = 1024
+_EVALUATION_BATCH_SIZE = 1024  # on a CPU
 
 
 class DivergenceError(ArithmeticError):
@@ -171,6 +172,12 @@ class Trainer:
             raise DivergenceError
         return metrics
 
+    @property
+    def capture_failure(self) -> str | None:
+        """The reason why steps on a GPU are not recorded, if they could not be recorded."""
+        failure = self._captured_step and self._captured_step.failure
+        return str(failure) if failure else None
+
     def release_memory(self) -> None:
         """Release memory that only further epochs would need."""
         if self._captured_step is not None:
@@ -266,7 +273,10 @@ def evaluate(module: VAE, rows: Rows, seed: int, group: ProcessGroup | None = No
         module.eval()
     generator = seeded_generator(seed, module.bias.device)
     metrics = EpochMetrics(module)
-    for batch in rows.batches(_EVALUATION_BATCH_SIZE):
+    batch_size = _EVALUATION_BATCH_SIZE
+    if rows.device.type == "cuda":
+        batch_size = max(batch_size, chunk_elements(rows.device) // module.max_width)
+    for batch in rows.batches(batch_size):
         metrics.add(draw_elbo_terms(module, batch, generator))
         between_steps()
     return metrics.compute(group or ProcessGroup(), len(rows))

@@ -6,6 +6,7 @@ Imports no other package of skvae.
 from ._device import (
     autocast,
     available_devices,
+    chunk_elements,
     free_memory,
     resolve_device,
     retain_freed_memory,
@@ -38,6 +39,7 @@ __all__ = [
     "available_devices",
     "between_steps",
     "check_choice",
+    "chunk_elements",
     "draw_seed",
     "find_stack_level",
     "free_memory",

@@ -9,10 +9,10 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from helpers import unchanged_random_states
+from helpers import build_vae, unchanged_random_states
 from skvae import VAETransformer
 from skvae.estimators import _inference
-from skvae.estimators._inference import as_dtype, map_chunks, normal_draws
+from skvae.estimators._inference import as_dtype, chunk_size, map_chunks, normal_draws
 from skvae.estimators._readers import result_dtype
 from skvae.models._objectives import importance_weighted_bound
 
@@ -44,27 +44,22 @@ def call(vae: VAETransformer, method: str, X: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("row_shape", [(), (3,), (3, 2)])
-@pytest.mark.parametrize("elements", [1, 7, 12, 60, 10**6])
-def test_the_result_does_not_depend_on_the_chunk_size(monkeypatch, row_shape, elements):
-    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 10**6])
+def test_the_result_does_not_depend_on_the_chunk_size(row_shape, size):
     whole = torch.arange(10 * math.prod(row_shape), dtype=torch.float64).reshape(10, *row_shape)
-    result = map_chunks(lambda chunk: whole[chunk], 10, row_size=6, dtype="float64")
+    result = map_chunks(lambda chunk: whole[chunk], 10, chunk_size=size, dtype="float64")
     np.testing.assert_array_equal(result, whole)
 
 
-@pytest.mark.parametrize(
-    ("elements", "row_size", "sizes"),
-    [(12, 3, [4, 4, 2]), (13, 3, [4, 4, 2]), (2, 3, [1] * 10), (30, 3, [10]), (99, 1, [10])],
-)
-def test_a_chunk_has_as_many_rows_as_fit_and_at_least_one(monkeypatch, elements, row_size, sizes):
-    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+@pytest.mark.parametrize(("size", "sizes"), [(4, [4, 4, 2]), (1, [1] * 10), (10, [10]), (99, [10])])
+def test_chunks_cover_all_rows_in_order(size, sizes):
     chunks = []
 
     def record(chunk):
         chunks.append(chunk)
         return torch.zeros(chunk.stop - chunk.start)
 
-    map_chunks(record, 10, row_size=row_size, dtype="float32")
+    map_chunks(record, 10, chunk_size=size, dtype="float32")
     assert [chunk.stop - chunk.start for chunk in chunks] == sizes
     assert [row for chunk in chunks for row in range(chunk.start, chunk.stop)] == list(range(10))
 
@@ -78,10 +73,18 @@ def test_result_has_the_requested_dtype_and_records_no_gradients(dtype):
         records_gradients.append((3 * weight[chunk]).requires_grad)
         return 3 * weight[chunk]
 
-    result = map_chunks(triple, 2, row_size=1, dtype=dtype)
+    result = map_chunks(triple, 2, chunk_size=2, dtype=dtype)
     assert result.dtype == dtype
     assert result.tolist() == [3, 3]
     assert records_gradients == [False]
+
+
+@pytest.mark.parametrize(
+    ("elements", "n_draws", "size"), [(640, 1, 10), (639, 1, 9), (640, 4, 2), (10, 1, 1)]
+)
+def test_a_chunk_has_as_many_rows_as_fit_and_at_least_one(monkeypatch, elements, n_draws, size):
+    monkeypatch.setattr(_inference, "chunk_elements", lambda device: elements)
+    assert chunk_size(build_vae(hidden_layer_sizes=(64,)), n_draws) == size
 
 
 # ---- normal_draws --------------------------------------------------------------------
@@ -137,14 +140,14 @@ def test_draws_are_closer_to_the_normal_distribution_than_independent_draws(n_dr
 def test_no_method_depends_on_the_chunk_size(monkeypatch, vae, method, elements):
     X = table(seed=1)
     whole = call(vae, method, X)
-    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(_inference, "chunk_elements", lambda device: elements)
     assert_allclose(call(vae, method, X), whole, rtol=1e-10, atol=1e-10)
 
 
 def test_decoded_codes_do_not_depend_on_the_chunk_size(monkeypatch, vae):
     Z = vae.transform(table())
     whole = vae.inverse_transform(Z)
-    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(_inference, "chunk_elements", lambda device: 1)
     assert_allclose(vae.inverse_transform(Z), whole, rtol=1e-10)
 
 
@@ -161,7 +164,7 @@ def test_no_layer_returns_more_numbers_than_a_chunk_may_hold(monkeypatch, elemen
     X = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     wide = VAETransformer(1, hidden_layer_sizes=(64,), max_iter=1, random_state=0, device="cpu")
     wide.fit(X)
-    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(_inference, "chunk_elements", lambda device: elements)
     held = []
     networks = (wide.module_.encoder, wide.module_.decoder)
     for layer in (layer for network in networks for layer in network.modules()):
@@ -243,7 +246,7 @@ def test_sample_returns_one_row_by_default(vae):
 @pytest.mark.parametrize("elements", [1, 37, 10**6])
 @pytest.mark.parametrize("noise", [True, False])
 def test_sample_returns_the_requested_number_of_rows(monkeypatch, vae, elements, noise):
-    monkeypatch.setattr(_inference, "_CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(_inference, "chunk_elements", lambda device: elements)
     X = vae.sample(11, noise=noise, random_state=0)
     assert X.shape == (11, N_FEATURES)
     assert len(np.unique(X[:, 0])) == 11

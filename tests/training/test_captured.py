@@ -1,18 +1,21 @@
 """Recorded steps, with a stand-in for CUDA graphs on a CPU."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from helpers import FAST, assert_same_fit, dropout_networks, same_weights
 from helpers_training import LATENT_DIM, build, make_config, rows
 from skvae import Checkpoint, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.training import _trainer
+from skvae.training._batches import Rows
 from skvae.training._captured import _MAX_RECORDINGS, _N_WARMUP_STEPS, CapturedStep
 from skvae.training._loop import TrainingLoop
 from skvae.training._rehearsal import CaptureError, check_operations
@@ -20,6 +23,7 @@ from skvae.training._trainer import Trainer
 
 pytestmark = pytest.mark.torch_only
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 X = np.random.RandomState(0).normal(size=(300, 5)) @ np.random.RandomState(1).normal(size=(5, 5))
 
 
@@ -55,6 +59,10 @@ def recorders(monkeypatch):
 
     monkeypatch.setattr(_trainer, "make_recorder", make_recorder)
     return made
+
+
+def no_recorder(noise, group):
+    """Return no recorder, so that all steps are eager."""
 
 
 def train(module, **options):
@@ -123,23 +131,43 @@ def mixed(n):
     return pd.DataFrame({"number": number, "letter": rng.choice(list("abc"), n)})
 
 
-@pytest.mark.parametrize(
-    ("estimator", "data"),
-    [
-        (VAETransformer(early_stopping=True, **FAST), X),
-        (VAEOutlierDetector(**FAST), X),
-        (VAEImputer(**FAST), np.where(X > 3, np.nan, X)),
-        (TabularVAE(**FAST), mixed(300)),
-        (VAETransformer(likelihood="bernoulli", **FAST), (X > 0).astype(float)),
-    ],
-    ids=lambda value: type(value).__name__,
+ESTIMATORS = {
+    "transformer": (VAETransformer(early_stopping=True, **FAST), X),
+    "bernoulli": (VAETransformer(likelihood="bernoulli", **FAST), (X > 0).astype(float)),
+    "counts": (VAETransformer(likelihood="poisson", **FAST), np.round(np.abs(X))),
+    "detector": (VAEOutlierDetector(**FAST), X),
+    "imputer": (VAEImputer(**FAST), np.where(X > 3, np.nan, X)),
+    "mixed imputer": (VAEImputer(likelihood="mixed", **FAST), mixed(300)),
+    "table": (TabularVAE(**FAST), mixed(300)),
+}
+every_estimator = pytest.mark.parametrize(
+    ("estimator", "data"), ESTIMATORS.values(), ids=ESTIMATORS
 )
+
+
+@every_estimator
 def test_all_estimators_train_with_recorded_steps(estimator, data, recorders, monkeypatch):
-    estimator.set_params(max_iter=12).fit(data)
+    estimator = clone(estimator).set_params(max_iter=12).fit(data)
     assert sum(recorder.n_replays for recorder in recorders) > 0
     losses = estimator.history_["loss"]
     monkeypatch.undo()
     assert estimator.fit(data).history_["loss"] == pytest.approx(losses, rel=1e-4)
+
+
+def interrupt(estimator, n_steps, monkeypatch):
+    """Fit an estimator, and stop after a number of steps."""
+    plain, n_left = CapturedStep.__call__, [n_steps]
+
+    def step(self, *arguments):
+        n_left[0] -= 1
+        if n_left[0] < 0:
+            raise InterruptedError
+        plain(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CapturedStep, "__call__", step)
+        with pytest.raises(InterruptedError):
+            estimator.fit(X)
 
 
 def test_refits_with_recorded_steps_are_equal_bit_for_bit(recorders):
@@ -155,19 +183,8 @@ def test_recorded_steps_resume_bit_for_bit(n_steps, architecture, recorders, tmp
         return VAETransformer(**options, checkpoint=checkpoint)
 
     undisturbed = make().fit(X)
-    plain, n_left = CapturedStep.__call__, [n_steps]
-
-    def step(self, *arguments):
-        n_left[0] -= 1
-        if n_left[0] < 0:
-            raise InterruptedError
-        plain(self, *arguments)
-
     path = Checkpoint(tmp_path / "run", seconds=0)
-    with monkeypatch.context() as patch:
-        patch.setattr(CapturedStep, "__call__", step)
-        with pytest.raises(InterruptedError):
-            make(path).fit(X)
+    interrupt(make(path), n_steps, monkeypatch)
     assert_same_fit(make(path).fit(X), undisturbed)
 
 
@@ -292,3 +309,108 @@ def test_networks_that_move_tensors_between_devices_cannot_be_recorded():
     module = build(architecture=architecture).train()
     with pytest.raises(CaptureError, match="between devices"):
         check_operations(module, torch.from_numpy(rows().X))
+
+
+def test_verbose_reports_steps_that_cannot_be_recorded(recorders, monkeypatch, capsys):
+    def fail(self, function):
+        raise CaptureError("this GPU cannot record steps")
+
+    monkeypatch.setattr(Repetition, "record", fail)
+    VAETransformer(verbose=True, batch_size=50, **FAST).fit(X)
+    assert capsys.readouterr().out.count("this GPU cannot record steps") == 1
+
+
+# ---- A GPU ---------------------------------------------------------------------------
+
+
+def cuda_train(structure, options, monkeypatch, *, is_eager):
+    """Train on a GPU, and return the trainer and the history."""
+    with monkeypatch.context() as patch:
+        if is_eager:
+            patch.setattr(_trainer, "make_recorder", no_recorder)
+        trainer = Trainer(build(**structure).to("cuda"), make_config(**options), 0)
+        loop = TrainingLoop(trainer, Rows(rows(70).X, torch.device("cuda")))
+        loop.run()
+    return trainer, loop.history
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("options", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("structure", MODULES.values(), ids=MODULES)
+def test_cuda_graphs_have_the_effect_of_eager_steps(structure, options, monkeypatch):
+    captured, history = cuda_train(structure, options, monkeypatch, is_eager=False)
+    again, _ = cuda_train(structure, options, monkeypatch, is_eager=False)
+    eager, expected = cuda_train(structure, options, monkeypatch, is_eager=True)
+    assert captured.capture_failure is None
+    assert same_weights(captured.module, again.module)
+    for metrics, others in zip(history, expected, strict=True):
+        assert metrics == pytest.approx(others, rel=1e-4)
+    for name, weight in eager.module.state_dict().items():
+        weights = captured.module.state_dict()[name]
+        torch.testing.assert_close(weights, weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("function", [branch, item, selection, unique, count])
+def test_custom_networks_that_cuda_cannot_record_train_with_eager_steps(function, monkeypatch):
+    def architecture(n_features, latent_dim, n_outputs):
+        encoder = Encoder(function, n_features, 2 * latent_dim)
+        return encoder, nn.Linear(latent_dim, n_outputs)
+
+    structure = {"architecture": architecture}
+    trainer, history = cuda_train(structure, {}, monkeypatch, is_eager=False)
+    assert trainer.capture_failure is not None
+    if function is not count:  # rehearsals count as calls
+        _, expected = cuda_train(structure, {}, monkeypatch, is_eager=True)
+        for metrics, others in zip(history, expected, strict=True):
+            assert metrics == pytest.approx(others, rel=1e-4)
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("is_early_stopping", [False, True])
+@pytest.mark.parametrize("architecture", ["mlp", "fourier_mlp", dropout_networks])
+@pytest.mark.parametrize("n_steps", [2, 7, 23])
+def test_a_fit_with_cuda_graphs_resumes_bit_for_bit(
+    n_steps, architecture, is_early_stopping, tmp_path, monkeypatch
+):
+    def make(checkpoint=None):
+        return VAETransformer(
+            batch_size=70,
+            architecture=architecture,
+            early_stopping=is_early_stopping,
+            device="cuda",
+            checkpoint=checkpoint,
+            **{**FAST, "max_iter": 8},
+        )
+
+    path = Checkpoint(tmp_path / "run", seconds=0)
+    interrupt(make(path), n_steps, monkeypatch)
+    assert_same_fit(make(path).fit(X), make().fit(X))
+
+
+@pytest.mark.gpu
+@needs_cuda
+@every_estimator
+def test_all_estimators_train_with_cuda_graphs(estimator, data, monkeypatch):
+    estimator = clone(estimator).set_params(device="cuda", max_iter=12)
+    fits = [clone(estimator).fit(data) for _ in range(2)]
+    assert_same_fit(*fits)
+    assert fits[0]._trainer.capture_failure is None
+    monkeypatch.setattr(_trainer, "make_recorder", no_recorder)
+    losses = estimator.fit(data).history_["loss"]
+    assert fits[0].history_["loss"] == pytest.approx(losses, rel=1e-3)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_fits_in_two_threads_record_and_replay_their_own_steps():
+    def fit(seed):
+        return VAETransformer(device="cuda", random_state=seed, max_iter=20).fit(X)
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(fit, range(4)))
+    for seed, vae in enumerate(together):
+        assert_same_fit(vae, fit(seed))

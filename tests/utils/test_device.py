@@ -11,6 +11,7 @@ from skvae.utils import (
     _device,
     autocast,
     available_devices,
+    chunk_elements,
     limit_threads,
     resolve_device,
     seeded_generator,
@@ -250,6 +251,21 @@ def test_the_cuda_context_is_deterministic_and_restores_global_flags(dtype):
         layer = nn.Linear(4, 3, device="cuda")
         assert layer(torch.zeros(2, 4, device="cuda")).dtype == dtype
     assert (global_flags(), torch.is_autocast_enabled("cuda")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "free", "expected"),
+    [
+        ("cpu", 0, 2**21),
+        ("mps", 0, 2**25),
+        ("cuda", 2**36, 2**25),
+        ("cuda", 2**33, 2**24),
+        ("cuda", 2**20, 2**21),
+    ],
+)
+def test_chunks_suit_the_memory_of_the_device(name, free, expected, monkeypatch):
+    monkeypatch.setattr("skvae.utils._device.free_memory", lambda device: free)
+    assert chunk_elements(torch.device(name)) == expected
 
 
 # ---- Seeds ---------------------------------------------------------------------------
