@@ -40,7 +40,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, StudentT, VAETransformer
 from skvae.datasets import fetch_adult, fetch_susy
-from skvae.estimators._automatic import auto_alpha
 
 Settings = dict[str, Any]
 
@@ -122,7 +121,7 @@ def score_settings(
         if "max_iter" in params:
             params["max_iter"] = max(1, round(params["max_iter"] * default.n_iter_))
         if "alpha" in params:
-            params["alpha"] *= auto_alpha(*train.shape)
+            params["alpha"] *= default._trainer.config.alpha
         model = clone(default).set_params(**params)
         results.append({**cell, "setting": label, **_timed_score(model.fit, model, train, test)})
     return results

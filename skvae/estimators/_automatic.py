@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from ..likelihoods import Gaussian, Likelihood
+
 # Smallest fraction of training with a rising learning rate.
 _MIN_WARMUP = 0.05
 # Fewer steps do not show whether a loss still improves, and are too few for a descent of the rate.
@@ -44,13 +46,15 @@ def auto_warmup(n_steps: int, starts_linear: bool) -> float:
     return _MIN_WARMUP if starts_linear else max(_MIN_WARMUP, min(0.2, 200 / n_steps))
 
 
-def auto_alpha(n_rows: int, n_features: int) -> float:
+def auto_alpha(n_rows: int, n_features: int, likelihood: Likelihood) -> float:
     """Return the strength of weight decay of networks that start at a linear model.
 
     Few rows hold networks close to the linear model. The more columns a code may reproduce, the
-    more a decoder gains by memorising rows.
+    more a decoder gains by memorising rows. With a normal distribution and one noise for all
+    columns, the loss of a row that the decoder maps wrongly is largest.
     """
-    return (300 / n_rows) ** 2 * min(2.0, n_features / 20)
+    is_rigid = isinstance(likelihood, Gaussian) and likelihood.noise == "shared"
+    return (3.0 if is_rigid else 1.0) * (300 / n_rows) ** 2 * min(2.0, n_features / 20)
 
 
 def auto_patience(n_steps: float) -> float:

@@ -244,7 +244,8 @@ class VAEParameters(BaseEstimator):
             patience = auto_patience(min(n_steps, n_auto_steps))
             patience = math.ceil(patience / steps_per_epoch)
         if alpha == "auto":
-            alpha = auto_alpha(n_rows, module.config.n_features) if starts_linear else 0.0
+            n_features, likelihood = module.config.n_features, module.likelihood
+            alpha = auto_alpha(n_rows, n_features, likelihood) if starts_linear else 0.0
         return TrainingConfig(
             **{
                 **self._params_for(TrainingConfig),

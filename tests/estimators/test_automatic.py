@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import FAST, assert_same_fit
-from skvae import VAETransformer
+from skvae import Gaussian, StudentT, VAETransformer
 from skvae.estimators._automatic import (
     auto_alpha,
     auto_batch_size,
@@ -116,8 +116,18 @@ def test_the_warm_up_is_short_only_after_a_linear_start(blobs):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "n_features", "alpha"),
-    [(300, 20, 1), (300, 50, 2), (300, 5, 0.25), (3_000, 20, 0.01)],
+    ("n_rows", "n_features", "likelihood", "alpha"),
+    [
+        (300, 20, StudentT(), 1),
+        (300, 50, StudentT(), 2),
+        (300, 5, StudentT(), 0.25),
+        (3_000, 20, StudentT(), 0.01),
+        (300, 20, StudentT("shared"), 1),
+        (300, 20, Gaussian(), 1),
+        (300, 20, Gaussian("shared"), 3),
+    ],
 )
-def test_weight_decay_is_stronger_for_few_rows_and_many_columns(n_rows, n_features, alpha):
-    assert auto_alpha(n_rows, n_features) == pytest.approx(alpha)
+def test_weight_decay_is_strong_for_few_rows_many_columns_and_a_shared_normal_noise(
+    n_rows, n_features, likelihood, alpha
+):
+    assert auto_alpha(n_rows, n_features, likelihood) == pytest.approx(alpha)
