@@ -53,8 +53,9 @@ def auto_alpha(n_rows: int, n_features: int, likelihood: Likelihood) -> float:
     more a decoder gains by memorising rows. With a normal distribution and one noise for all
     columns, the loss of a row that the decoder maps wrongly is largest.
     """
+    alpha = (300 / n_rows) ** 2 * min(2.0, n_features / 20)
     is_rigid = isinstance(likelihood, Gaussian) and likelihood.noise == "shared"
-    return (3.0 if is_rigid else 1.0) * (300 / n_rows) ** 2 * min(2.0, n_features / 20)
+    return max(alpha, min(3 * alpha, 3.0)) if is_rigid else alpha
 
 
 def auto_patience(n_steps: float) -> float:
