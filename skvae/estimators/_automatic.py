@@ -54,8 +54,9 @@ def auto_alpha(n_rows: int, n_features: int, likelihood: Likelihood) -> float:
     columns, the loss of a row that the decoder maps wrongly is largest.
     """
     alpha = (300 / n_rows) ** 2 * min(2.0, n_features / 20)
-    is_rigid = isinstance(likelihood, Gaussian) and likelihood.noise == "shared"
-    return max(alpha, min(3 * alpha, 3.0)) if is_rigid else alpha
+    if isinstance(likelihood, Gaussian) and likelihood.noise == "shared":
+        alpha = max(alpha, min(10.0, alpha * min(3.0, n_features / 10)))
+    return alpha
 
 
 def auto_patience(n_steps: float) -> float:

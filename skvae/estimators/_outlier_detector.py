@@ -106,7 +106,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         minus `alpha` times the learning rate, except for the weights of the linear path to the
         means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)`` for a model with a
         linear path, which few rows hold close to the linear model, and 0 for other models.
-        ``Gaussian("shared")`` raises the value to three times, or to 3 if that is less.
+        ``Gaussian("shared")`` raises the value by ``min(3, n_features / 10)``, to 10 at most.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, or over 5% after a linear start, and then falls

@@ -12,11 +12,11 @@ from torch import nn
 from ._fork import run_in_child
 
 _THREAD_COUNT_LOCK = threading.Lock()
-# Rows times weights of a step of a multilayer perceptron. Below this threshold, two threads are
-# faster by a third at most. OpenMP threads spin while they wait for each other. If several
-# processes share the cores, as in a search with n_jobs, the shortest steps take a hundred times
-# longer with two threads.
-_MIN_WORK_FOR_THREADS = 25_000_000
+# Rows times weights of a step of a multilayer perceptron. Below this threshold, a second thread
+# gains hardly anything. OpenMP threads spin while they wait for each other. If several processes
+# share the cores, as in a search with n_jobs, the shortest steps take a hundred times longer with
+# two threads.
+_MIN_WORK_FOR_THREADS = 60_000_000
 
 
 def _renew_lock() -> None:

@@ -124,9 +124,11 @@ def test_the_warm_up_is_short_only_after_a_linear_start(blobs):
         (3_000, 20, StudentT(), 0.01),
         (300, 20, StudentT("shared"), 1),
         (300, 20, Gaussian(), 1),
-        (600, 20, Gaussian("shared"), 0.75),
-        (300, 50, Gaussian("shared"), 3),
-        (100, 20, Gaussian("shared"), 9),
+        (300, 20, Gaussian("shared"), 2),
+        (300, 5, Gaussian("shared"), 0.25),
+        (300, 50, Gaussian("shared"), 6),
+        (150, 50, Gaussian("shared"), 10),
+        (100, 50, Gaussian("shared"), 18),
     ],
 )
 def test_weight_decay_is_strong_for_few_rows_many_columns_and_a_shared_normal_noise(

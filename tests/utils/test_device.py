@@ -165,7 +165,7 @@ def test_metal_is_not_fast():
     [
         (SMALL, 1000, 1),
         (LARGE, 100, 1),
-        (LARGE, 300, 2),
+        (LARGE, 600, 2),
         (nn.Conv2d(1, 2, 3), 1, 2),
         (nn.Identity(), 10**9, 1),
     ],

@@ -1,0 +1,96 @@
+"""Speed of training with one thread and with all, on an idle machine and beside another program.
+
+The other program keeps one core busy. The script prints the median seconds of an epoch of random
+images of 28 x 28 pixels, with one thread and with as many threads as cores, which take turns. Run
+the script while nothing else runs, and once more with the environment variable GOMP_SPINCOUNT=0,
+with which waiting threads sleep (on Linux).
+
+Usage::
+
+    python benchmarks/threads.py [--rounds 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skvae import VAETransformer
+from skvae.utils import _threads
+
+FITS: dict[str, tuple[int, dict[str, Any]]] = {
+    "256, batch 100": (6000, {"hidden_layer_sizes": (256,), "batch_size": 100}),
+    "256, batch 500": (6000, {"hidden_layer_sizes": (256,), "batch_size": 500}),
+    "512-256-128, batch 200": (6000, {"hidden_layer_sizes": (512, 256, 128), "batch_size": 200}),
+    "1024-512-256, batch 500": (6000, {"hidden_layer_sizes": (1024, 512, 256), "batch_size": 500}),
+    "conv 32-64-16, batch 128": (
+        1500,
+        {
+            "architecture": "conv",
+            "image_shape": (28, 28),
+            "hidden_layer_sizes": (32, 64, 16),
+            "batch_size": 128,
+        },
+    ),
+}
+
+
+@contextmanager
+def other_program() -> Iterator[None]:
+    """Keep one core busy."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def seconds(X: np.ndarray, params: dict[str, Any], n_threads: int) -> float:
+    torch.set_num_threads(n_threads)
+    vae = VAETransformer(2, likelihood="bernoulli", max_iter=1, random_state=0, **params)
+    start = time.perf_counter()
+    vae.fit(X)
+    return time.perf_counter() - start
+
+
+def measure(name: str, n_threads: int, rounds: int) -> dict[str, float]:
+    """Return the median seconds of an epoch with one thread, and with several threads."""
+    n_rows, params = FITS[name]
+    X = np.random.default_rng(0).random((n_rows, 784), dtype=np.float32)
+    seconds(X, params, n_threads)  # the first fit loads libraries
+    rows = [[seconds(X, params, n) for n in (1, n_threads)] for _ in range(rounds)]
+    one, all_threads = (statistics.median(column) for column in zip(*rows, strict=True))
+    return {"one thread": one, "all threads": all_threads}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=4)
+    rounds = parser.parse_args().rounds
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    _threads._MIN_WORK_FOR_THREADS = 0  # use all threads for any network
+    n_threads = torch.get_num_threads()
+    results = {}
+    for name in FITS:
+        idle = measure(name, n_threads, rounds)
+        with other_program():
+            busy = measure(name, n_threads, rounds)
+        results[name] = {**idle, **{f"{key}, busy": value for key, value in busy.items()}}
+        print(name, results[name], flush=True)
+    print(pd.DataFrame(results).T.round(2).to_string())
+
+
+if __name__ == "__main__":
+    main()
