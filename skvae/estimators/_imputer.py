@@ -95,8 +95,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     alpha : float or "auto", default=0.0
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
-        means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)`` for a model with a
-        linear path, which few rows hold close to the linear model, and 0 for other models.
+        means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)``, and up to three times
+        as much for ``Gaussian("shared")``, for a model with a linear path, which few rows hold
+        close to the linear model. For other models, "auto" is 0.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, and then falls to zero along a cosine.
@@ -104,7 +105,8 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     learning_rate_init : float or "auto", default=0.002
         Highest learning rate. "auto" is 0.006 for training of up to 2,000 steps. For longer
         training, the rate falls with the fourth root of the number of steps, to 0.004 for 10,000
-        steps.
+        steps. The rate is at most 0.006 times the square root of 256 over the number of units of
+        the widest layer.
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" divides the rows into equal batches of at most a fiftieth
         of the rows, but 64 to 200 rows. For more than 100,000 rows, batches are a five-hundredth of

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..likelihoods import LIKELIHOODS, Likelihood
-from ..models import ACTIVATIONS, ARCHITECTURES, VAE, VAEConfig
+from ..models import ACTIVATIONS, ARCHITECTURES, VAE, VAEConfig, widest_layer
 from ..training import Checkpoint, TrainingConfig
 from ..utils import training_dtype
 from ._automatic import (
@@ -239,7 +239,7 @@ class VAEParameters(BaseEstimator):
             max_iter = min(max(1, round(n_auto_steps / steps_per_epoch)), self._max_auto_iter)
         n_steps = max_iter * steps_per_epoch
         if rate == "auto":
-            rate = auto_learning_rate(n_steps, starts_linear)
+            rate = auto_learning_rate(n_steps, starts_linear, widest_layer(module.encoder))
         if patience == "auto":
             patience = auto_patience(min(n_steps, n_auto_steps))
             patience = math.ceil(patience / steps_per_epoch)

@@ -80,9 +80,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     alpha : float or "auto", default="auto"
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
-        means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)`` for a model with a
-        linear path, which few rows hold close to the linear model, and 0 for other models.
-        ``Gaussian("shared")`` raises the value by ``min(3, n_features / 10)``, to 10 at most.
+        means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)``, and up to three times
+        as much for ``Gaussian("shared")``, for a model with a linear path, which few rows hold
+        close to the linear model. For other models, "auto" is 0.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, or over 5% after a linear start, and then falls
@@ -90,7 +90,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     learning_rate_init : float or "auto", default="auto"
         Highest learning rate. "auto" is 0.013 for training of up to 500 steps after a linear start,
         and 0.006 for up to 2,000 steps otherwise. For longer training, the rate falls with the
-        fourth root of the number of steps.
+        fourth root of the number of steps. From random weights, the rate is at most 0.006 times the
+        square root of 256 over the number of units of the widest layer.
     batch_size : int or "auto", default="auto"
         Number of rows per step. "auto" divides the rows into equal batches of at most a 32nd of
         the rows, but 128 to 256 rows, for a model with a linear path, and of at most a fiftieth of

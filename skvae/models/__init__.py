@@ -4,9 +4,10 @@ Modules compute with tensors only, and do not depend on NumPy. May import likeli
 """
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_shapes
+from ._convolutions import check_channels_first
 from ._dependent_columns import LinearDependence, confirm_dependence, find_dependence
 from ._linear_start import decaying_weights, start_at_linear_model
-from ._networks import ACTIVATIONS, ARCHITECTURES, check_channels_first
+from ._networks import ARCHITECTURES, widest_layer
 from ._objectives import (
     ElboTerms,
     contributions_to_bound,
@@ -16,6 +17,7 @@ from ._objectives import (
     importance_weighted_draws,
     importance_weighted_terms,
 )
+from ._perceptrons import ACTIVATIONS
 from ._vae import VAE, VAEConfig, VAEOutput
 
 __all__ = [
@@ -41,4 +43,5 @@ __all__ = [
     "importance_weighted_terms",
     "start_at_linear_model",
     "weight_shapes",
+    "widest_layer",
 ]

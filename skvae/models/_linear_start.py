@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..likelihoods import DF_BOUNDS, INITIAL_DF, LocationScale, Parameters, StudentT
 from ..utils import soft_clamp_inverse
 from ._linear_model import LinearModel, factor_analysis, probabilistic_pca
-from ._networks import LinearPath
+from ._perceptrons import LinearPath
 from ._robust_linear_model import NoiseScope, StudentNoise, robust_linear_model
 from ._vae import MAX_LOG_VAR, VAE
 

@@ -82,10 +82,26 @@ def test_the_patience_is_a_tenth_of_the_steps(blobs, n_rows, max_iter, patience)
 
 @pytest.mark.parametrize(("factor", "length"), [(1, 0.01), (1, 1), (0.5, 16), (1 / 3, 81)])
 def test_the_learning_rate_is_lower_for_long_training(factor, length):
-    rate = auto_learning_rate(round(500 * length), starts_linear=True)
+    rate = auto_learning_rate(round(500 * length), starts_linear=True, width=128)
     assert rate == pytest.approx(0.013 * factor)
-    rate = auto_learning_rate(round(2000 * length), starts_linear=False)
+    rate = auto_learning_rate(round(2000 * length), starts_linear=False, width=256)
     assert rate == pytest.approx(0.006 * factor)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "width", "rate"),
+    [(500, 1024, 0.003), (500, 64, 0.006), (32_000, 512, 0.003), (32_000, 4096, 0.0015)],
+)
+def test_the_learning_rate_of_wide_networks_is_limited(n_steps, width, rate):
+    found = auto_learning_rate(n_steps, starts_linear=False, width=width)
+    assert found == pytest.approx(rate)
+    deep, wide = (
+        VAETransformer(architecture="fourier_mlp", hidden_layer_sizes=sizes, max_iter=1)
+        .fit(np.eye(10))
+        ._trainer.config.learning_rate_init
+        for sizes in ((8, 8, 8), (8, 1024))
+    )
+    assert (deep, wide) == (0.006, 0.003)
 
 
 def test_the_learning_rate_depends_on_the_number_of_steps(blobs):
@@ -94,7 +110,7 @@ def test_the_learning_rate_depends_on_the_number_of_steps(blobs):
     params = {**FAST, "early_stopping": False, "max_iter": 7, "batch_size": 1}
     auto, explicit = (
         VAETransformer(**{**params, "learning_rate_init": rate}).fit(blobs)
-        for rate in ("auto", auto_learning_rate(n_steps, starts_linear=True))
+        for rate in ("auto", auto_learning_rate(n_steps, starts_linear=True, width=4))
     )
     assert_same_fit(auto, explicit)
 

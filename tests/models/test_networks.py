@@ -11,15 +11,9 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from helpers import linear_networks, same_weights, seeded, unchanged_random_states
-from skvae.models._networks import (
-    ACTIVATIONS,
-    FREQUENCY_SCALE,
-    FourierFeatures,
-    _ImagesToRows,
-    _RowsToImages,
-    build_networks,
-    resolve_architecture,
-)
+from skvae.models._convolutions import _ImagesToRows, _RowsToImages
+from skvae.models._networks import build_networks, resolve_architecture, widest_layer
+from skvae.models._perceptrons import ACTIVATIONS, FREQUENCY_SCALE, FourierFeatures
 
 pytestmark = pytest.mark.torch_only
 
@@ -494,3 +488,17 @@ def test_gradients_of_images_of_one_pixel_are_the_same_in_bfloat16_each_time():
             encoder(x).float().square().sum().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in encoder.parameters()]))
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes", "width"),
+    [("mlp", (5, 9, 3), 9), ("mlp", (), 6), ("fourier_mlp", (5,), 6), ("conv", (7, 8), 8)],
+)
+def test_the_widest_layer_is_linear(architecture, sizes, width):
+    image_shape = (2, 3) if architecture == "conv" else None
+    encoder, _ = build(architecture, hidden_layer_sizes=sizes, image_shape=image_shape)
+    assert widest_layer(encoder) == width
+
+
+def test_a_network_without_linear_layers_has_width_1():
+    assert widest_layer(nn.Identity()) == 1
