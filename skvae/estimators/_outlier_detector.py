@@ -127,9 +127,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
-        weights of the best epoch. The validation loss is computed at beta = 1. With
-        ``learning_rate="cosine"``, the learning rate falls to zero over another `n_iter_no_change`
-        epochs before training ends.
+        weights of the best epoch, or of the start. The validation loss is computed at beta = 1.
+        With ``learning_rate="cosine"``, the learning rate falls to zero over another
+        `n_iter_no_change` epochs before training ends.
     validation_fraction : float, default=0.1
         Fraction of rows held out for early stopping.
     n_iter_no_change : int or "auto", default="auto"

@@ -32,7 +32,7 @@ class EarlyStopping:
     An epoch is an improvement if the loss falls by more than `tol` below the loss of the last
     improvement. While the learning rate or the weight of the KL term rises, no epoch counts: a loss
     that rises with the learning rate is no sign of overfitting. The epoch of the lowest validation
-    loss is kept.
+    loss is kept, or the start of training if the loss was lowest there.
 
     Parameters
     ----------
@@ -58,9 +58,13 @@ class EarlyStopping:
                 self.threshold, self.n_stalled = loss, 0
             else:
                 self.n_stalled += 1
-        is_best = loss < self.lowest
+        return self.is_lowest(loss)
+
+    def is_lowest(self, loss: float) -> bool:
+        """Return whether a validation loss is below all before."""
+        is_lowest = loss < self.lowest
         self.lowest = min(self.lowest, loss)
-        return is_best
+        return is_lowest
 
     def state_dict(self) -> dict[str, Any]:
         return {

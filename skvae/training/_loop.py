@@ -54,9 +54,9 @@ class TrainingLoop:
     """Training for at most `max_iter` epochs.
 
     With validation rows, training stops early by `EarlyStopping`, and the module ends with the
-    weights of the best epoch. A learning rate on a schedule first descends to zero. Without
-    validation rows, training at a constant learning rate stops by `PlateauStopping`, and the module
-    ends with the weights of the last epoch.
+    weights of the best epoch, or of the start if no epoch is better. A learning rate on a schedule
+    first descends to zero. Without validation rows, training at a constant learning rate stops by
+    `PlateauStopping`, and the module ends with the weights of the last epoch.
 
     Parameters
     ----------
@@ -113,6 +113,7 @@ class TrainingLoop:
         on_main_process = self.trainer.group.on_main_process  # an error there ends all processes
         try:
             on_main_process(self._on_train_begin)
+            self._keep_start()
             while not self.is_finished:
                 on_main_process(self._on_epoch_begin)
                 metrics = self.trainer.train_epoch(self.rows, on_step_end=self._on_step_end)
@@ -128,11 +129,21 @@ class TrainingLoop:
         on_main_process(self._on_train_end)
 
     def restore_best(self) -> None:
-        """Return to the best epoch, or without validation rows to the last complete epoch."""
+        """Return to the best epoch or the start, or without validation rows to the last epoch."""
         del self.history[self._kept.n_epochs :]
         if self._kept.weights is not None:
             self.trainer.module.load_state_dict(self._kept.weights)
         self.trainer.abandon_epoch()
+
+    def _keep_start(self) -> None:
+        """Keep the initial weights, which may start at a linear model, until an epoch is better."""
+        if not isinstance(self._stopping, EarlyStopping) or self.validation is None:
+            return
+        # A loop that continues from a checkpoint already has weights to keep.
+        if self._kept.weights is None:
+            start = self.trainer.evaluate(self.validation)
+            if self._stopping.is_lowest(start["loss"]):
+                self._kept = _Kept(_copy(self.trainer.module.state_dict()), 0)
 
     def _record(self, metrics: Metrics) -> None:
         """Add an epoch to the history, and decide which weights to keep and whether to stop."""

@@ -188,3 +188,13 @@ def test_more_dimensions_than_columns_add_nothing(X):
     few, many = (VAETransformer(k, **options).fit(X) for k in (6, 9))
     assert_allclose(many.score(X), few.score(X), atol=1e-3)
     assert_allclose(many.transform(X)[:, 6:], np.zeros((200, 3)), atol=1e-4)
+
+
+def test_early_stopping_keeps_the_linear_start_where_training_only_overfits():
+    X = np.random.default_rng(0).normal(size=(40, 30))
+    options = {"early_stopping": True, "validation_fraction": 0.5}
+    start = VAETransformer(2, **options, **AT_THE_START).fit(X)
+    longer = {"alpha": 0.0, "learning_rate_init": 0.1, "max_iter": 30, "random_state": 0}
+    vae = VAETransformer(2, **options, **longer).fit(X)
+    assert min(vae.history_["validation_loss"]) > start.history_["validation_loss"][0]
+    assert_allclose(vae.score(X), start.score(X), atol=1e-3)

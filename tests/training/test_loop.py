@@ -23,6 +23,7 @@ class Script:
     """Replaces a trainer: replays losses, with the number of the epoch as the weight."""
 
     begin_descent, last_epoch = Trainer.begin_descent, Trainer.last_epoch
+    start = math.inf  # the validation loss before the first epoch
 
     def __init__(self, losses, validation_losses=None, *, max_iter=None, **options):
         defaults = {"n_iter_no_change": 2, "max_iter": max_iter or len(losses)}
@@ -50,7 +51,7 @@ class Script:
         return self.metrics(self.validation_losses)
 
     def metrics(self, losses):
-        loss = losses[self.n_epochs - 1]
+        loss = losses[self.n_epochs - 1] if self.n_epochs else self.start
         return {"loss": loss, "reconstruction_loss": loss - 1, "kl_loss": 1.0}
 
     @property
@@ -96,6 +97,15 @@ def test_early_stopping_waits_n_iter_no_change_epochs_and_restores_the_best_epoc
     assert len(play(script)) == n_epochs
     assert script.n_epochs == n_epochs
     assert script.epoch_of_the_weights == best
+
+
+@pytest.mark.parametrize(("start", "epoch"), [(2.1, 2), (1.9, 0), (math.nan, 2)])
+def test_early_stopping_keeps_the_start_if_no_epoch_is_better(start, epoch):
+    script = Script([9.0] * 5, [3, 2, 2.5, 2.6, 0])
+    script.start = start
+    script.module.bias.data.zero_()
+    assert len(play(script)) == 4
+    assert script.epoch_of_the_weights == epoch
 
 
 @pytest.mark.parametrize("n_iter_no_change", [1, 3, 6])
