@@ -226,8 +226,9 @@ def main() -> None:
     if not arguments.skip_tests:
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
         run = subprocess.run([*command, "tests"], cwd=ROOT, capture_output=True, text=True)
-        print(run.stdout)
-        document["tests"] = run.stdout.strip().splitlines()[-1]
+        output = (run.stdout + run.stderr).strip()
+        print(output)
+        document["tests"] = output.splitlines()[-1]
     document |= {"seconds per epoch": epochs(), "seconds": fits()}
     for key in ("seconds per epoch", "seconds"):
         print(pd.DataFrame(document[key]).T.round(4).to_string())

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor
 
+from ..utils import exclusive_global_rng
 from ._batches import Batch
 from ._rehearsal import CaptureError, check_operations
 from ._step import EagerStep, Scalar
@@ -25,8 +26,11 @@ from ._step import EagerStep, Scalar
 _N_WARMUP_STEPS = 3
 # All batches have the same size except the last batch of an epoch. Each recording takes memory.
 _MAX_RECORDINGS = 4
-# torch records one graph of a process at a time.
-_RECORDING_LOCK = threading.Lock()
+# Earlier versions of torch refuse to replay a graph while another thread records a graph.
+_MIN_TORCH = (2, 7)
+# The streams of this thread, by device. torch shares a small number of streams between all who ask
+# for a new one, and a recording must not contain the work of another thread.
+_THREAD = threading.local()
 
 
 class Recorder(Protocol):
@@ -69,14 +73,14 @@ class CapturedStep:
 
     Attributes
     ----------
-    failure : CaptureError or None
+    failure : str or None
         The reason why steps stay eager.
     """
 
     def __init__(self, step: EagerStep, recorder: Recorder) -> None:
         self._step = step
         self._recorder = recorder
-        self.failure: CaptureError | None = None
+        self.failure: str | None = None
         self.release()
 
     def release(self) -> None:
@@ -103,7 +107,8 @@ class CapturedStep:
         """Return a recording for a batch of this size, or None for an eager step."""
         if self._step.config != self._config:  # recordings contain the old configuration
             self.release()
-        key = (batch.x.shape, batch.x.dtype)
+        # Libraries have work space for each thread.
+        key = (batch.x.shape, batch.x.dtype, threading.get_ident())
         if key in self._recordings:
             return self._recordings[key]
         if self.failure or len(self._recordings) == _MAX_RECORDINGS:
@@ -115,7 +120,7 @@ class CapturedStep:
             self._recordings[key] = self._record(batch)
         except CaptureError as error:
             self.release()
-            self.failure = error
+            self.failure = str(error)  # the error itself would keep tensors in memory
             return None
         return self._recordings[key]
 
@@ -135,40 +140,62 @@ class CudaRecorder:
 
     Parameters
     ----------
-    device : torch.device
     generator : Generator
-        Generator on the device from which recorded functions draw, apart from torch's global
+        Generator on the GPU from which recorded functions draw, apart from torch's global
         generator.
     """
 
-    def __init__(self, device: torch.device, generator: Generator) -> None:
-        self._device = device
+    def __init__(self, generator: Generator) -> None:
+        self._device = generator.device
         self._generator = generator
-        # A graph cannot be recorded on the default stream. All steps run on one stream, so that
-        # warm-up steps allocate the work space of the stream.
-        self._stream = torch.cuda.Stream(device)
-        self._pool = torch.cuda.graph_pool_handle()
+        self._broken: list[torch.cuda.CUDAGraph] = []
 
     @contextmanager
     def epoch(self) -> Iterator[None]:
-        caller = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(caller)
+        # A graph cannot be recorded on the default stream. All steps of a thread run on one stream,
+        # so that warm-up steps allocate the work space of the stream.
+        stream, caller = _thread_stream(self._device), torch.cuda.current_stream(self._device)
+        stream.wait_stream(caller)
         try:
-            with torch.cuda.stream(self._stream):
+            with torch.cuda.stream(stream):
                 yield
         finally:
-            caller.wait_stream(self._stream)
+            caller.wait_stream(stream)
 
     def record(self, function: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
-        # Other threads may use the GPU in the meantime.
-        capture = torch.cuda.graph(
-            graph, self._pool, self._stream, capture_error_mode="thread_local"
-        )
-        try:
-            with _RECORDING_LOCK, torch.cuda.device(self._device), capture:
-                function()
-        except RuntimeError as error:
-            raise CaptureError(f"A step cannot be recorded as a CUDA graph: {error}") from error
+        # Other threads may use the GPU in the meantime, but not the global generator, which belongs
+        # to each recording.
+        stream = _thread_stream(self._device)
+        capture = torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
+        with exclusive_global_rng(), torch.cuda.device(self._device):
+            try:
+                with capture:
+                    function()
+            except RuntimeError as error:
+                self._recover(graph)
+                reason = error.__context__ or error
+                raise CaptureError(f"A step cannot be recorded as a CUDA graph: {reason}") from None
         return graph.replay
+
+    def _recover(self, graph: torch.cuda.CUDAGraph) -> None:
+        """Let eager steps follow after a recording that has failed."""
+        self._broken.append(graph)  # torch's allocator keeps a pointer to the graph
+        for generator in (self._generator, torch.cuda.default_generators[self._device.index or 0]):
+            # The generators count as recording still, in some versions of torch.
+            generator.graphsafe_set_state(generator.clone_state())
+
+
+def _thread_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return a stream of this thread alone."""
+    streams: dict[torch.device, torch.cuda.Stream] = _THREAD.__dict__.setdefault("streams", {})
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)
+    return streams[device]
+
+
+def can_record(generator: Generator) -> bool:
+    """Return whether steps that draw from a generator can be recorded on its device."""
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    return generator.device.type == "cuda" and version >= _MIN_TORCH

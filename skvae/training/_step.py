@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..models import VAE, ElboTerms, decaying_weights, elbo_terms, importance_weighted_terms
-from ..utils import autocast
+from ..utils import autocast, deterministic_kernels
 from ._batches import Batch
 from ._clipping import GradientClipping
 from ._config import TrainingConfig
@@ -57,10 +57,12 @@ class EagerStep:
 
     def __call__(self, batch: Batch, learning_rate: Scalar, kl_weight: Scalar) -> None:
         config, optimizer = self.config, self._optimizer
-        with autocast(batch.x.device, config.dtype):
-            loss, terms = self._loss(batch, kl_weight)
+        device = batch.x.device
         optimizer.zero_grad()
-        self._mean(loss, batch).backward()
+        with deterministic_kernels(device):
+            with autocast(device, config.dtype):
+                loss, terms = self._loss(batch, kl_weight)
+            self._mean(loss, batch).backward()
         gradients = optimizer.gradients()
         self._group.all_reduce(gradients)
         self._clipping.clip(gradients)

@@ -23,7 +23,7 @@ from ..utils import (
     seeded_global_rng,
 )
 from ._batches import Rows
-from ._captured import CapturedStep, CudaRecorder, Recorder
+from ._captured import CapturedStep, CudaRecorder, Recorder, can_record
 from ._config import TrainingConfig
 from ._metrics import EpochMetrics, Metrics
 from ._process_group import ProcessGroup
@@ -175,8 +175,7 @@ class Trainer:
     @property
     def capture_failure(self) -> str | None:
         """The reason why steps on a GPU are not recorded, if they could not be recorded."""
-        failure = self._captured_step and self._captured_step.failure
-        return str(failure) if failure else None
+        return None if self._captured_step is None else self._captured_step.failure
 
     def release_memory(self) -> None:
         """Release memory that only further epochs would need."""
@@ -292,6 +291,4 @@ def make_recorder(noise: Generator, group: ProcessGroup) -> Recorder | None:
     group : ProcessGroup
         The messages of several processes cannot be recorded.
     """
-    if noise.device.type != "cuda" or group.is_distributed:
-        return None
-    return CudaRecorder(noise.device, noise)
+    return CudaRecorder(noise) if can_record(noise) and not group.is_distributed else None

@@ -7,6 +7,7 @@ from ._device import (
     autocast,
     available_devices,
     chunk_elements,
+    deterministic_kernels,
     free_memory,
     resolve_device,
     retain_freed_memory,
@@ -20,6 +21,7 @@ from ._optional import import_optional, import_tqdm
 from ._pandas_metadata import PANDAS_METADATA, index_columns
 from ._random_state import (
     draw_seed,
+    exclusive_global_rng,
     global_rng_states,
     local_random_state,
     restore_global_rng,
@@ -40,7 +42,9 @@ __all__ = [
     "between_steps",
     "check_choice",
     "chunk_elements",
+    "deterministic_kernels",
     "draw_seed",
+    "exclusive_global_rng",
     "find_stack_level",
     "free_memory",
     "global_rng_states",

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -134,21 +133,34 @@ class _SharedContext(AbstractContextManager[None]):
                 self._context.__exit__(None, None, None)
 
 
-# The fastest kernels of cuDNN may add numbers in a different order from run to run.
-_DETERMINISTIC_CUDNN = _SharedContext(
-    partial(torch.backends.cudnn.flags, enabled=True, benchmark=False, deterministic=True)
-)
+@contextmanager
+def _deterministic_cudnn() -> Iterator[None]:
+    """Exclude cuDNN's kernels that add numbers in a different order from run to run."""
+    cudnn = torch.backends.cudnn  # its own context also changes the precision of float32
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+    try:
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = True, False, True
+        yield
+    finally:
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = before
+
+
+_DETERMINISTIC_CUDNN = _SharedContext(_deterministic_cudnn)
+
+
+def deterministic_kernels(device: torch.device) -> AbstractContextManager[None]:
+    """Return a context for the forward and backward passes of reproducible training."""
+    return _DETERMINISTIC_CUDNN if device.type == "cuda" else nullcontext()
 
 
 @contextmanager
 def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Let networks multiply matrices in `dtype`, reproducibly."""
-    with _DETERMINISTIC_CUDNN if device.type == "cuda" else nullcontext():
-        if dtype == torch.float32 and not torch.is_autocast_enabled(device.type):
-            yield
-            return
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            yield
-            if dtype != torch.float32:
-                # Within a context of the caller, torch would keep the converted weights.
-                torch.clear_autocast_cache()
+    """Let networks multiply matrices in `dtype`."""
+    if dtype == torch.float32 and not torch.is_autocast_enabled(device.type):
+        yield
+        return
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        yield
+        if dtype != torch.float32:
+            # Within a context of the caller, torch would keep the converted weights.
+            torch.clear_autocast_cache()

@@ -45,24 +45,30 @@ def seeded_generator(seed: int, device: torch.device | str = "cpu") -> Generator
 
 
 @contextmanager
+def exclusive_global_rng() -> Iterator[None]:
+    """Keep other threads of skvae from using torch's global generators in this context."""
+    lock = _GLOBAL_RNG_LOCK
+    with fork_gate.idle():  # another thread may hold the lock for an epoch
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def seeded_global_rng(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global generators for custom code, and restore their states afterwards.
 
     The generators belong to the whole process, so threads that need the generators take turns.
     """
     cuda = [device] if device.type == "cuda" else []
-    lock = _GLOBAL_RNG_LOCK
-    with fork_gate.idle():  # another thread may hold the lock for an epoch
-        lock.acquire()
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            torch.default_generator.manual_seed(seed)
-            if cuda:
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(seed)
-            yield
-    finally:
-        lock.release()
+    with exclusive_global_rng(), torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def global_rng_states(device: torch.device) -> list[torch.Tensor]:

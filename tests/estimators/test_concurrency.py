@@ -15,7 +15,7 @@ from torch import nn
 
 from helpers import FAST, dropout_networks, unchanged_random_states
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
-from skvae.utils import autocast, init_threads, single_thread
+from skvae.utils import deterministic_kernels, init_threads, single_thread
 
 pytestmark = pytest.mark.torch_only
 
@@ -203,14 +203,14 @@ def test_cudnn_stays_reproducible_until_the_last_thread_leaves():
     entered, leave = threading.Event(), threading.Event()
 
     def first():
-        with autocast(cuda, torch.float32):
+        with deterministic_kernels(cuda):
             entered.set()
             leave.wait()
 
     thread = threading.Thread(target=first)
     thread.start()
     entered.wait()
-    with autocast(cuda, torch.float32):
+    with deterministic_kernels(cuda):
         leave.set()
         thread.join()
         assert cudnn.deterministic

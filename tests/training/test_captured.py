@@ -3,6 +3,7 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,14 @@ from torch import nn
 
 from helpers import FAST, assert_same_fit, dropout_networks, same_weights
 from helpers_training import LATENT_DIM, build, make_config, rows
-from skvae import Checkpoint, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
+from skvae import (
+    Checkpoint,
+    Gaussian,
+    TabularVAE,
+    VAEImputer,
+    VAEOutlierDetector,
+    VAETransformer,
+)
 from skvae.training import _trainer
 from skvae.training._batches import Rows
 from skvae.training._captured import _MAX_RECORDINGS, _N_WARMUP_STEPS, CapturedStep
@@ -96,6 +104,13 @@ MODULES = {
     "default": {},
     "dropout": {"architecture": custom(dropped)},
     "batch normalisation": {"architecture": custom(normalized)},
+    "Fourier features": {"architecture": "fourier_mlp"},
+    "convolutions": {
+        "architecture": "conv",
+        "image_shape": (2, 2),
+        "hidden_layer_sizes": (4, 8),
+        "likelihood": "bernoulli",
+    },
 }
 CONFIGS = {
     "default": {},
@@ -247,12 +262,30 @@ def unique(network, x):
     return len(x.unique()) / x.numel()
 
 
+def constant(network, x):
+    return torch.tensor([0.9], dtype=x.dtype)
+
+
+class _Gradient(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient if gradient.sum() > 0 else gradient * 1
+
+
+def gradient(network, x):
+    return _Gradient.apply(network.layers[0].weight.new_ones(1) * network.layers[3].bias[:1] + 1)
+
+
 def count(network, x):
     network.n_calls += 1
     return torch.full_like(x[:, :1], 0.9) if network.n_calls % 2 else 1.0
 
 
-@pytest.mark.parametrize("function", [branch, item, selection, unique, count])
+@pytest.mark.parametrize("function", [branch, item, selection, unique, constant, gradient, count])
 def test_networks_that_cannot_be_recorded_train_with_eager_steps(function, recorders, monkeypatch):
     def architecture(n_features, latent_dim, n_outputs):
         encoder = Encoder(function, n_features, 2 * latent_dim)
@@ -260,7 +293,7 @@ def test_networks_that_cannot_be_recorded_train_with_eager_steps(function, recor
 
     captured, eager = (build(architecture=architecture) for _ in range(2))
     trainer, history = train(captured)
-    assert isinstance(trainer._captured_step.failure, CaptureError)
+    assert trainer.capture_failure.startswith("A custom network")
     assert recorders[0].n_recordings == 0
     if function is count:  # rehearsals count as calls
         return
@@ -281,7 +314,7 @@ def test_a_failed_recording_leaves_steps_eager_and_is_not_repeated(recorders, mo
     module, expected = build(), build()
     trainer, _ = train(module)
     assert len(n_attempts) == 1
-    assert str(trainer._captured_step.failure) == "not supported"
+    assert trainer.capture_failure == "not supported"
     monkeypatch.undo()
     train(expected)
     for name, weight in expected.state_dict().items():
@@ -299,9 +332,10 @@ def test_a_rehearsal_leaves_buffers_and_generators_unchanged(name):
     assert module.latent_dim == LATENT_DIM
 
 
-def test_networks_that_move_tensors_between_devices_cannot_be_recorded():
+@pytest.mark.parametrize("shape", [(3,), ()])
+def test_networks_that_move_tensors_between_devices_cannot_be_recorded(shape):
     def move(network, x):
-        return torch.ones(3).to("meta").shape[0] / 3
+        return 1.0 if torch.ones(shape).to("meta").is_meta else 0.0
 
     def architecture(n_features, latent_dim, n_outputs):
         return Encoder(move, n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
@@ -309,6 +343,20 @@ def test_networks_that_move_tensors_between_devices_cannot_be_recorded():
     module = build(architecture=architecture).train()
     with pytest.raises(CaptureError, match="between devices"):
         check_operations(module, torch.from_numpy(rows().X))
+
+
+@dataclass(frozen=True)
+class Truncated(Gaussian):
+    """A custom likelihood that looks at the values of a tensor."""
+
+    def log_prob(self, x, params):
+        return super().log_prob(x, params) if x.max() < 1e9 else -x.square()
+
+
+def test_custom_likelihoods_that_cannot_be_recorded_train_with_eager_steps(recorders):
+    trainer, _ = train(build(likelihood=Truncated()))
+    assert "_local_scalar_dense" in trainer.capture_failure
+    assert recorders[0].n_recordings == 0
 
 
 def test_verbose_reports_steps_that_cannot_be_recorded(recorders, monkeypatch, capsys):
@@ -353,7 +401,7 @@ def test_cuda_graphs_have_the_effect_of_eager_steps(structure, options, monkeypa
 
 @pytest.mark.gpu
 @needs_cuda
-@pytest.mark.parametrize("function", [branch, item, selection, unique, count])
+@pytest.mark.parametrize("function", [branch, item, selection, unique, constant, gradient, count])
 def test_custom_networks_that_cuda_cannot_record_train_with_eager_steps(function, monkeypatch):
     def architecture(n_features, latent_dim, n_outputs):
         encoder = Encoder(function, n_features, 2 * latent_dim)

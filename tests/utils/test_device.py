@@ -12,6 +12,7 @@ from skvae.utils import (
     autocast,
     available_devices,
     chunk_elements,
+    deterministic_kernels,
     limit_threads,
     resolve_device,
     seeded_generator,
@@ -21,7 +22,7 @@ from skvae.utils._device import has_fast_bfloat16
 
 pytestmark = pytest.mark.torch_only
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 LARGE, SMALL = nn.Linear(400, 300), nn.Linear(4, 3)
 
 
@@ -240,12 +241,24 @@ def test_the_context_changes_no_flag_before_it_is_entered():
     assert made == before
 
 
+def test_deterministic_kernels_change_cudnn_only_in_the_context(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    before = global_flags()
+    with deterministic_kernels(CPU):
+        assert global_flags() == before
+    with pytest.raises(ZeroDivisionError), deterministic_kernels(CUDA):
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+        _ = 1 / 0
+    assert global_flags() == before
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_the_cuda_context_is_deterministic_and_restores_global_flags(dtype):
+def test_the_cuda_contexts_are_deterministic_and_restore_global_flags(dtype):
     before = global_flags(), torch.is_autocast_enabled("cuda")
-    with autocast(torch.device("cuda"), dtype):
+    with deterministic_kernels(CUDA), autocast(CUDA, dtype):
         assert torch.backends.cudnn.deterministic
         assert not torch.backends.cudnn.benchmark
         layer = nn.Linear(4, 3, device="cuda")
