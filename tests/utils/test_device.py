@@ -246,9 +246,11 @@ def test_deterministic_kernels_change_cudnn_only_in_the_context(monkeypatch):
     before = global_flags()
     with deterministic_kernels(CPU):
         assert global_flags() == before
-    with pytest.raises(ZeroDivisionError), deterministic_kernels(CUDA):
+    with deterministic_kernels(CUDA):
         assert torch.backends.cudnn.deterministic
         assert not torch.backends.cudnn.benchmark
+    assert global_flags() == before
+    with pytest.raises(ZeroDivisionError), deterministic_kernels(CUDA):
         _ = 1 / 0
     assert global_flags() == before
 
