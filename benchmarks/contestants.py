@@ -539,20 +539,21 @@ FITS: list[tuple[tuple[int, ...], int, dict[str, Any]]] = [
     ((512, 256, 128), 30, {"learning_rate_init": 0.003}),
 ]
 
+_SKVAE_MLP: dict[str, Any] = {
+    "hidden_layer_sizes": MLP_HIDDEN,
+    "activation": "relu",
+    "batch_size": 100,
+    "max_iter": 3,
+}
+
 TASKS = {
     "mlp": Task(
         images,
         "bernoulli",
         {
-            "skvae": (
-                skvae,
-                {
-                    "hidden_layer_sizes": MLP_HIDDEN,
-                    "activation": "relu",
-                    "batch_size": 100,
-                    "max_iter": 3,
-                },
-            ),
+            "skvae": (skvae, _SKVAE_MLP),
+            # As on a CPU without bfloat16.
+            "skvae, float32": (skvae, {**_SKVAE_MLP, "precision": "float32"}),
             "PyTorch loop": (
                 plain_torch,
                 _MLP | {"networks": lambda: torch_mlp(MLP_HIDDEN, 784, 2)},
