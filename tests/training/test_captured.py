@@ -4,6 +4,7 @@ import copy
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -287,11 +288,7 @@ def count(network, x):
 
 @pytest.mark.parametrize("function", [branch, item, selection, unique, constant, gradient, count])
 def test_networks_that_cannot_be_recorded_train_with_eager_steps(function, recorders, monkeypatch):
-    def architecture(n_features, latent_dim, n_outputs):
-        encoder = Encoder(function, n_features, 2 * latent_dim)
-        return encoder, nn.Linear(latent_dim, n_outputs)
-
-    captured, eager = (build(architecture=architecture) for _ in range(2))
+    captured, eager = (build(architecture=custom(partial(Encoder, function))) for _ in range(2))
     trainer, history = train(captured)
     assert trainer.capture_failure.startswith("A custom network")
     assert recorders[0].n_recordings == 0
@@ -337,10 +334,7 @@ def test_networks_that_move_tensors_between_devices_cannot_be_recorded(shape):
     def move(network, x):
         return 1.0 if torch.ones(shape).to("meta").is_meta else 0.0
 
-    def architecture(n_features, latent_dim, n_outputs):
-        return Encoder(move, n_features, 2 * latent_dim), nn.Linear(latent_dim, n_outputs)
-
-    module = build(architecture=architecture).train()
+    module = build(architecture=custom(partial(Encoder, move))).train()
     with pytest.raises(CaptureError, match="between devices"):
         check_operations(module, torch.from_numpy(rows().X))
 
@@ -403,11 +397,7 @@ def test_cuda_graphs_have_the_effect_of_eager_steps(structure, options, monkeypa
 @needs_cuda
 @pytest.mark.parametrize("function", [branch, item, selection, unique, constant, gradient, count])
 def test_custom_networks_that_cuda_cannot_record_train_with_eager_steps(function, monkeypatch):
-    def architecture(n_features, latent_dim, n_outputs):
-        encoder = Encoder(function, n_features, 2 * latent_dim)
-        return encoder, nn.Linear(latent_dim, n_outputs)
-
-    structure = {"architecture": architecture}
+    structure = {"architecture": custom(partial(Encoder, function))}
     trainer, history = cuda_train(structure, {}, monkeypatch, is_eager=False)
     assert trainer.capture_failure is not None
     if function is not count:  # rehearsals count as calls
