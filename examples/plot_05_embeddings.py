@@ -88,7 +88,7 @@ compare(fashion.data, fashion.target, fashion.target_names)
 # ----
 # SUSY has 18 features on different scales. We standardise the features, because PCA, t-SNE and UMAP
 # do not. No method separates the two classes into clusters. An exercise in
-# :ref:`sphx_glr_gallery_plot_1_mnist_mlp.py` measures the information about the classes in the
+# :ref:`sphx_glr_gallery_plot_01_mnist_mlp.py` measures the information about the classes in the
 # codes.
 
 susy = fetch_susy(subset="sample")
