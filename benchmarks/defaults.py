@@ -40,6 +40,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, StudentT, VAETransformer
 from skvae.datasets import fetch_adult, fetch_susy
+from skvae.priors import Flow, Mixture, VampPrior
 
 Settings = dict[str, Any]
 
@@ -51,9 +52,22 @@ LIKELIHOODS = (
     StudentT(df="feature"),
     StudentT("row", df=4),
 )
+PRIORS = (
+    Mixture(),
+    Mixture(30),
+    Mixture(training="separate"),
+    Mixture(30, training="separate"),
+    VampPrior(),
+    VampPrior(training="separate"),
+    Flow(),
+    Flow(training="separate"),
+)
 # Settings by parameter. Of `alpha` and `max_iter`, factors of the automatic value.
 SETTINGS: dict[str, dict[str, Settings]] = {
     "likelihood": {repr(value): {"likelihood": value} for value in LIKELIHOODS},
+    "prior": {repr(value): {"prior": value} for value in PRIORS},
+    "encoder_dropout": {str(share): {"encoder_dropout": share} for share in (0.05, 0.1, 0.2, 0.4)},
+    "n_training_draws": {str(n): {"n_training_draws": n} for n in (2, 5, 20)},
     "alpha": {f"{factor} times": {"alpha": factor} for factor in (0.0, 0.3, 3.0)},
     "max_iter": {f"{factor} times": {"max_iter": factor} for factor in (0.3, 0.6, 2.0, 4.0)},
     "hidden_layer_sizes": {

@@ -67,7 +67,9 @@ def build_vae(n_features: int = 4, latent_dim: int = 2, *, seed: int = 0, **opti
         "likelihood": "gaussian",
         "prior_std": 1.0,
     }
-    return VAE(VAEConfig(**config | options), seeded(seed))
+    module = VAE(VAEConfig(**config | options), seeded(seed))
+    module.initialize_prior(normal(10, n_features, seed=seed).float(), seeded(seed))
+    return module
 
 
 def linear_networks(n_features, latent_dim, n_outputs):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -13,14 +13,41 @@ from sklearn.manifold import TSNE
 from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils.validation import check_array
 
-from ..estimators import VAEImputer
+from ..estimators import BaseVAE, VAEImputer
 from ..utils import local_random_state
 from ._axes import new_axes
 from ._colors import Classes, check_labels
-from ._estimators import check_methods
+from ._estimators import check_methods, final_estimator
 
 _MAX_TSNE_POINTS = 5_000
 _MAX_LEGEND_ROWS = 20
+_GRID_SIZE = 200
+_CONTOURS = (0.5, 0.9, 0.99)
+
+
+class Density(NamedTuple):
+    """Density on a grid of codes."""
+
+    x: np.ndarray  # (n,)
+    y: np.ndarray  # (n,)
+    values: np.ndarray  # (n, n), by y and x
+
+    @classmethod
+    def on_grid(cls, log_density: Callable[[np.ndarray], np.ndarray], codes: np.ndarray) -> Self:
+        """Evaluate a density on a grid that covers the codes, with a margin."""
+        low, high = codes.min(axis=0), codes.max(axis=0)
+        margin = 0.2 * (high - low)
+        x, y = np.linspace(low - margin, high + margin, _GRID_SIZE).T
+        grid = np.stack(np.meshgrid(x, y), -1)
+        log_values = log_density(grid.reshape(-1, 2)).reshape(grid.shape[:2])
+        return cls(x, y, np.exp(log_values - log_values.max()))
+
+    def draw(self, ax: Any) -> None:
+        """Draw contours around the regions of highest density."""
+        ordered = np.sort(self.values, axis=None)[::-1]
+        probability = ordered.cumsum() / ordered.sum()
+        levels = np.unique(ordered[np.searchsorted(probability, _CONTOURS)])
+        ax.contour(self.x, self.y, self.values, levels, colors="black", linewidths=0.8, alpha=0.7)
 
 
 class LatentSpaceDisplay:
@@ -38,6 +65,8 @@ class LatentSpaceDisplay:
         Names of the classes 0, 1, ... for integer labels.
     axis_names : sequence of str, default=None
         Names of the columns of `codes`, shown as axis labels.
+    density : Density, default=None
+        Density of the prior on a grid, drawn as contours.
 
     Attributes
     ----------
@@ -65,15 +94,19 @@ class LatentSpaceDisplay:
         labels: np.ndarray | None = None,
         target_names: Sequence[str] | None = None,
         axis_names: Sequence[str] | None = None,
+        density: Density | None = None,
     ) -> None:
         self.codes = codes
         self.labels = labels
         self.target_names = target_names
         self.axis_names = axis_names
+        self.density = density
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, y: Any = None, **options: Any) -> Self:
         """Encode rows with `transform` and plot the codes.
+
+        For two latent dimensions and a learned prior, contours show the density of the prior.
 
         Parameters
         ----------
@@ -97,6 +130,9 @@ class LatentSpaceDisplay:
             If the estimator does not compute codes: an outlier detector or an imputer.
         """
         check_methods(cls, estimator, "transform", refused=(VAEImputer,))
+        final = final_estimator(estimator)
+        if isinstance(final, BaseVAE) and final.module_.learns_prior:
+            options.setdefault("log_density", final._log_prior)
         return cls.from_codes(estimator.transform(X), y, **options)
 
     @classmethod
@@ -108,6 +144,7 @@ class LatentSpaceDisplay:
         target_names: Sequence[str] | None = None,
         projection: Any = "pca",
         max_points: int | None = None,
+        log_density: Callable[[np.ndarray], np.ndarray] | None = None,
         random_state: Any = 0,
         ax: Any = None,
         **plot_options: Any,
@@ -129,6 +166,9 @@ class LatentSpaceDisplay:
         max_points : int, default=None
             Maximum number of codes to plot. From a larger number of codes, a random subset is drawn
             before the projection. By default, there is no limit, except 5,000 codes for t-SNE.
+        log_density : callable, default=None
+            Maps codes, (n, 2), to log-densities, (n,). Contours show the regions of highest density
+            with 50%, 90% and 99% of the probability. Ignored unless codes have two dimensions.
         random_state : int, RandomState instance or None, default=0
             Controls the random subset and the initialization of t-SNE. Pass an int for reproducible
             results.
@@ -163,7 +203,16 @@ class LatentSpaceDisplay:
         axis_names = [f"z[{i}]" for i in range(codes.shape[1])]
         if projected:
             codes, axis_names = _project(codes, projection, rng)
-        display = cls(codes=codes, labels=labels, target_names=target_names, axis_names=axis_names)
+        density = None
+        if log_density is not None and codes.shape[1] == 2 and not projected:
+            density = Density.on_grid(log_density, codes)
+        display = cls(
+            codes=codes,
+            labels=labels,
+            target_names=target_names,
+            axis_names=axis_names,
+            density=density,
+        )
         return display.plot(ax, **plot_options)
 
     def plot(
@@ -199,6 +248,8 @@ class LatentSpaceDisplay:
             _draw_histograms(ax, self.codes[:, 0], classes, scatter_kwargs or {})
         else:
             points = _draw_points(ax, self.codes, self._colors(classes), scatter_kwargs or {})
+            if self.density is not None:
+                self.density.draw(ax)
             if legend and classes is None and self.labels is not None:
                 ax.figure.colorbar(points, ax=ax)
         if legend and classes is not None:

@@ -7,7 +7,6 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from scipy.stats import norm
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_array
 
@@ -30,8 +29,8 @@ class ManifoldDisplay:
     images : ndarray of shape (n_rows, n_steps, height, width) or (..., height, width, 3)
         Decoded images. For a plane, z[1] increases with the row and z[0] with the column. For
         latent traversals, each row of images belongs to a latent dimension.
-    steps : ndarray of shape (n_steps,)
-        Values of z along each axis.
+    steps : ndarray of shape (n_steps,), (2, n_steps) or (n_rows, n_steps)
+        Values of z along the axes: along all axes, both axes of a plane, or each row of images.
     dims : sequence of int, default=None
         Latent dimension traversed by each row of images. None for a plane.
 
@@ -77,8 +76,9 @@ class ManifoldDisplay:
         """Decode a grid of codes and plot the images.
 
         With two latent dimensions, the grid covers the latent plane. Otherwise, each row of images
-        is a latent traversal: a single dimension varies, and all other dimensions are zero, the
-        mean of the prior. The traversals are sorted by the variance of the images, largest first.
+        is a latent traversal: a single dimension varies, and all other dimensions are at the median
+        of the prior. The traversals are sorted by the variance of the images, largest first. The
+        quantiles of a learned prior are the quantiles of each dimension, from 10,000 draws.
 
         Parameters
         ----------
@@ -127,16 +127,18 @@ class ManifoldDisplay:
                 "ManifoldDisplay draws images only."
             )
         latent_dim = vae.module_.latent_dim
-        steps = _steps(kind, n_steps, coverage) * vae.prior_std
+        steps = _steps(vae, kind, n_steps, coverage)  # (latent_dim, n_steps)
         plane = latent_dim == 2
-        Z = _plane(steps) if plane else _traversals(steps, latent_dim)
+        Z = _plane(steps) if plane else _traversals(steps, vae._prior_quantiles(np.array([0.5])))
         decoded = estimator.inverse_transform(Z.reshape(-1, latent_dim))
         rows = np.reshape(decoded, (*Z.shape[:2], -1))  # (n_rows, n_steps, n_features)
         if plane:
             dims = None
         else:
             dims = np.argsort(-rows.var(axis=1).sum(axis=1))[:n_dims]
-            rows = rows[dims]
+            rows, steps = rows[dims], steps[dims]
+        if (steps == steps[0]).all():
+            steps = steps[0]
         return cls.from_rows(
             rows, steps, dims=dims, image_shape=shape, ax=ax, imshow_kwargs=imshow_kwargs
         )
@@ -160,8 +162,9 @@ class ManifoldDisplay:
             Flattened images. For a plane, ``rows[i, j]`` is decoded from the code
             ``(steps[j], steps[i])``, and ``n_rows`` equals ``n_steps``. For latent traversals,
             ``rows[i]`` traverses the dimension ``dims[i]``.
-        steps : array-like of shape (n_steps,)
-            Values of z in increasing order.
+        steps : array-like of shape (n_steps,), (2, n_steps) or (n_rows, n_steps)
+            Values of z in increasing order: of all dimensions, of both dimensions of a plane, or of
+            the dimension of each row of images.
         image_shape : tuple of int
             Shape of an image: (height, width) or (channels, height, width).
         dims : sequence of int, default=None
@@ -182,10 +185,16 @@ class ManifoldDisplay:
             If the shape of `rows` does not match `steps`, `dims` or `image_shape`.
         """
         rows, steps = check_array(rows, allow_nd=True, input_name="rows"), np.asarray(steps)
-        n_rows = len(steps) if dims is None else len(dims)
-        if rows.ndim != 3 or rows.shape[:2] != (n_rows, len(steps)):
+        n_steps = steps.shape[-1]
+        n_rows = n_steps if dims is None else len(dims)
+        if rows.ndim != 3 or rows.shape[:2] != (n_rows, n_steps):
             raise ValueError(
-                f"rows must have shape ({n_rows}, {len(steps)}, n_features); got {rows.shape}."
+                f"rows must have shape ({n_rows}, {n_steps}, n_features); got {rows.shape}."
+            )
+        n_axes = 2 if dims is None else n_rows
+        if steps.shape not in ((n_steps,), (n_axes, n_steps)):
+            raise ValueError(
+                f"steps must have shape ({n_steps},) or ({n_axes}, {n_steps}); got {steps.shape}."
             )
         images = to_images(rows, image_shape)
         display = cls(images=images, steps=steps, dims=None if dims is None else np.asarray(dims))
@@ -212,40 +221,50 @@ class ManifoldDisplay:
         # z[1] increases upwards, as on a usual vertical axis.
         images = self.images[::-1] if self.dims is None else self.images
         draw_images(ax, images, **imshow_kwargs or {})
-        ticks, labels = _ticks(self.steps)
-        ax.set_xticks(ticks, labels)
+        ticks = np.arange(0, n_steps, -(-n_steps // _MAX_TICKS))
         if self.dims is None:
-            ax.set_yticks(n_rows - 1 - ticks, labels)
+            x, y = np.broadcast_to(self.steps, (2, n_steps))[:, ticks]
+            ax.set_xticks(ticks, _labels(x))
+            ax.set_yticks(n_rows - 1 - ticks, _labels(y))
             ax.set(xlabel="z[0]", ylabel="z[1]")
         else:
             ax.set_yticks(range(n_rows), [f"z[{dim}]" for dim in self.dims])
-            ax.set_xlabel("value of z")
+            if self.steps.ndim == 1:
+                ax.set_xticks(ticks, _labels(self.steps[ticks]))
+                ax.set_xlabel("value of z")
+            else:
+                ax.set_xticks([])
+                ax.set_xlabel("increasing values of z")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
-def _steps(kind: str, n_steps: int, coverage: float) -> np.ndarray:
-    """Return steps between the quantiles of a standard normal for a central `coverage`."""
+def _steps(vae: Any, kind: str, n_steps: int, coverage: float) -> np.ndarray:
+    """Return steps between the quantiles of the prior for a central `coverage`, (k, n_steps)."""
     check_choice("kind", kind, ("quantile", "linear"))
     tail = (1 - coverage) / 2
     if kind == "quantile":
-        return norm.ppf(np.linspace(tail, 1 - tail, n_steps))
-    return np.linspace(norm.ppf(tail), norm.ppf(1 - tail), n_steps)
+        return vae._prior_quantiles(np.linspace(tail, 1 - tail, n_steps))
+    first, last = vae._prior_quantiles(np.array([tail, 1 - tail])).T
+    return np.linspace(first, last, n_steps, axis=1)
 
 
 def _plane(steps: np.ndarray) -> np.ndarray:
     """Return codes of shape (n_steps, n_steps, 2): z[1] varies by row and z[0] by column."""
-    return np.stack(np.meshgrid(steps, steps), axis=-1)
+    return np.stack(np.meshgrid(*steps), axis=-1)
 
 
-def _traversals(steps: np.ndarray, latent_dim: int) -> np.ndarray:
+def _traversals(steps: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Return codes of shape (latent_dim, n_steps, latent_dim): in row i, only z[i] varies."""
-    return np.eye(latent_dim)[:, None] * steps[:, None]
+    latent_dim, n_steps = steps.shape
+    Z = np.tile(centre.T, (latent_dim, n_steps, 1))
+    for dim in range(latent_dim):
+        Z[dim, :, dim] = steps[dim]
+    return Z
 
 
-def _ticks(steps: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the indices and labels of the ticks, with two digits for the largest step."""
-    indices = np.arange(0, len(steps), -(-len(steps) // _MAX_TICKS))
-    decimals = max(0, 1 - int(np.floor(np.log10(np.abs(steps).max()))))
-    values = np.round(steps[indices], decimals) + 0.0  # no negative zero
-    return indices, [f"{value:.{decimals}f}" for value in values]
+def _labels(values: np.ndarray) -> list[str]:
+    """Return labels of ticks, with two digits for the largest value."""
+    decimals = max(0, 1 - int(np.floor(np.log10(np.abs(values).max()))))
+    values = np.round(values, decimals) + 0.0  # no negative zero
+    return [f"{value:.{decimals}f}" for value in values]

@@ -49,9 +49,9 @@ from ..utils import (
 from ._callbacks import CallbackSupportMixin, SklearnCallbacks, with_callbacks
 from ._fit_warnings import warn_about_fit
 from ._identity import identify_fit, identify_process
-from ._inference import InferenceMixin
 from ._parameters import VAEParameters
 from ._persistence import PersistenceMixin
+from ._prior import PriorMixin
 from ._readers import ArrayReader, FrameReader
 from ._validation import check_support
 
@@ -73,7 +73,7 @@ def rollback_on_error(method: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-class BaseVAE(CallbackSupportMixin, InferenceMixin, PersistenceMixin, VAEParameters):
+class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters):
     """Base class of the estimators; see `skvae.VAETransformer` for parameters and attributes."""
 
     module_: VAE

@@ -138,7 +138,7 @@ def _row_losses(module: VAE, rows: Rows) -> Tensor:
     """Return the losses of rows, evenly spaced if there are very many, with one draw for each."""
     n = min(len(rows), _MAX_COMPARED_ROWS)
     positions = np.linspace(0, len(rows) - 1, n).astype(np.intp)
-    with limit_threads(module, n):
+    with limit_threads(module.networks, n):
         x = module.standardize(rows.take(positions))
         generator = seeded_generator(0, x.device)
         eps = torch.randn(n, module.latent_dim, generator=generator, dtype=x.dtype, device=x.device)

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
+from sklearn.utils._param_validation import MissingValues, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..likelihoods import LIKELIHOODS, Likelihood, resolve_likelihood
 from ..models import VAE, importance_resampled_codes, importance_weighted_draws
+from ..priors import Prior
 from ..utils import draw_seed, isolate, local_random_state, seeded_generator
 from ._base import BaseVAE
 from ._imputer_output import ImputerOutputMixin
@@ -50,8 +51,18 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     keep_empty_features : bool, default=False
         Whether features without any observed entry in `fit` are filled with 0. Otherwise,
         `transform` drops these features. The model never learns from empty features.
+    prior : {"normal", "mixture", "vamp", "flow"} or Prior, default="normal"
+        Distribution of codes p(z): a standard normal distribution, or a distribution that is
+        learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
+        see `skvae.priors`.
     n_training_draws : int, default=20
-        Number of draws from the posterior per row and step of training.
+        Number of draws from the posterior per row and step of training. With one draw, training
+        maximises the evidence lower bound. With more draws, training maximises the
+        importance-weighted bound, which is closer to log p(x), and the decoder computes as many
+        passes.
+    encoder_dropout : float, default=0.0
+        Fraction of the entries of X that are hidden from the encoder in each step of training. All
+        entries are reconstructed. Hidden entries reduce over-fitting of the encoder.
     n_importance_samples : int, default=200
         Number of draws from the posterior per row in `transform`, `sample_imputations`, `score` and
         `score_samples`. More draws give better estimates and a tighter bound.
@@ -164,7 +175,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     history_ : dict of lists
         Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
         bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
-        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        of latent dimensions whose posterior means have more than 0.01 of the variance of the codes.
         With early stopping also "validation_loss", "validation_reconstruction_loss" and
         "validation_kl_loss". Losses are those of observed entries.
     loss_curve_ : list of float
@@ -204,7 +215,6 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
         "likelihood": [StrOptions({"mixed", *LIKELIHOODS}), Likelihood],
-        "n_training_draws": [Interval(Integral, 1, None, closed="left")],
     }
     _takes_missing: ClassVar[bool] = True
 
@@ -216,7 +226,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         missing_values: Any = np.nan,
         add_indicator: bool = False,
         keep_empty_features: bool = False,
+        prior: str | Prior = "normal",
         n_training_draws: int = 20,
+        encoder_dropout: float = 0.0,
         n_importance_samples: int = 200,
         hidden_layer_sizes: Any = (128, 128),
         activation: str = "tanh",
@@ -243,6 +255,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     ) -> None:
         super().__init__(
             latent_dim,
+            prior=prior,
+            n_training_draws=n_training_draws,
+            encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             solver=solver,
@@ -267,7 +282,6 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         self.missing_values = missing_values
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
-        self.n_training_draws = n_training_draws
         self.architecture = architecture
         self.image_shape = image_shape
         self.likelihood = likelihood

@@ -219,7 +219,7 @@ class InferenceMixin:
             return function(module, module.standardize(view.take(chunk)))
 
         size = chunk_size(module, n_draws)
-        with limit_threads(module, len(view) * n_draws):
+        with limit_threads(module.networks, len(view) * n_draws):
             result = map_chunks(compute_chunk, len(view), chunk_size=size, dtype=dtype)
         return _check_finite(result, view.index)
 
@@ -241,7 +241,7 @@ class InferenceMixin:
         def decode_chunk(chunk: slice) -> Tensor:
             return module.mean(codes.take(chunk) / module.prior_std)
 
-        with limit_threads(module, len(Z)):
+        with limit_threads(module.networks, len(Z)):
             rows = map_chunks(decode_chunk, len(Z), chunk_size=chunk_size(module), dtype=dtype)
         return _check_finite(rows)
 
@@ -258,7 +258,7 @@ class InferenceMixin:
             z = module.sample_prior(chunk.stop - chunk.start, generator)
             return module.sample(z, generator) if noise else module.mean(z)
 
-        with limit_threads(module, n_samples):
+        with limit_threads(module.networks, n_samples):
             rows = map_chunks(draw_chunk, n_samples, chunk_size=chunk_size(module), dtype=dtype)
         return _check_finite(rows)
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..models import contributions_to_bound
+from ..priors import Prior
 from ..utils import isolate
 from ._array_vae import ArrayVAE
 from ._numbers import labelled_like
@@ -96,9 +97,21 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         Weight of the KL term in training.
     kl_warmup : float, default=0.0
         Fraction of training over which the weight of the KL term rises from 0 to `beta`.
+    prior : {"normal", "mixture", "vamp", "flow"} or Prior, default="normal"
+        Distribution of codes p(z): a standard normal distribution, or a distribution that is
+        learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
+        see `skvae.priors`.
     prior_std : float, default=1.0
-        Standard deviation of the prior on z. The value sets the scale of the codes and has no
-        effect on the quality of the model.
+        Scale of the codes: the standard deviation of the normal prior. The value has no effect on
+        the quality of the model.
+    n_training_draws : int, default=1
+        Number of draws from the posterior per row and step of training. With one draw, training
+        maximises the evidence lower bound. With more draws, training maximises the
+        importance-weighted bound, which is closer to log p(x), and the decoder computes as many
+        passes.
+    encoder_dropout : float, default=0.0
+        Fraction of the entries of X that are hidden from the encoder in each step of training. All
+        entries are reconstructed. Hidden entries reduce over-fitting of the encoder.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
         Optimizer that updates the weights.
     alpha : float or "auto", default="auto"
@@ -181,7 +194,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     history_ : dict of lists
         Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
         bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
-        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        of latent dimensions whose posterior means have more than 0.01 of the variance of the codes.
         With early stopping also "validation_loss", "validation_reconstruction_loss" and
         "validation_kl_loss". Losses include the rows that training leaves out.
     loss_curve_ : list of float
@@ -243,7 +256,10 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         likelihood: str | Likelihood = "auto",
         beta: float = 1.0,
         kl_warmup: float = 0.0,
+        prior: str | Prior = "normal",
         prior_std: float = 1.0,
+        n_training_draws: int = 1,
+        encoder_dropout: float = 0.0,
         solver: str = "adam",
         alpha: Any = "auto",
         learning_rate: str = "cosine",
@@ -265,6 +281,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     ) -> None:
         super().__init__(
             latent_dim,
+            prior=prior,
+            n_training_draws=n_training_draws,
+            encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             solver=solver,

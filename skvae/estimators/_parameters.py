@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..likelihoods import LIKELIHOODS, Likelihood
 from ..models import ACTIVATIONS, ARCHITECTURES, VAE, VAEConfig, widest_layer
+from ..priors import PRIORS, Prior, resolve_prior
 from ..training import Checkpoint, TrainingConfig
 from ..utils import training_dtype
 from ._automatic import (
@@ -90,6 +91,9 @@ class VAEParameters(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "prior": [StrOptions(set(PRIORS)), Prior],
+        "encoder_dropout": [Interval(Real, 0, 1, closed="left")],
+        "n_training_draws": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": [
             "array-like",
             Interval(Integral, 1, None, closed="left"),
@@ -125,6 +129,9 @@ class VAEParameters(BaseEstimator):
         self,
         latent_dim: int,
         *,
+        prior: str | Prior,
+        n_training_draws: int,
+        encoder_dropout: float,
         hidden_layer_sizes: Any,
         activation: str,
         solver: str,
@@ -147,6 +154,9 @@ class VAEParameters(BaseEstimator):
         precision: str,
     ) -> None:
         self.latent_dim = latent_dim
+        self.prior = prior
+        self.n_training_draws = n_training_draws
+        self.encoder_dropout = encoder_dropout
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.solver = solver
@@ -221,6 +231,7 @@ class VAEParameters(BaseEstimator):
                 "hidden_layer_sizes": sizes,
                 "image_shape": None if shape is None else tuple(np.ravel(shape).tolist()),
                 "likelihood": self._resolve_likelihood(),
+                "prior": resolve_prior(self.prior),
                 "prior_std": float(options.get("prior_std", 1.0)),
                 "missing": self._takes_missing,
             }
@@ -255,7 +266,7 @@ class VAEParameters(BaseEstimator):
                 "alpha": alpha,
                 "learning_rate_init": rate,
                 "warmup": auto_warmup(n_steps, starts_linear),
-                "dtype": training_dtype(self.precision, module.bias.device, module),
+                "dtype": training_dtype(self.precision, module.bias.device, module.networks),
             }
         )
 

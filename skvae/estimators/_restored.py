@@ -17,6 +17,7 @@ from sklearn.impute import MissingIndicator
 
 from ..likelihoods import LIKELIHOODS, ColumnBins, Histogram, Likelihood
 from ..models import ACTIVATIONS, ARCHITECTURES, VAEConfig, weight_shapes
+from ..priors import PRIORS, Prior
 from ..serialization import declared_attributes
 from ._readers import ArrayReader, FrameReader
 
@@ -52,6 +53,7 @@ _CONFIG_CHECKS: dict[str, Callable[[Any], bool]] = {
     "likelihood": lambda v: isinstance(v, Likelihood) or v in LIKELIHOODS,
     "architecture": lambda v: callable(v) or v in ARCHITECTURES,
     "image_shape": lambda v: v is None or _are_sizes(v),
+    "prior": lambda v: isinstance(v, Prior) or v in PRIORS,
     "prior_std": lambda v: type(v) is float and 0 < v < math.inf,
     "missing": lambda v: type(v) is bool,
     "autoregressive": lambda v: type(v) is bool,

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from ..likelihoods import Likelihood
 from ..models import HistogramVAE
+from ..priors import Prior
 from ..utils import draw_seed, isolate, limit_threads, local_random_state, seeded_generator
 from ._base import BaseVAE
 from ._inference import as_dtype, check_n_samples, chunk_size, map_chunks, posterior_mean
@@ -64,9 +65,21 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         Weight of the KL term in training.
     kl_warmup : float, default=0.0
         Fraction of training over which the weight of the KL term rises from 0 to `beta`.
+    prior : {"normal", "mixture", "vamp", "flow"} or Prior, default="normal"
+        Distribution of codes p(z): a standard normal distribution, or a distribution that is
+        learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
+        see `skvae.priors`.
     prior_std : float, default=1.0
-        Standard deviation of the prior on z. The value sets the scale of the codes and has no
-        effect on the quality of the model.
+        Scale of the codes: the standard deviation of the normal prior. The value has no effect on
+        the quality of the model.
+    n_training_draws : int, default=1
+        Number of draws from the posterior per row and step of training. With one draw, training
+        maximises the evidence lower bound. With more draws, training maximises the
+        importance-weighted bound, which is closer to log p(x), and the decoder computes as many
+        passes.
+    encoder_dropout : float, default=0.0
+        Fraction of the entries of X that are hidden from the encoder in each step of training. All
+        entries are reconstructed. Hidden entries reduce over-fitting of the encoder.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
         Optimizer that updates the weights.
     alpha : float or "auto", default=0.0
@@ -142,7 +155,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     history_ : dict of lists
         Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
         bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
-        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        of latent dimensions whose posterior means have more than 0.01 of the variance of the codes.
         With early stopping also "validation_loss", "validation_reconstruction_loss" and
         "validation_kl_loss".
     loss_curve_ : list of float
@@ -208,7 +221,10 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         activation: str = "gelu",
         beta: float = 1.0,
         kl_warmup: float = 0.0,
+        prior: str | Prior = "normal",
         prior_std: float = 1.0,
+        n_training_draws: int = 1,
+        encoder_dropout: float = 0.0,
         solver: str = "adam",
         alpha: Any = 0.0,
         learning_rate: str = "cosine",
@@ -230,6 +246,9 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     ) -> None:
         super().__init__(
             latent_dim,
+            prior=prior,
+            n_training_draws=n_training_draws,
+            encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             solver=solver,
@@ -415,6 +434,6 @@ def _draw_allowed(
         bins, log_p = module.sample_allowed(z, allowed, generator)
         return torch.cat([bins, log_p.unsqueeze(-1)], -1)
 
-    with limit_threads(module, n_draws):
+    with limit_threads(module.networks, n_draws):
         draws = map_chunks(draw_chunk, n_draws, chunk_size=chunk_size(module), dtype="float64")
     return draws[:, :-1], draws[:, -1]

@@ -10,6 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
+from ..priors import Prior
 from ..utils import isolate
 from ._array_vae import ArrayVAE
 from ._inference import posterior_mean
@@ -21,9 +22,9 @@ from ._persistence import loadable
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE):
     """Dimensionality reduction by a variational autoencoder.
 
-    A decoder network defines how rows arise from low-dimensional codes z: ``p(x | z)`` under the
-    prior ``N(0, prior_std^2 I)``. An encoder network gives the diagonal Gaussian ``q(z | x)`` of
-    each row. Training maximises the evidence lower bound
+    A decoder network defines how rows arise from low-dimensional codes z: ``p(x | z)`` under a
+    prior ``p(z)``, by default ``N(0, prior_std^2 I)``. An encoder network gives the diagonal
+    Gaussian ``q(z | x)`` of each row. Training maximises the evidence lower bound
     ``E_q[log p(x | z)] - beta * KL(q(z | x) || p(z))``.
 
     Parameters
@@ -72,9 +73,21 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         Weight of the KL term in training.
     kl_warmup : float, default=0.0
         Fraction of training over which the weight of the KL term rises from 0 to `beta`.
+    prior : {"normal", "mixture", "vamp", "flow"} or Prior, default="normal"
+        Distribution of codes p(z): a standard normal distribution, or a distribution that is
+        learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
+        see `skvae.priors`.
     prior_std : float, default=1.0
-        Standard deviation of the prior on z. The value sets the scale of the codes and has no
-        effect on the quality of the model.
+        Scale of the codes: the standard deviation of the normal prior. The value has no effect on
+        the quality of the model.
+    n_training_draws : int, default=1
+        Number of draws from the posterior per row and step of training. With one draw, training
+        maximises the evidence lower bound. With more draws, training maximises the
+        importance-weighted bound, which is closer to log p(x), and the decoder computes as many
+        passes.
+    encoder_dropout : float, default=0.0
+        Fraction of the entries of X that are hidden from the encoder in each step of training. All
+        entries are reconstructed. Hidden entries reduce over-fitting of the encoder.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
         Optimizer that updates the weights.
     alpha : float or "auto", default="auto"
@@ -152,7 +165,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     history_ : dict of lists
         Metrics of each epoch, in nats per row, measured during training: "loss", the negative lower
         bound at beta = 1; its terms "reconstruction_loss" and "kl_loss"; "active_units", the number
-        of latent dimensions whose posterior means have a variance above 0.01 of the prior variance.
+        of latent dimensions whose posterior means have more than 0.01 of the variance of the codes.
         With early stopping also "validation_loss", "validation_reconstruction_loss" and
         "validation_kl_loss".
     loss_curve_ : list of float
@@ -203,7 +216,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         likelihood: str | Likelihood = "auto",
         beta: float = 1.0,
         kl_warmup: float = 0.0,
+        prior: str | Prior = "normal",
         prior_std: float = 1.0,
+        n_training_draws: int = 1,
+        encoder_dropout: float = 0.0,
         solver: str = "adam",
         alpha: Any = "auto",
         learning_rate: str = "cosine",
@@ -225,6 +241,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
     ) -> None:
         super().__init__(
             latent_dim,
+            prior=prior,
+            n_training_draws=n_training_draws,
+            encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             solver=solver,

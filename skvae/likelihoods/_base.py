@@ -158,6 +158,30 @@ class Likelihood(ABC):
         """
         return marginals.mean
 
+    @property
+    def is_row_random(self) -> bool:
+        """Whether training draws rows at random in each step: see `draw_rows`. By default not."""
+        return False
+
+    def draw_rows(self, x: Tensor, u: Tensor) -> Tensor:
+        """Draw the rows of a step of training, given the rows of X.
+
+        Called if `is_row_random` is True.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Rows in the units of the likelihood, with NaN for missing entries.
+        u : Tensor of shape (n, d)
+            Uniform draws from [0, 1).
+
+        Returns
+        -------
+        x : Tensor of shape (n, d)
+            `x` by default.
+        """
+        return x
+
     @abstractmethod
     def initial_params(self, marginals: Marginals) -> Parameters:
         """Return initial parameters, fitted to each column without regard to the code.

@@ -36,6 +36,12 @@ class _UnitIntervalLikelihood(Likelihood):
 class Bernoulli(_UnitIntervalLikelihood):
     """Bernoulli distribution of binary columns with values 0 and 1.
 
+    Parameters
+    ----------
+    binarize : bool, default=False
+        Whether training draws zeros and ones, with the values of X as probabilities of 1, in each
+        step: dynamic binarisation. Scores are those of the values that are passed.
+
     Notes
     -----
     With success probability p, the sigmoid of the logit predicted by the decoder [1]_::
@@ -55,8 +61,23 @@ class Bernoulli(_UnitIntervalLikelihood):
     --------
     >>> from skvae import Bernoulli
     >>> Bernoulli()
-    Bernoulli()
+    Bernoulli(binarize=False)
     """
+
+    binarize: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.binarize, bool):
+            raise ValueError(
+                f"Bernoulli(binarize=...) must be True or False; got {self.binarize!r}."
+            )
+
+    @property
+    def is_row_random(self) -> bool:
+        return self.binarize
+
+    def draw_rows(self, x: Tensor, u: Tensor) -> Tensor:
+        return torch.where(x.isnan(), x, (u < x).to(x.dtype))
 
     def initial_params(self, marginals: Marginals) -> Parameters:
         # Jeffreys' prior, half a success and half a failure, keeps logits of constant columns

@@ -1,6 +1,7 @@
 """Torch modules: networks, the variational autoencoder, and objectives.
 
-Modules compute with tensors only, and do not depend on NumPy. May import likelihoods and utils.
+Modules compute with tensors only, and do not depend on NumPy. May import likelihoods, priors and
+utils.
 """
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_shapes

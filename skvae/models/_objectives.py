@@ -34,10 +34,11 @@ def kl_divergence(posterior: Posterior) -> Tensor:
     return 0.5 * torch.addcmul(excess, posterior.mean, posterior.mean).sum(-1)
 
 
-def elbo_terms(module: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
+def elbo_terms(module: VAE, x: Tensor, eps: Tensor, hidden: Tensor | None = None) -> ElboTerms:
     """Return the terms of the bound, with one draw for each row.
 
-    Kingma and Welling (2014), equation 10 with L = 1.
+    Kingma and Welling (2014), equation 10 with L = 1. For a learned prior, the divergence is
+    ``KL(q || N(0, I)) + E_q[log N(z; 0, I) - log p(z)]``, with the draw for the expectation.
 
     Parameters
     ----------
@@ -46,9 +47,14 @@ def elbo_terms(module: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
         Standardised rows.
     eps : Tensor of shape (n, latent_dim)
         Standard normal draws.
+    hidden : Tensor of shape (n, n_features), optional
+        Entries that are hidden from the encoder.
     """
-    posterior, _, log_likelihood = module(x, eps)
-    return ElboTerms(log_likelihood, kl_divergence(posterior), posterior)
+    posterior, z, log_likelihood = module(x, eps, hidden)
+    kl = kl_divergence(posterior)
+    if module.learns_prior:
+        kl = kl - module.log_prior_ratio(z)
+    return ElboTerms(log_likelihood, kl, posterior)
 
 
 def importance_weighted_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
@@ -65,15 +71,25 @@ def importance_weighted_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
     eps : Tensor of shape (n_draws, latent_dim)
         Standard normal draws, the same for every row.
     """
-    return _log_mean_exp(_log_weights(module(x, eps.unsqueeze(1)), eps.unsqueeze(1)))
+    eps = eps.unsqueeze(1)
+    return _log_mean_exp(_log_weights(module, module(x, eps), eps))
 
 
-def importance_weighted_terms(module: VAE, x: Tensor, eps: Tensor) -> tuple[Tensor, ElboTerms]:
+def importance_weighted_terms(
+    module: VAE,
+    x: Tensor,
+    eps: Tensor,
+    hidden: Tensor | None = None,
+    kl_weight: float | Tensor = 1.0,
+) -> tuple[Tensor, ElboTerms]:
     """Return the importance-weighted bound, (n,), and the terms of the plain bound, in nats.
 
     Burda, Grosse and Salakhutdinov (2016), equation 8. For rows with missing entries, the bound is
     equation 4 of Mattei and Frellsen, "MIWAE: deep generative modelling and imputation of
-    incomplete data sets", ICML 2019, over the observed entries.
+    incomplete data sets", ICML 2019, over the observed entries. The gradient of the bound with
+    respect to the encoder is doubly reparameterised: Tucker, Lawson, Gu and Maddison, "Doubly
+    reparameterized gradient estimators for Monte Carlo objectives", ICLR 2019, equation 8. The
+    variance of the usual estimator grows with the number of draws, in relation to the gradient.
 
     Parameters
     ----------
@@ -82,11 +98,44 @@ def importance_weighted_terms(module: VAE, x: Tensor, eps: Tensor) -> tuple[Tens
         Standardised rows.
     eps : Tensor of shape (n_draws, n, latent_dim)
         Standard normal draws.
+    hidden : Tensor of shape (n, n_features), optional
+        Entries that are hidden from the encoder.
+    kl_weight : float or Tensor of shape (), default=1.0
+        Weight of log p(z) - log q(z | x) in the logs of the importance weights.
     """
-    output = module(x, eps)
-    kl = kl_divergence(output.posterior)
-    terms = ElboTerms(output.log_likelihood.mean(0), kl, output.posterior)
-    return _log_mean_exp(_log_weights(output, eps)), terms
+    posterior, z, log_likelihood = module(x, eps, hidden)
+    kl = kl_divergence(posterior)
+    # log q(z | x) depends on the encoder through the code only.
+    constant = Posterior(posterior.mean.detach(), posterior.log_var.detach())
+    path = eps / constant.std * (z - z.detach())  # zero, with the gradient of -log q on the code
+    log_ratio = _log_normal_ratio(constant, z, eps) + path.sum(-1)
+    log_weights = log_likelihood + kl_weight * log_ratio
+    if not module.learns_prior:
+        bound = _bound_with_scaled_gradient(log_weights, z)
+        return bound, ElboTerms(log_likelihood.mean(0), kl, posterior)
+    prior_ratio = module.log_prior_ratio(z)
+    terms = ElboTerms(log_likelihood.mean(0), kl - prior_ratio.mean(0), posterior)
+    if module.prior.training == "joint":
+        return _bound_with_scaled_gradient(log_weights + kl_weight * prior_ratio, z), terms
+    normal_bound = _bound_with_scaled_gradient(log_weights, z)
+    bound = _log_mean_exp(log_weights.detach() + kl_weight * prior_ratio)
+    return bound + (normal_bound - normal_bound.detach()), terms
+
+
+def _bound_with_scaled_gradient(log_weights: Tensor, z: Tensor) -> Tensor:
+    """Return the bound, (n,), and scale the gradient on codes by the normalised weights.
+
+    Parameters
+    ----------
+    log_weights : Tensor of shape (K, n)
+        Logs of the importance weights, which depend on the codes.
+    z : Tensor of shape (K, n, k)
+        Codes.
+    """
+    if z.requires_grad:
+        weights = torch.softmax(log_weights.detach(), 0).unsqueeze(-1)
+        z.register_hook(lambda gradient: weights * gradient)
+    return _log_mean_exp(log_weights)
 
 
 def importance_weighted_draws(module: VAE, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +152,7 @@ def importance_weighted_draws(module: VAE, x: Tensor, eps: Tensor) -> tuple[Tens
         Standard normal draws.
     """
     output = module(x, eps)
-    return output.z, torch.softmax(_log_weights(output, eps), 0)
+    return output.z, torch.softmax(_log_weights(module, output, eps), 0)
 
 
 def importance_resampled_codes(
@@ -154,24 +203,30 @@ def contributions_to_bound(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
     posterior, eps = module.encode(x), eps.unsqueeze(1)
     z = posterior.rsample(eps)
     log_likelihood = module.feature_log_likelihood(x, z)  # (K, n, d)
-    log_weights = log_likelihood.sum(-1) + _log_ratio(posterior, z, eps)
+    log_weights = log_likelihood.sum(-1) + _log_ratio(module, posterior, z, eps)
     weights = torch.softmax(log_weights, 0).unsqueeze(-1)
     features = (weights * log_likelihood).sum(0)
     code = _log_mean_exp(log_weights) - features.sum(-1)
     return torch.cat([features, code.unsqueeze(-1)], -1)
 
 
-def _log_weights(output: VAEOutput, eps: Tensor) -> Tensor:
+def _log_weights(module: VAE, output: VAEOutput, eps: Tensor) -> Tensor:
     """Return log p(x, z) - log q(z | x) of each draw, (K, n)."""
-    return output.log_likelihood + _log_ratio(output.posterior, output.z, eps)
+    return output.log_likelihood + _log_ratio(module, output.posterior, output.z, eps)
 
 
-def _log_ratio(posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
+def _log_ratio(module: VAE, posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
     """Return log p(z) - log q(z | x) of each draw, (K, n)."""
+    ratio = _log_normal_ratio(posterior, z, eps)
+    return ratio + module.log_prior_ratio(z) if module.learns_prior else ratio
+
+
+def _log_normal_ratio(posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
+    """Return log N(z; 0, I) - log q(z | x) of each draw, (K, n)."""
     # The factors 2 pi of the two normal densities cancel.
-    log_prior = -0.5 * z.square()
+    log_normal = -0.5 * z.square()
     log_posterior = -0.5 * eps.square() - 0.5 * posterior.log_var
-    return (log_prior - log_posterior).sum(-1)
+    return (log_normal - log_posterior).sum(-1)
 
 
 def _log_mean_exp(log_weight: Tensor) -> Tensor:

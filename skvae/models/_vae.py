@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.func import functional_call
 
 from ..likelihoods import Likelihood, LocationScale, Marginals, Parameters, resolve_likelihood
-from ..utils import soft_clamp
+from ..priors import Normal, Prior, normal_log_prob, resolve_prior
+from ..utils import autocast, soft_clamp
 from ._custom_networks import join_outputs
 from ._dependent_columns import LinearDependence
 from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
@@ -61,6 +63,7 @@ class VAEConfig:
     likelihood: str | Likelihood
     architecture: str | Architecture = "mlp"
     image_shape: tuple[int, ...] | None = None
+    prior: str | Prior = "normal"
     prior_std: float = 1.0
     # Whether NaN in a row stands for an entry that was not observed.
     missing: bool = False
@@ -73,6 +76,11 @@ class VAEConfig:
     def resolved_likelihood(self) -> Likelihood:
         """The likelihood as an object."""
         return resolve_likelihood(self.likelihood)
+
+    @property
+    def resolved_prior(self) -> Prior:
+        """The prior as an object."""
+        return resolve_prior(self.prior)
 
     @property
     def has_linear_path(self) -> bool:
@@ -89,12 +97,12 @@ class VAE(nn.Module):
     """Encoder, decoder and likelihood of a variational autoencoder.
 
     The encoder maps (n, n_features) to (n, 2 * latent_dim): means and then log-variances of the
-    posterior. The encoder sees missing entries as placeholders, which are column means unless the
-    likelihood defines other placeholders. Missing entries do not count in the likelihood. The
-    decoder maps (n, latent_dim) to (n, n_outputs): the "row" parameters of the likelihood, block by
-    block, as differences from `bias`, which is initialised by the columns' marginals. Codes are in
-    units of the prior's standard deviation throughout, so the prior is N(0, I). `prior_std` is the
-    size of this unit in the codes that users see, and has no effect on training or on the bound.
+    posterior. The encoder sees missing and hidden entries as placeholders, which are column means
+    unless the likelihood defines other placeholders. Missing entries do not count in the
+    likelihood. The decoder maps (n, latent_dim) to (n, n_outputs): the "row" parameters of the
+    likelihood, block by block, as differences from `bias`, which is initialised by the columns'
+    marginals. Codes are in units in which the normal prior is N(0, I). `prior_std` is the size of
+    this unit in the codes that users see, and has no effect on training or on the bound.
 
     Parameters
     ----------
@@ -111,7 +119,7 @@ class VAE(nn.Module):
 
     shift: Tensor
     scale: Tensor
-    placeholder: Tensor  # replaces missing entries; only if the configuration allows them
+    placeholder: Tensor  # replaces missing and hidden entries in the input of the encoder
     # Coefficients of dependent columns; only if there are any.
     dependence: Tensor  # (d, d)
     is_independent: Tensor  # (d,), 1 or 0
@@ -120,6 +128,7 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         self.likelihood = config.resolved_likelihood
+        self.prior = config.resolved_prior
         self.latent_dim = config.latent_dim
         self.prior_std = config.prior_std
         n_features = config.n_features
@@ -146,9 +155,18 @@ class VAE(nn.Module):
             torch.zeros(len(self.decoder_param_names), n_outputs, dtype=torch.float32)
         )
         self._add_global_params()
+        self.prior_weights = nn.ParameterDict()
+        for name, shape in self.prior.parameter_shapes(self.latent_dim, n_inputs).items():
+            value = torch.zeros(shape, dtype=torch.float32)
+            is_learned = not self.prior.is_fixed(name)
+            self.prior_weights[name] = nn.Parameter(value, requires_grad=is_learned)
         self._add_units()
         # Largest number of elements per row in any layer, to bound the memory of inference.
-        self.max_width = max(n_inputs, n_outputs * len(self.decoder_param_names))
+        self.max_width = max(
+            n_inputs,
+            n_outputs * len(self.decoder_param_names),
+            self.prior.width(self.latent_dim),
+        )
         self._constants = nn.Module()
         if generator is None:
             return
@@ -174,12 +192,16 @@ class VAE(nn.Module):
         n_features = self.config.n_features
         self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
-        if self.config.missing:
-            self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
+        self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
         if self.config.dependent_columns:
             dependence = torch.zeros(n_features, n_features, dtype=torch.float64)
             self.register_buffer("dependence", dependence)
             self.register_buffer("is_independent", torch.ones(n_features, dtype=torch.float32))
+
+    @property
+    def networks(self) -> nn.ModuleList:
+        """Encoder and decoder."""
+        return nn.ModuleList([self.encoder, self.decoder])
 
     @property
     def constants(self) -> Parameters:
@@ -211,9 +233,16 @@ class VAE(nn.Module):
             self.scale.copy_(torch.where(common > 0, common, 1.0).sqrt())
         centre = (mean - self.shift) / self.scale
         marginals = Marginals(n_samples, centre, var / self.scale.square(), self.scale)
-        if self.config.missing:
-            self.placeholder.copy_(self.likelihood.placeholder(marginals))
+        self.placeholder.copy_(self.likelihood.placeholder(marginals))
         self.set_params(self.likelihood.initial_params(marginals))
+
+    @torch.no_grad()
+    def initialize_prior(self, x: Tensor, generator: Generator) -> None:
+        """Set the parameters of the prior for standardised rows, (n, n_features)."""
+        inputs = self.encoder_input(x)
+        params = self.prior.initial_params(self.latent_dim, inputs, generator)
+        for name, weight in self.prior_weights.items():
+            weight.copy_(params[name])
 
     @torch.no_grad()
     def set_params(self, params: Parameters) -> None:
@@ -225,7 +254,9 @@ class VAE(nn.Module):
             if name in params:
                 parameter.copy_(params[name])
 
-    def forward(self, x: Tensor, eps: Tensor | None = None) -> VAEOutput:
+    def forward(
+        self, x: Tensor, eps: Tensor | None = None, hidden: Tensor | None = None
+    ) -> VAEOutput:
         """Encode rows, draw a code for each row, and return the likelihood of the rows.
 
         Parameters
@@ -234,6 +265,8 @@ class VAE(nn.Module):
             Standardised rows.
         eps : Tensor of shape (..., n, latent_dim), optional
             Standard normal draws. By default, codes are posterior means.
+        hidden : Tensor of shape (n, n_features), optional
+            Entries that are hidden from the encoder.
 
         Returns
         -------
@@ -241,7 +274,7 @@ class VAE(nn.Module):
             The posterior q(z | x), the codes z, (..., n, latent_dim), and log p(x | z), (..., n),
             in nats and in the units of X.
         """
-        posterior = self.encode(x)
+        posterior = self.encode(x, hidden)
         z = posterior.mean if eps is None else posterior.rsample(eps)
         return VAEOutput(posterior, z, self.log_likelihood(x, z))
 
@@ -284,15 +317,18 @@ class VAE(nn.Module):
 
     # ---- Distributions ---------------------------------------------------------------
 
-    def encode(self, x: Tensor) -> Posterior:
-        """Return q(z | x) of standardised rows, (n, n_features)."""
+    def encode(self, x: Tensor, hidden: Tensor | None = None) -> Posterior:
+        """Return q(z | x) of standardised rows, (n, n_features), without the hidden entries."""
+        return _posterior(self.encoder(self.encoder_input(x, hidden)), x.dtype)
+
+    def encoder_input(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Return what the encoder sees of standardised rows, (n, n_inputs)."""
         visible = self._fill_missing(x)
+        if hidden is not None:
+            visible = torch.where(hidden, self.placeholder.to(x.dtype), visible)
         if self.config.dependent_columns:
             visible = visible * self.is_independent  # the other columns determine the rest
-        visible = self.likelihood.encoder_input(visible, self.constants)
-        out = join_outputs(self.encoder(visible)).to(x.dtype)  # (n, 2k)
-        mean, log_var = out.chunk(2, dim=-1)
-        return Posterior(mean, _limit_log_var(log_var))
+        return self.likelihood.encoder_input(visible, self.constants)
 
     def decode(self, z: Tensor) -> Parameters:
         """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""
@@ -330,10 +366,37 @@ class VAE(nn.Module):
             return x
         return torch.where(x.isnan(), self.placeholder.to(x.dtype), x)
 
+    @property
+    def learns_prior(self) -> bool:
+        return not isinstance(self.prior, Normal)
+
+    def log_prior_ratio(self, z: Tensor) -> Tensor:
+        """Return log p(z) - log N(z; 0, I) of codes of shape (..., latent_dim), in nats, (...).
+
+        A prior that learns separately has no influence on the gradients of encoder and decoder.
+        """
+        if self.prior.training == "separate":
+            z = z.detach()
+        params = self.prior_params()
+        with autocast(z.device, torch.float32):
+            return self.prior.log_prob(z, params) - normal_log_prob(z)
+
+    def prior_params(self) -> Parameters:
+        """Return the parameters of p(z)."""
+
+        def encode(inputs: Tensor) -> Posterior:
+            if self.prior.training == "joint":
+                return _posterior(self.encoder(inputs), self.dtype)
+            weights = {name: weight.detach() for name, weight in self.encoder.named_parameters()}
+            return _posterior(functional_call(self.encoder, weights, inputs), self.dtype)
+
+        return self.prior.derived_params(dict(self.prior_weights), encode)
+
     def sample_prior(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes, (n, latent_dim), from the prior."""
         shape = (n, self.latent_dim)
-        return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.bias.device)
+        eps = torch.randn(shape, generator=generator, dtype=self.dtype, device=self.bias.device)
+        return self.prior.sample(eps, self.prior_params(), generator)
 
     def mean(self, z: Tensor) -> Tensor:
         """Return E[x | z] in the units of X, for codes of shape (..., latent_dim)."""
@@ -342,6 +405,12 @@ class VAE(nn.Module):
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draw x from p(x | z) in the units of X, for codes of shape (..., latent_dim)."""
         return self.unstandardize(self.likelihood.sample(self.decode(z), generator))
+
+
+def _posterior(outputs: Tensor | tuple[Tensor, Tensor], dtype: torch.dtype) -> Posterior:
+    """Return the posterior for outputs of the encoder."""
+    mean, log_var = join_outputs(outputs).to(dtype).chunk(2, dim=-1)
+    return Posterior(mean, _limit_log_var(log_var))
 
 
 def _limit_log_var(out: Tensor) -> Tensor:

@@ -101,7 +101,8 @@ def _check_within(within: Any, loop: TrainingLoop) -> None:
     for step in metrics["pending"]:
         n = step[2].shape[0]
         row = torch.zeros(n, dtype=module.dtype)
-        _check_like(step, (row, row, row.new_zeros(n, module.latent_dim)), "metrics")
+        moments = row.new_zeros(n, module.latent_dim)
+        _check_like(step, (row, row, moments, moments), "metrics")
     n_generators = (1, 2) if callable(module.config.architecture) else (0,)
     _check(isinstance(generators, list) and len(generators) in n_generators, "generators differ")
     for saved in generators[:1]:

@@ -41,6 +41,8 @@ class TrainingConfig:
     n_training_draws : int, default=1
         Draws from the posterior for each row. With more than one draw, the loss is the negative
         importance-weighted bound.
+    encoder_dropout : float, default=0.0
+        Fraction of the entries of each step that are hidden from the encoder.
     alpha : float, default=0.0
         Strength of weight decay. Each step multiplies the weight matrices of the decoder, except
         the linear path, by one minus `alpha` times the learning rate.
@@ -60,6 +62,7 @@ class TrainingConfig:
     warmup: float = 0.05
     trim: float = 0.0
     n_training_draws: int = 1
+    encoder_dropout: float = 0.0
     alpha: float = 0.0
     dtype: torch.dtype = torch.float32
 

@@ -14,9 +14,10 @@ from ._process_group import ProcessGroup
 Metrics = dict[str, float]
 
 LOSSES = ("loss", "reconstruction_loss", "kl_loss")
-# A latent unit is active if the variance of its posterior mean, in units of the prior variance,
-# exceeds this threshold: Burda, Grosse and Salakhutdinov (2016), section 5.2.
-_ACTIVE_VARIANCE = 0.01
+# A latent unit is active if the variance of its posterior mean exceeds this fraction of the
+# variance of codes: Burda, Grosse and Salakhutdinov (2016), section 5.2, for codes of unit
+# variance. A learned prior has no fixed scale.
+_ACTIVE_FRACTION = 0.01
 # On a CPU, sums over several steps are computed together: for small networks, one sum per step
 # would take a noticeable part of the step.
 _STEPS_PER_SUM = 32
@@ -38,8 +39,8 @@ class EpochMetrics:
 
     def __init__(self, module: VAE) -> None:
         self.latent_dim = module.latent_dim
-        # Log-likelihood, KL divergence, posterior means and squared posterior means.
-        self.sums = module.scale.new_zeros(2 + 2 * module.latent_dim)
+        # Log-likelihood, KL divergence, posterior means, their squares, and posterior variances.
+        self.sums = module.scale.new_zeros(2 + 3 * module.latent_dim)
         self._pending: list[tuple[Tensor, ...]] = []  # steps that are not in the sums yet
         # A recorded step must add its rows itself.
         self._n_pending_steps = _STEPS_PER_SUM if self.sums.device.type == "cpu" else 1
@@ -51,14 +52,14 @@ class EpochMetrics:
 
     def add(self, terms: ElboTerms) -> None:
         """Add the rows of a step, or the part of the rows that belongs to this process."""
-        tensors = (terms.log_likelihood, terms.kl_divergence, terms.posterior.mean)
+        tensors = (terms.log_likelihood, terms.kl_divergence, *terms.posterior)
         self._pending.append(tuple(tensor.detach() for tensor in tensors))
         if len(self._pending) == self._n_pending_steps:
             self._sum_pending()
 
     def _sum_pending(self) -> None:
-        log_likelihood, kl, mean = map(torch.cat, zip(*self._pending, strict=True))
-        columns = (log_likelihood[:, None], kl[:, None], mean, mean.square())
+        log_likelihood, kl, mean, log_var = map(torch.cat, zip(*self._pending, strict=True))
+        columns = (log_likelihood[:, None], kl[:, None], mean, mean.square(), log_var.exp())
         self.sums += torch.cat(columns, dim=1).sum(0)
         self._pending.clear()
 
@@ -67,9 +68,11 @@ class EpochMetrics:
         if self._pending:
             self._sum_pending()
         group.all_reduce([self.sums])
-        log_likelihood, kl, *moments = (self.sums / n_rows).tolist()
-        means, squares = moments[: self.latent_dim], moments[self.latent_dim :]
-        active = sum(s - m * m > _ACTIVE_VARIANCE for m, s in zip(means, squares, strict=True))
+        sums = self.sums / n_rows
+        log_likelihood, kl = sums[:2].tolist()
+        mean, square, var = sums[2:].view(3, self.latent_dim)
+        var_of_mean = square - mean.square()
+        active = int((var_of_mean > _ACTIVE_FRACTION * (var_of_mean + var)).sum())
         return {
             "loss": kl - log_likelihood,
             "reconstruction_loss": -log_likelihood,

@@ -47,14 +47,16 @@ def new_module(config: VAEConfig, rows: Rows, generator: Generator, *, trim: flo
     if not config.has_linear_path:
         module = build_vae(config, generator)
         module.initialize(len(rows), mean, var)
-        return module
-    x = _sample(rows, generator)
-    dependence = None
-    if config.resolved_likelihood.standardize == "feature":
-        dependence = _find_dependence(rows, x, mean, var)
-    module = build_vae(replace(config, dependent_columns=dependence is not None), generator)
-    module.initialize(len(rows), mean, var, dependence)
-    start_at_linear_model(module, module.standardize(x, dtype=torch.float64), trim=trim)
+    else:
+        x = _sample(rows, generator)
+        dependence = None
+        if config.resolved_likelihood.standardize == "feature":
+            dependence = _find_dependence(rows, x, mean, var)
+        module = build_vae(replace(config, dependent_columns=dependence is not None), generator)
+        module.initialize(len(rows), mean, var, dependence)
+        start_at_linear_model(module, module.standardize(x, dtype=torch.float64), trim=trim)
+    if module.learns_prior:
+        module.initialize_prior(module.standardize(_sample(rows, generator)), generator)
     return module
 
 

@@ -29,9 +29,9 @@ class CaptureError(RuntimeError):
 
 
 def check_operations(module: VAE, x: Tensor) -> None:
-    """Check that custom networks and likelihoods can be recorded, by a few passes of training.
+    """Check that custom code can be recorded, by a few passes of training.
 
-    The networks and likelihoods of skvae itself need no check. Weights, buffers and random
+    The networks, likelihoods and priors of skvae itself need no check. Weights, buffers and random
     generators are unchanged afterwards.
 
     Parameters
@@ -57,8 +57,9 @@ def check_operations(module: VAE, x: Tensor) -> None:
 
 def _has_custom_code(module: VAE) -> bool:
     package = __name__.partition(".")[0]
-    is_ours = type(module.likelihood).__module__.partition(".")[0] == package
-    return callable(module.config.architecture) or not is_ours
+    values = (module.likelihood, module.prior)
+    are_ours = all(type(value).__module__.partition(".")[0] == package for value in values)
+    return callable(module.config.architecture) or not are_ours
 
 
 def _trace(module: VAE, x: Tensor) -> list[tuple[str, ...]]:
@@ -67,8 +68,12 @@ def _trace(module: VAE, x: Tensor) -> list[tuple[str, ...]]:
     x = module.standardize(x)
     eps = x.new_zeros(len(x), module.latent_dim)
     with _NoDataOfPython(), _Trace() as trace:
-        posterior, _, log_likelihood = module(x, eps)
+        if module.likelihood.is_row_random:
+            x = module.likelihood.draw_rows(x, torch.zeros_like(x))
+        posterior, z, log_likelihood = module(x, eps)
         total = log_likelihood.sum() + posterior.mean.sum() + posterior.log_var.sum()
+        if module.learns_prior:
+            total = total + module.log_prior_ratio(z).sum()
         torch.autograd.grad(total, parameters, allow_unused=True)
     return trace.operations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ..models import VAE, ElboTerms, decaying_weights, elbo_terms, importance_weighted_terms
 from ..utils import autocast, deterministic_kernels
@@ -51,7 +51,9 @@ class EagerStep:
         self.metrics = EpochMetrics(module)
         self._noise = noise
         self._group = group
-        self._clipping = GradientClipping(module.bias.device)
+        # A prior and the networks have gradients of different sizes.
+        self._parts = _split_parameters(module)
+        self._clipping = [GradientClipping(module.bias.device) for _ in self._parts]
         self._optimizer = Optimizer(config.solver, group_parameters(module))
         self._decaying_weights = decaying_weights(module)
 
@@ -63,9 +65,9 @@ class EagerStep:
             with autocast(device, config.dtype):
                 loss, terms = self._loss(batch, kl_weight)
             self._mean(loss, batch).backward()
-        gradients = optimizer.gradients()
-        self._group.all_reduce(gradients)
-        self._clipping.clip(gradients)
+        self._group.all_reduce(optimizer.gradients())
+        for clipping, parameters in zip(self._clipping, self._parts, strict=True):
+            clipping.clip([p.grad for p in parameters if p.grad is not None])
         if config.alpha and self._decaying_weights:
             factor = _positive_part(1 - config.alpha * learning_rate)
             torch._foreach_mul_(self._decaying_weights, factor)
@@ -74,14 +76,18 @@ class EagerStep:
 
     def _loss(self, batch: Batch, kl_weight: Scalar) -> tuple[Tensor, ElboTerms]:
         """Return the loss of each row, (n,), and the terms of the bound."""
-        n_draws = self.config.n_training_draws
+        module, n_draws = self.module, self.config.n_training_draws
+        x = _draw_rows(module, batch, self._noise)
+        hidden = None
+        if self.config.encoder_dropout:
+            hidden = _draw_uniform(batch, self._noise, like=x) < self.config.encoder_dropout
         if n_draws == 1:
-            terms = draw_elbo_terms(self.module, batch, self._noise)
+            eps = _draw_eps(batch, (batch.n_rows, module.latent_dim), self._noise, like=x)
+            terms = elbo_terms(module, x, eps, hidden)
             return kl_weight * terms.kl_divergence - terms.log_likelihood, terms
-        x = self.module.standardize(batch.x)
-        shape = (n_draws, batch.n_rows, self.module.latent_dim)
+        shape = (n_draws, batch.n_rows, module.latent_dim)
         eps = _draw_eps(batch, shape, self._noise, like=x)
-        bound, terms = importance_weighted_terms(self.module, x, eps)
+        bound, terms = importance_weighted_terms(module, x, eps, hidden, kl_weight)
         return -bound, terms
 
     def _mean(self, loss: Tensor, batch: Batch) -> Tensor:
@@ -111,22 +117,46 @@ class EagerStep:
         """Return the state for `load_state_dict`, without the metrics."""
         return {
             "optimizer": self._optimizer.state_dict(),
-            "clipping": self._clipping.state_dict(),
+            "clipping": [clipping.state_dict() for clipping in self._clipping],
             "noise": self._noise.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         self._optimizer.load_state_dict(state["optimizer"])
-        self._clipping.load_state_dict(state["clipping"])
+        for clipping, saved in zip(self._clipping, state["clipping"], strict=True):
+            clipping.load_state_dict(saved)
         self._noise.set_state(state["noise"])
+
+
+def _split_parameters(module: VAE) -> list[list[nn.Parameter]]:
+    """Return the learned parameters of the networks and likelihood, and of the prior, if any."""
+    prior = set(module.prior_weights.parameters())
+    learned = [p for p in module.parameters() if p.requires_grad]
+    parts = [[p for p in learned if p not in prior], [p for p in learned if p in prior]]
+    return [part for part in parts if part]
 
 
 def draw_elbo_terms(module: VAE, batch: Batch, generator: Generator) -> ElboTerms:
     """Return the terms of the bound for rows of X, with one draw for each row."""
-    x = module.standardize(batch.x)
+    x = _draw_rows(module, batch, generator)
     shape = (batch.n_rows, module.latent_dim)
     return elbo_terms(module, x, _draw_eps(batch, shape, generator, like=x))
+
+
+def _draw_rows(module: VAE, batch: Batch, generator: Generator) -> Tensor:
+    """Return standardised rows of a batch, drawn at random if the likelihood says so."""
+    x = module.standardize(batch.x)
+    if not module.likelihood.is_row_random:
+        return x
+    return module.likelihood.draw_rows(x, _draw_uniform(batch, generator, like=x))
+
+
+def _draw_uniform(batch: Batch, generator: Generator, *, like: Tensor) -> Tensor:
+    """Draw uniform numbers for all entries of a step, and return those of the batch."""
+    shape = (batch.n_rows, like.shape[1])
+    u = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return _of_batch(u, batch)
 
 
 def _draw_eps(
@@ -134,7 +164,12 @@ def _draw_eps(
 ) -> Tensor:
     """Draw standard normal numbers for all rows of a step, and return those of the batch."""
     eps = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-    return eps if batch.positions is None else eps.index_select(-2, batch.positions)
+    return _of_batch(eps, batch)
+
+
+def _of_batch(draws: Tensor, batch: Batch) -> Tensor:
+    """Return the draws, (..., n_rows, m), for the rows of a step that this process has."""
+    return draws if batch.positions is None else draws.index_select(-2, batch.positions)
 
 
 def _kept_rows(loss: Tensor, trim: float) -> Tensor:

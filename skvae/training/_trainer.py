@@ -92,7 +92,7 @@ class Trainer:
         """
         with ExitStack() as stack:
             stack.callback(self.abandon_epoch)
-            stack.enter_context(limit_threads(self.module, self.config.batch_size))
+            stack.enter_context(limit_threads(self.module.networks, self.config.batch_size))
             if self._captured_step is not None:
                 stack.enter_context(self._captured_step.epoch())
             epoch = self._interrupted or self._begin_epoch()
@@ -194,7 +194,7 @@ class Trainer:
             If the loss is not finite.
         """
         module = self.module
-        with limit_threads(module, self.config.batch_size):
+        with limit_threads(module.networks, self.config.batch_size):
             x = module.standardize(next(rows.batches(self.config.batch_size)).x)
             terms = elbo_terms(module, x, x.new_zeros(len(x), module.latent_dim))
         n_bad = (~terms.elbo.isfinite()).sum()
@@ -204,7 +204,7 @@ class Trainer:
 
     def evaluate(self, rows: Rows) -> Metrics:
         """Return the metrics of rows without training on them, with the same draws each time."""
-        with limit_threads(self.module, min(len(rows), _EVALUATION_BATCH_SIZE)):
+        with limit_threads(self.module.networks, min(len(rows), _EVALUATION_BATCH_SIZE)):
             return evaluate(self.module, rows, self.seed, self.group)
 
     # ---- State -----------------------------------------------------------------------

@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 from sklearn.decomposition import PCA
 
 from skvae.displays import LatentSpaceDisplay
+from skvae.priors import Mixture
 
 
 def test_each_code_has_the_colour_of_its_class(images, vae):
@@ -135,3 +136,25 @@ def test_the_legend_of_many_classes_fits_in_the_figure():
     legend = display.ax_.get_legend()
     assert len(legend.get_texts()) == 60
     assert legend.get_window_extent().height < display.figure_.bbox.height
+
+
+def test_contours_contain_fractions_of_a_learned_prior(images, fit):
+    X, y = images
+    vae = fit(prior=Mixture(3), prior_std=2.0, max_iter=40)
+    display = LatentSpaceDisplay.from_estimator(vae, X, y)
+    *_, contours = display.ax_.collections
+    (outer, *_, inner), density = contours.levels, display.density
+    cell = (density.x[1] - density.x[0]) * (density.y[1] - density.y[0])
+    grid = np.stack(np.meshgrid(density.x, density.y), -1).reshape(-1, 2)
+    values = np.exp(vae._log_prior(grid))
+    assert values.sum() * cell < 1
+    for level, fraction in ((outer, 0.99), (inner, 0.5)):
+        inside = (density.values >= level).ravel()
+        assert abs(values[inside].sum() / values.sum() - fraction) < 0.02
+
+
+def test_the_normal_prior_and_projections_have_no_contours(images, vae, fit):
+    X, y = images
+    assert LatentSpaceDisplay.from_estimator(vae, X, y).density is None
+    projected = LatentSpaceDisplay.from_estimator(fit(3, prior="mixture"), X, y)
+    assert projected.density is None

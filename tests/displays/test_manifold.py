@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from helpers import image_grid
+from helpers import image_grid, seeded
 from skvae.displays import ManifoldDisplay
+from skvae.priors import Mixture
 
 
 @pytest.mark.parametrize("kind", ["linear", "quantile"])
@@ -51,6 +52,35 @@ def test_more_than_two_dimensions_are_traversed_one_by_one(fit):
     assert labels == [f"z[{i}]" for i in display.dims]
     one = ManifoldDisplay.from_estimator(fit(1), n_steps=4, image_shape=(8, 8))
     assert one.images.shape == (1, 4, 8, 8)
+
+
+@pytest.mark.parametrize("kind", ["linear", "quantile"])
+def test_steps_are_quantiles_of_each_dimension_of_a_learned_prior(kind, fit):
+    vae = fit(prior=Mixture(3), prior_std=2.0, max_iter=10)
+    display = ManifoldDisplay.from_estimator(
+        vae, kind=kind, n_steps=5, coverage=0.8, image_shape=(8, 8)
+    )
+    draws = 2 * vae.module_.sample_prior(50_000, seeded(1)).detach().numpy()
+    expected = np.quantile(draws, [0.1, 0.3, 0.5, 0.7, 0.9], axis=0).T
+    if kind == "linear":
+        expected = np.linspace(expected[:, 0], expected[:, -1], 5).T
+    np.testing.assert_allclose(display.steps, expected, atol=0.15)
+    tile = vae.inverse_transform([[display.steps[0, 4], display.steps[1, 1]]]).reshape(8, 8)
+    np.testing.assert_allclose(display.images[1, 4], tile, rtol=1e-5)
+
+
+def test_traversals_start_at_the_median_of_a_learned_prior(fit):
+    vae = fit(3, prior=Mixture(3), max_iter=10)
+    display = ManifoldDisplay.from_estimator(vae, n_steps=5, image_shape=(8, 8))
+    assert display.steps.shape == (3, 5)
+    # The third step is the median in every traversal.
+    np.testing.assert_allclose(display.images[0, 2], display.images[2, 2], rtol=1e-5)
+    assert display.ax_.get_xlabel() == "increasing values of z"
+
+
+def test_steps_must_match_the_axes():
+    with pytest.raises(ValueError, match=r"steps must have shape \(2,\) or \(2, 2\); got \(3, 2\)"):
+        ManifoldDisplay.from_rows(np.zeros((2, 2, 64)), np.zeros((3, 2)), image_shape=(8, 8))
 
 
 @pytest.mark.parametrize(

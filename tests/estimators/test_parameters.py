@@ -42,7 +42,14 @@ NETWORKS = {
     "image_shape": None,
     "likelihood": "gaussian",
 }
-OBJECTIVE = {"beta": 1.0, "kl_warmup": 0.0, "prior_std": 1.0}
+OBJECTIVE = {
+    "beta": 1.0,
+    "kl_warmup": 0.0,
+    "prior": "normal",
+    "prior_std": 1.0,
+    "n_training_draws": 1,
+    "encoder_dropout": 0.0,
+}
 
 
 def without(parameters, *names):
@@ -74,7 +81,9 @@ CONSTRUCTORS = {
         "missing_values": "nan",
         "add_indicator": False,
         "keep_empty_features": False,
+        "prior": "normal",
         "n_training_draws": 20,
+        "encoder_dropout": 0.0,
         "n_importance_samples": 200,
         **NETWORKS,
         "hidden_layer_sizes": (128, 128),

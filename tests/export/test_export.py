@@ -24,6 +24,7 @@ import skvae
 from helpers import full_disk, run_python, unchanged_random_states
 from skvae import Gaussian, StudentT, TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.export import _operators, to_onnx
+from skvae.priors import Flow, Mixture, VampPrior
 
 FAST = {
     "latent_dim": 2,
@@ -69,7 +70,7 @@ def networks_of_many_activations(n_features, latent_dim, n_outputs):
 
 # An export takes seconds, so most models combine several options.
 MODELS = {
-    "mlp": {"activation": "gelu", "prior_std": 3.0},
+    "mlp": {"activation": "gelu", "prior_std": 3.0, "prior": Flow(2, 4)},
     "linear": {"hidden_layer_sizes": (), "likelihood": Gaussian(noise="shared", floor=0.1)},
     "fixed": {"likelihood": StudentT(noise=0.5)},
     "activations": {
@@ -84,8 +85,8 @@ MODELS = {
         "hidden_layer_sizes": (2, 3, 4),
     },
     "grey": {"likelihood": "continuous_bernoulli", "architecture": "fourier_mlp"},
-    "poisson": {"likelihood": "poisson"},
-    "negative_binomial": {"likelihood": "negative_binomial"},
+    "poisson": {"likelihood": "poisson", "prior": Mixture(3)},
+    "negative_binomial": {"likelihood": "negative_binomial", "prior": VampPrior(3)},
 }
 
 

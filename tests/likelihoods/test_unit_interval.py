@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
-from helpers import f64
+from helpers import f64, seeded
 from helpers_likelihoods import marginals, sample_columns
 from skvae.likelihoods import Bernoulli, ContinuousBernoulli
 
@@ -146,3 +146,18 @@ def test_gradient_at_an_extreme_logit_is_finite(likelihood, value):
 def test_initial_logits_are_finite_for_means_just_outside_of_the_interval(likelihood):
     params = likelihood.initial_params(marginals([1 + 5e-7, -5e-7], [0, 0]))
     assert params["logits"].isfinite().all()
+
+
+def test_binarised_rows_have_the_mean_of_the_grey_values_and_keep_missing_entries():
+    likelihood, u = Bernoulli(binarize=True), torch.rand(10_000, 4, generator=seeded())
+    x = torch.tensor([0.0, 0.3, 1.0, math.nan]).expand(10_000, -1)
+    drawn = likelihood.draw_rows(x, u)
+    assert likelihood.is_row_random
+    assert set(drawn[:, :3].unique().tolist()) == {0, 1}
+    assert_allclose(drawn.mean(0), [0, 0.3, 1, math.nan], atol=0.02)
+    assert not Bernoulli().is_row_random
+
+
+def test_binarize_must_be_a_boolean():
+    with pytest.raises(ValueError, match=r"Bernoulli\(binarize=\.\.\.\) must be True or False"):
+        Bernoulli(binarize="yes")

@@ -16,6 +16,7 @@ from torch import nn
 from helpers import FAST, assert_same_fit, dropout_networks, same_weights
 from helpers_training import LATENT_DIM, build, make_config, rows
 from skvae import (
+    Bernoulli,
     Checkpoint,
     Gaussian,
     TabularVAE,
@@ -23,6 +24,7 @@ from skvae import (
     VAEOutlierDetector,
     VAETransformer,
 )
+from skvae.priors import Flow, Mixture, VampPrior
 from skvae.training import _trainer
 from skvae.training._batches import Rows
 from skvae.training._captured import _MAX_RECORDINGS, _N_WARMUP_STEPS, CapturedStep
@@ -105,6 +107,10 @@ MODULES = {
     "default": {},
     "dropout": {"architecture": custom(dropped)},
     "batch normalisation": {"architecture": custom(normalized)},
+    "binarised": {"likelihood": Bernoulli(binarize=True)},
+    "mixture": {"prior": Mixture(3)},
+    "pseudo-inputs": {"prior": VampPrior(5)},
+    "flow, trained separately": {"prior": Flow(2, 8, training="separate")},
     "Fourier features": {"architecture": "fourier_mlp"},
     "convolutions": {
         "architecture": "conv",
@@ -117,6 +123,7 @@ CONFIGS = {
     "default": {},
     "trimmed": {"trim": 0.2},
     "importance-weighted": {"n_training_draws": 3},
+    "hidden entries": {"encoder_dropout": 0.3},
     "schedules": {"learning_rate": "cosine", "kl_warmup": 0.5, "alpha": 2.0},
     "AdamW": {"solver": "adamw"},
 }

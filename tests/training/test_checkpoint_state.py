@@ -98,7 +98,7 @@ HOSTILE = {
     ),
     "steps of another length": put(*STEP, "optimizer", 0, "steps", lambda steps: steps[:-1]),
     "no clipping": put(*STEP, "clipping", None),
-    "a running norm of another shape": put(*STEP, "clipping", "sum", ONE),
+    "a running norm of another shape": put(*STEP, "clipping", 0, "sum", ONE),
     "a short generator": put(*STEP, "noise", lambda state: state[:16]),
     "an invalid generator": put(*STEP, "noise", lambda state: state * 0 + 255),
     "an invalid order of rows": put(*TRAINER, "shuffling", lambda state: state * 0 + 255),

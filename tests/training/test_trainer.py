@@ -355,7 +355,8 @@ def test_units_are_active_above_a_variance_of_a_hundredth(slopes, expected):
         layer = module.encoder.linear
         layer.weight.zero_()
         layer.weight[0, 0], layer.weight[1, 0] = slopes
-        layer.bias[:LATENT_DIM] = 3.0  # a large constant code has no variance
+        # A large constant code has no variance, and each posterior has a variance of 1.
+        layer.bias[:LATENT_DIM], layer.bias[LATENT_DIM:] = 3.0, 0.0
     X = np.tile([[-1.0], [1.0]], (10, N_FEATURES))  # variance 1
     assert evaluate(module, Rows(X, CPU), 0)["active_units"] == expected
 
