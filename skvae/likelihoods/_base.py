@@ -55,10 +55,14 @@ class Likelihood(ABC):
         Values with a defined log-probability.
     remedy : str
         Advice for the user about values outside `support`. Error messages end with the advice.
+    exposure_parameter : str or None
+        Name of the "row" parameter to which the log of an exposure is added. None, the default, for
+        likelihoods without a rate.
     """
 
     support: ClassVar[constraints.Constraint]
     remedy: ClassVar[str]
+    exposure_parameter: ClassVar[str | None] = None
 
     @property
     @abstractmethod

@@ -59,6 +59,8 @@ class Poisson(_CountLikelihood):
     Poisson()
     """
 
+    exposure_parameter = "log_rate"
+
     @property
     def parameters(self) -> dict[str, ParameterScope]:
         return {"log_rate": "row"}
@@ -114,6 +116,8 @@ class NegativeBinomial(_CountLikelihood):
     >>> NegativeBinomial(dispersion="shared")
     NegativeBinomial(dispersion='shared')
     """
+
+    exposure_parameter = "log_mean"
 
     dispersion: Literal["feature", "shared", "row"] = "feature"
 

@@ -1,10 +1,11 @@
 """Torch modules: networks, the variational autoencoder, and objectives.
 
-Modules compute with tensors only, and do not depend on NumPy. May import likelihoods, priors and
-utils.
+Modules compute with tensors only, and do not depend on NumPy. May import likelihoods, priors,
+serialization and utils.
 """
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_shapes
+from ._conditions import Condition
 from ._convolutions import check_channels_first
 from ._dependent_columns import LinearDependence, confirm_dependence, find_dependence
 from ._linear_start import decaying_weights, start_at_linear_model
@@ -26,6 +27,7 @@ __all__ = [
     "ARCHITECTURES",
     "VAE",
     "AutoregressiveVAE",
+    "Condition",
     "ElboTerms",
     "HistogramVAE",
     "LinearDependence",

@@ -31,17 +31,24 @@ class HistogramVAE(VAE):
 
     likelihood: Histogram
 
-    def mean(self, z: Tensor) -> Tensor:
+    def mean(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the representative bin of each column, (..., n_features)."""
-        likelihood, constants = self.likelihood, self.constants
-        return self._choose_bins(z, lambda j, c: likelihood.representative_bin(j, c, constants))
 
-    def sample(self, z: Tensor, generator: Generator) -> Tensor:
+        def choose(j: int, coefficients: Tensor) -> Tensor:
+            return self.likelihood.representative_bin(j, coefficients, self.constants)
+
+        return self._choose_bins(z, c, choose)
+
+    def sample(self, z: Tensor, generator: Generator, c: Tensor | None = None) -> Tensor:
         """Draw a bin of each column, (..., n_features)."""
-        return self.sample_allowed(z, {}, generator)[0]
+        return self.sample_allowed(z, {}, generator, c)[0]
 
     def sample_allowed(
-        self, z: Tensor, allowed: Mapping[int, Tensor], generator: Generator
+        self,
+        z: Tensor,
+        allowed: Mapping[int, Tensor],
+        generator: Generator,
+        c: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Draw a bin of each column, in some columns only from the allowed bins.
 
@@ -51,6 +58,8 @@ class HistogramVAE(VAE):
         allowed : mapping
             Number of a column to the allowed fraction of each bin of the column, (n_bins,).
         generator : torch.Generator
+        c : Tensor of shape (..., n_conditions), optional
+            Conditions.
 
         Returns
         -------
@@ -71,11 +80,11 @@ class HistogramVAE(VAE):
                 log_p = log_p + log_p_column
             return bins
 
-        return self._choose_bins(z, draw), log_p
+        return self._choose_bins(z, c, draw), log_p
 
-    def _choose_bins(self, z: Tensor, choose: ChooseBin) -> Tensor:
+    def _choose_bins(self, z: Tensor, c: Tensor | None, choose: ChooseBin) -> Tensor:
         """Return the chosen bin of each column, (..., n_features)."""
-        columns = self.likelihood.split(self.decode(z)["coefficients"])
+        columns = self.likelihood.split(self.decode(z, c)["coefficients"])
         return torch.stack([choose(j, coefficients) for j, coefficients in enumerate(columns)], -1)
 
 
@@ -98,7 +107,7 @@ class AutoregressiveVAE(HistogramVAE):
 
     def __init__(self, config: VAEConfig, generator: Generator | None) -> None:
         super().__init__(config, generator)
-        d, k, width = config.n_features, config.latent_dim, _CONTEXT_WIDTH
+        d, k, width = config.n_features, self.n_decoder_inputs, _CONTEXT_WIDTH
         n_levels = sum(column.n_levels for column in self.likelihood.columns)
         n_coefficients = self.likelihood.decoder_width(d)
         self.code_weight = nn.Parameter(_draw(k, width, math.sqrt(k), generator))
@@ -109,9 +118,10 @@ class AutoregressiveVAE(HistogramVAE):
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the term of each feature in `log_likelihood`, (..., n, n_features)."""
-        params = self.decode(z)
+        x, c = self.split(x)
+        params = self.decode(z, c)
         independent = params["coefficients"]
-        refined = independent.detach() + self._corrections(x, z.detach())
+        refined = independent.detach() + self._corrections(x, self._with_covariates(z.detach(), c))
         if not torch.is_grad_enabled():
             return self._feature_log_prob(x, {**params, "coefficients": refined})
         both = torch.stack([independent, refined])
@@ -120,12 +130,12 @@ class AutoregressiveVAE(HistogramVAE):
         # decoder.
         return log_p + (log_p_independent - log_p_independent.detach())
 
-    def _choose_bins(self, z: Tensor, choose: ChooseBin) -> Tensor:
+    def _choose_bins(self, z: Tensor, c: Tensor | None, choose: ChooseBin) -> Tensor:
         """Return the chosen bin of each column, (..., n_features), given the columns before."""
-        columns = self.likelihood.split(self.decode(z)["coefficients"])
+        columns = self.likelihood.split(self.decode(z, c)["coefficients"])
         weights = self.likelihood.split(self.output_weight, 0)
         bin_offset, level = self.constants["bin_offset"], self.constants["level"]
-        summary = z @ self.code_weight
+        summary = self._with_covariates(z, c) @ self.code_weight
         bins = []
         for j, (coefficients, weight) in enumerate(zip(columns, weights, strict=True)):
             context = F.gelu(summary + self.column_bias[j])
@@ -135,7 +145,10 @@ class AutoregressiveVAE(HistogramVAE):
         return torch.stack(bins, -1)
 
     def _corrections(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the change of each coefficient by the columns before, (..., n, n_coefficients)."""
+        """Return the change of each coefficient by the columns before, (..., n, n_coefficients).
+
+        `z` are codes with covariates.
+        """
         level, is_known = self.likelihood.levels(self._fill_missing(x), self.constants)
         embedded = F.embedding(level, self.level_embedding) * is_known.unsqueeze(-1)
         before = embedded.cumsum(-2) - embedded + self.column_bias  # (n, d, width)

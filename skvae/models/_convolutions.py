@@ -23,6 +23,19 @@ class _ImagesToRows(nn.Module):
         return images.permute(0, 2, 3, 1).flatten(1)
 
 
+class _Beside(nn.Module):
+    """Layers for the first inputs, (n, n_inputs), whose outputs the other inputs follow."""
+
+    def __init__(self, layers: Sequence[nn.Module], n_inputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.n_inputs = n_inputs
+
+    def forward(self, rows: Tensor) -> Tensor:
+        outputs = self.layers(rows[:, : self.n_inputs])
+        return torch.cat([outputs, rows[:, self.n_inputs :]], dim=1)
+
+
 class _RowsToImages(nn.Module):
     """The inverse of `_ImagesToRows`, for images of `shape` (c, h, w)."""
 
@@ -71,12 +84,15 @@ def conv(
     image_shape: tuple[int, int, int],
     hidden_layer_sizes: Sequence[int],
     activation: str,
+    n_covariates: int = 0,
 ) -> tuple[nn.Module, nn.Module]:
     """Return a convolutional encoder, and a decoder of transposed convolutions.
 
     Each stage of the encoder halves the image by 3x3 filters with stride 2, and each stage of the
     decoder doubles the image. The last entry of `hidden_layer_sizes` is the width of the encoder's
-    dense layer in front of the code. The other entries are the numbers of filters.
+    dense layer in front of the code. The other entries are the numbers of filters. The dense layer
+    sees the features that follow the image in a row, and the decoder sees covariates after the
+    code.
     """
     *filters, n_dense = hidden_layer_sizes
     channels, height, width = image_shape
@@ -89,10 +105,15 @@ def conv(
     for (n_in, n_out), size in zip(pairwise([channels, *filters]), sizes, strict=False):
         layer = _PixelConv2d if size == (1, 1) else nn.Conv2d
         encoder += [layer(n_in, n_out, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
-    encoder += [_ImagesToRows(), *dense([math.prod(smallest), n_dense], activation)]
+    encoder += [_ImagesToRows()]
+    n_pixels = math.prod(image_shape)
+    n_further = n_features - n_pixels
+    if n_further:
+        encoder = [_Beside(encoder, n_pixels)]
+    encoder += dense([math.prod(smallest) + n_further, n_dense], activation)
     encoder += [nn.Linear(n_dense, 2 * latent_dim)]
 
-    decoder = dense([latent_dim, math.prod(smallest)], activation)
+    decoder = dense([latent_dim + n_covariates, math.prod(smallest)], activation)
     decoder += [_RowsToImages(smallest)]
     n_last = n_outputs // (height * width)
     stages = zip(pairwise([*reversed(filters), n_last]), pairwise(reversed(sizes)), strict=True)

@@ -25,13 +25,14 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
     per column or row, and probabilistic PCA for a shared or fixed noise. For Student's t,
     expectation maximisation continues from there. The linear paths of encoder and decoder become
     the posterior and the loadings of the linear model. The last layers of the perceptrons become
-    zero, so training departs from the linear model.
+    zero, so training departs from the linear model. With conditions, the linear model is that of
+    the residuals of a linear regression on the conditions.
 
     Parameters
     ----------
     module : VAE
         A module after `initialize`.
-    x : Tensor of shape (n, n_features)
+    x : Tensor of shape (n, n_features + n_conditions)
         Standardised training rows, in float64.
     trim : float, default=0.0
         Fraction of the rows that training leaves out. The linear model is then that of the other
@@ -41,6 +42,10 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
     assert isinstance(likelihood, LocationScale)
     assert isinstance(encoder, LinearPath)
     assert isinstance(decoder, LinearPath)
+    x, c = module.split(x)
+    if c is not None:
+        effects = _regression(x, c)  # (n_conditions, n_features)
+        x = x - c @ effects
     if trim:
         x = _without_outliers(module, likelihood, x, trim)
     model, df = _fit(module, likelihood, x)
@@ -50,11 +55,23 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
         network.set_zero()
     weight, var = model.posterior()
     mean_bias, log_var_bias = encoder.linear.bias.chunk(2)
-    encoder.linear.weight[:n_factors] = weight
+    encoder.linear.weight[:n_factors, :n_features] = weight
     mean_bias[:n_factors] = -weight @ model.mean
     log_var_bias[:n_factors] = soft_clamp_inverse(var.log(), MAX_LOG_VAR)
     decoder.linear.weight[:n_features, :n_factors] = model.loadings
+    if c is not None:
+        encoder.linear.weight[:n_factors, n_features:] = -weight @ effects.T
+        decoder.linear.weight[:n_features, module.latent_dim :] = effects.T
     module.set_params(_learned_params(likelihood, model, df))
+
+
+def _regression(x: Tensor, c: Tensor) -> Tensor:
+    """Return the coefficients of the linear regression of x, (n, d), on c, (n, m): (m, d).
+
+    One-hot columns sum to 1, so the solution of minimal norm is used.
+    """
+    c = c - c.mean(0)
+    return torch.linalg.pinv(c.T @ c, hermitian=True) @ (c.T @ (x - x.mean(0)))
 
 
 def _fit(module: VAE, likelihood: LocationScale, x: Tensor) -> tuple[LinearModel, Tensor | None]:

@@ -34,10 +34,12 @@ def resolve_architecture(
     hidden_layer_sizes: Sequence[int] | str,
     activation: str,
     linear_path: bool = False,
+    n_covariates: int = 0,
 ) -> Architecture:
     """Return the callable of an architecture, with its options bound.
 
-    `linear_path` adds a linear path to "mlp", and has no effect on other architectures.
+    `linear_path` adds a linear path to "mlp", and has no effect on other architectures. Decoders
+    see `n_covariates` inputs after the code.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def resolve_architecture(
         options: dict[str, Any] = {"hidden_layer_sizes": sizes, "activation": activation}
         if architecture == "mlp":
             options["linear_path"] = linear_path
-        return partial(ARCHITECTURES[architecture], **options)
+        return partial(ARCHITECTURES[architecture], n_covariates=n_covariates, **options)
     shape = check_image_shape(image_shape, n_features)
     sizes = _widths(hidden_layer_sizes, auto=(32, 64, 16))
     if len(sizes) < 2:
@@ -59,7 +61,13 @@ def resolve_architecture(
             "architecture='conv' needs hidden_layer_sizes=(filters, ..., dense): at least one "
             f"number of filters and the width of the dense layer; got {sizes}."
         )
-    return partial(conv, image_shape=shape, hidden_layer_sizes=sizes, activation=activation)
+    return partial(
+        conv,
+        image_shape=shape,
+        hidden_layer_sizes=sizes,
+        activation=activation,
+        n_covariates=n_covariates,
+    )
 
 
 def _widths(hidden_layer_sizes: Sequence[int] | str, *, auto: tuple[int, ...]) -> tuple[int, ...]:
@@ -77,6 +85,7 @@ def build_networks(
     latent_dim: int,
     n_outputs: int,
     generator: Generator | None,
+    n_covariates: int = 0,
 ) -> tuple[nn.Module, nn.Module]:
     """Return an encoder and a decoder, with initial weights drawn from `generator`.
 
@@ -84,7 +93,8 @@ def build_networks(
 
     The architectures of this module do not use torch's global generator. Custom architectures may
     draw from the global generator, which is seeded, and restored afterwards. The weights of custom
-    architectures are converted to float32.
+    architectures are converted to float32. If there are covariates, a custom architecture is called
+    a second time, for the decoder of codes with the covariates.
 
     Raises
     ------
@@ -101,7 +111,12 @@ def build_networks(
     seed = int(torch.randint(2**62, (), generator=generator))
     with seeded_global_rng(seed, torch.device("cpu")):
         networks = architecture(n_features, latent_dim, n_outputs)
-        return check_networks(networks, n_features, latent_dim, n_outputs)
+        encoder, decoder = check_networks(networks, n_features, latent_dim, n_outputs)
+        if n_covariates:
+            n_inputs = latent_dim + n_covariates
+            networks = architecture(n_features, n_inputs, n_outputs)
+            _, decoder = check_networks(networks, n_features, n_inputs, n_outputs)
+        return encoder, decoder
 
 
 @torch.no_grad()

@@ -79,13 +79,16 @@ def mlp(
     hidden_layer_sizes: Sequence[int],
     activation: str,
     linear_path: bool = False,
+    n_covariates: int = 0,
 ) -> tuple[nn.Module, nn.Module]:
     """Return a multilayer perceptron as the encoder, and its mirror image as the decoder.
 
-    With `linear_path`, both have a linear path parallel to the perceptron.
+    With `linear_path`, both have a linear path parallel to the perceptron. The decoder sees
+    covariates after the code.
     """
+    n_decoder_inputs = latent_dim + n_covariates
     widths = [n_features, *hidden_layer_sizes]
-    mirror = [latent_dim, *reversed(hidden_layer_sizes)]
+    mirror = [n_decoder_inputs, *reversed(hidden_layer_sizes)]
     encoder = nn.Sequential(*dense(widths, activation), nn.Linear(widths[-1], 2 * latent_dim))
     # The last layer has no bias: the VAE adds a bias, initialised by the marginals of the data.
     decoder = nn.Sequential(
@@ -97,13 +100,16 @@ def mlp(
     return (
         LinearPath(nn.Linear(n_features, 2 * latent_dim), encoder if has_perceptron else None),
         LinearPath(
-            nn.Linear(latent_dim, n_outputs, bias=False), decoder if has_perceptron else None
+            nn.Linear(n_decoder_inputs, n_outputs, bias=False),
+            decoder if has_perceptron else None,
         ),
     )
 
 
 class FourierFeatures(nn.Module):
     """Codes, (n, k), followed by sines and cosines of random projections, (n, k + 2 m).
+
+    Covariates that follow the codes have no projections.
 
     For codes drawn from the prior, the phases have the same spread of about one period at any k, so
     the following layers can separate neighbouring codes. Tancik et al., "Fourier features let
@@ -112,8 +118,9 @@ class FourierFeatures(nn.Module):
 
     frequencies: Tensor  # (k, m), drawn once, with the initial weights
 
-    def __init__(self, latent_dim: int, n_frequencies: int) -> None:
+    def __init__(self, latent_dim: int, n_frequencies: int, n_covariates: int = 0) -> None:
         super().__init__()
+        self.n_covariates = n_covariates
         self.register_buffer(
             "frequencies", torch.zeros(latent_dim, n_frequencies, dtype=torch.float32)
         )
@@ -121,7 +128,7 @@ class FourierFeatures(nn.Module):
     @property
     def n_features(self) -> int:
         latent_dim, n_frequencies = self.frequencies.shape
-        return latent_dim + 2 * n_frequencies
+        return latent_dim + self.n_covariates + 2 * n_frequencies
 
     def draw(self, generator: Generator) -> None:
         """Draw new frequencies."""
@@ -132,18 +139,19 @@ class FourierFeatures(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         # The resolution of bfloat16 is too low for phases of several periods.
         with autocast(z.device, torch.float32):
-            phases = z.to(self.frequencies.dtype) @ self.frequencies
+            codes = z[:, : len(self.frequencies)]
+            phases = codes.to(self.frequencies.dtype) @ self.frequencies
             return torch.cat([z, phases.sin(), phases.cos()], dim=-1)
 
 
 def fourier_mlp(
-    n_features: int, latent_dim: int, n_outputs: int, **options: Any
+    n_features: int, latent_dim: int, n_outputs: int, *, n_covariates: int = 0, **options: Any
 ) -> tuple[nn.Module, nn.Module]:
     """Return the networks of `mlp`, with Fourier features of the code in front of the decoder.
 
     Without hidden layers, the decoder is linear in the features, not in the code.
     """
-    features = FourierFeatures(latent_dim, _N_FREQUENCIES)
+    features = FourierFeatures(latent_dim, _N_FREQUENCIES, n_covariates)
     encoder, _ = mlp(n_features, latent_dim, n_outputs, **options)
     _, decoder = mlp(n_features, features.n_features, n_outputs, **options)
     return encoder, nn.Sequential(features, *decoder.children())

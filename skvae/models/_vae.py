@@ -12,6 +12,7 @@ from torch.func import functional_call
 from ..likelihoods import Likelihood, LocationScale, Marginals, Parameters, resolve_likelihood
 from ..priors import Normal, Prior, normal_log_prob, resolve_prior
 from ..utils import autocast, soft_clamp
+from ._conditions import Condition, build_conditions
 from ._custom_networks import join_outputs
 from ._dependent_columns import LinearDependence
 from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
@@ -56,7 +57,7 @@ class VAEConfig:
     Modules with equal configurations can exchange weights.
     """
 
-    n_features: int
+    n_features: int  # columns that are modelled
     latent_dim: int
     hidden_layer_sizes: tuple[int, ...] | str
     activation: str
@@ -71,6 +72,8 @@ class VAEConfig:
     autoregressive: bool = False
     # Whether some columns are linear functions of others: see `VAE.standardize`.
     dependent_columns: bool = False
+    # Columns of rows that are given, in addition to the `n_features` columns that are modelled.
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def resolved_likelihood(self) -> Likelihood:
@@ -81,6 +84,12 @@ class VAEConfig:
     def resolved_prior(self) -> Prior:
         """The prior as an object."""
         return resolve_prior(self.prior)
+
+    @property
+    def modelled(self) -> list[int]:
+        """Positions of the modelled columns in rows of X."""
+        given = {condition.position for condition in self.conditions}
+        return [j for j in range(self.n_features + len(given)) if j not in given]
 
     @property
     def has_linear_path(self) -> bool:
@@ -103,6 +112,11 @@ class VAE(nn.Module):
     likelihood, block by block, as differences from `bias`, which is initialised by the columns'
     marginals. Codes are in units in which the normal prior is N(0, I). `prior_std` is the size of
     this unit in the codes that users see, and has no effect on training or on the bound.
+
+    With conditions c, standardised rows have further columns, c, and the model is p(x | z, c), with
+    the posterior q(z | x, c) and the prior p(z): Sohn, Lee and Yan, "Learning structured output
+    representation using deep conditional generative models", NeurIPS 2015, with a prior that does
+    not depend on c. Networks see c as further inputs.
 
     Parameters
     ----------
@@ -132,17 +146,23 @@ class VAE(nn.Module):
         self.latent_dim = config.latent_dim
         self.prior_std = config.prior_std
         n_features = config.n_features
-        n_inputs = self.likelihood.encoder_width(n_features)
+        self.conditions = build_conditions(config.conditions, config.modelled, self.likelihood)
+        n_conditions, n_covariates = 0, 0
+        if self.conditions is not None:
+            n_conditions, n_covariates = self.conditions.width, self.conditions.n_covariates
+        n_inputs = self.likelihood.encoder_width(n_features) + n_conditions
+        self.n_decoder_inputs = config.latent_dim + n_covariates
         n_outputs = self.likelihood.decoder_width(n_features)
         scopes = self.likelihood.parameters
         self.decoder_param_names = [name for name, scope in scopes.items() if scope == "row"]
         architecture = resolve_architecture(
             config.architecture,
-            n_features=n_inputs,
+            n_features=self.likelihood.encoder_width(n_features),
             image_shape=config.image_shape,
             hidden_layer_sizes=config.hidden_layer_sizes,
             activation=config.activation,
             linear_path=config.has_linear_path,
+            n_covariates=n_covariates,
         )
         self.encoder, self.decoder = build_networks(
             architecture,
@@ -150,6 +170,7 @@ class VAE(nn.Module):
             latent_dim=config.latent_dim,
             n_outputs=n_outputs * len(self.decoder_param_names),
             generator=generator,
+            n_covariates=n_covariates,
         )
         self.bias = nn.Parameter(
             torch.zeros(len(self.decoder_param_names), n_outputs, dtype=torch.float32)
@@ -173,7 +194,7 @@ class VAE(nn.Module):
         self.max_width = max(
             self.max_width,
             max_output_width(self.encoder, n_inputs),
-            max_output_width(self.decoder, config.latent_dim),
+            max_output_width(self.decoder, self.n_decoder_inputs),
         )
         for name, constant in self.likelihood.constants().items():
             self._constants.register_buffer(name, constant, persistent=False)
@@ -221,7 +242,10 @@ class VAE(nn.Module):
         var: Tensor,
         dependence: LinearDependence | None = None,
     ) -> None:
-        """Set units and initial parameters from the means and variances of the columns, (d,)."""
+        """Set units and initial parameters from the means and variances of the columns of rows."""
+        if self.conditions is not None:
+            self.conditions.initialize(mean, var)
+            mean, var = mean[self.conditions.modelled], var[self.conditions.modelled]
         if dependence is not None:
             self.dependence.copy_(dependence.coefficients)
             self.is_independent.copy_(~dependence.is_dependent)
@@ -238,7 +262,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def initialize_prior(self, x: Tensor, generator: Generator) -> None:
-        """Set the parameters of the prior for standardised rows, (n, n_features)."""
+        """Set the parameters of the prior for standardised rows."""
         inputs = self.encoder_input(x)
         params = self.prior.initial_params(self.latent_dim, inputs, generator)
         for name, weight in self.prior_weights.items():
@@ -261,7 +285,7 @@ class VAE(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, n_features)
+        x : Tensor of shape (n, n_features + n_conditions)
             Standardised rows.
         eps : Tensor of shape (..., n, latent_dim), optional
             Standard normal draws. By default, codes are posterior means.
@@ -281,7 +305,7 @@ class VAE(nn.Module):
     # ---- Units -----------------------------------------------------------------------
 
     def standardize(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Convert rows of X, of any dtype, to the likelihood's units.
+        """Convert rows of X, of any dtype, to the likelihood's units, and encode conditions.
 
         In columns that are linear functions of other columns, the standardised value is the
         deviation from the function. The deviation is independent of the code, and no decoder could
@@ -289,16 +313,25 @@ class VAE(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (n, n_features)
+        x : Tensor of shape (n, n_columns)
+            Modelled columns and condition columns, in the order of X.
         dtype : torch.dtype, optional
             Precision of the result. By default, the precision of the weights.
 
         Returns
         -------
-        x : Tensor of shape (n, n_features)
-            Standardised rows. Outside training, values are clamped to 10^10 standard deviations.
+        x : Tensor of shape (n, n_features + n_conditions)
+            Standardised rows: the modelled columns, and then the encoded conditions. Outside
+            training, values are clamped to 10^10 standard deviations.
         """
         dtype = dtype or self.dtype
+        if self.conditions is None:
+            return self._standardize(x, dtype)
+        x, values = self.conditions.split(x)
+        return torch.cat([self._standardize(x, dtype), self.conditions(values).to(dtype)], -1)
+
+    def _standardize(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Standardise the modelled columns, (n, n_features)."""
         if self.likelihood.standardize is None:
             return x.to(dtype)
         wide = x if x.is_floating_point() else x.to(self.shift.dtype)
@@ -307,6 +340,12 @@ class VAE(nn.Module):
             x = x - x @ self.dependence.T
         x = (x / self.scale).to(dtype)
         return x if self.training else x.clamp_(-_MAX_Z, _MAX_Z)
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Split standardised rows into modelled columns and conditions, if there are any."""
+        if self.conditions is None:
+            return x, None
+        return x[:, : self.config.n_features], x[:, self.config.n_features :]
 
     def unstandardize(self, x: Tensor) -> Tensor:
         """Convert (..., n_features) in the likelihood's units to the units of X."""
@@ -318,34 +357,53 @@ class VAE(nn.Module):
     # ---- Distributions ---------------------------------------------------------------
 
     def encode(self, x: Tensor, hidden: Tensor | None = None) -> Posterior:
-        """Return q(z | x) of standardised rows, (n, n_features), without the hidden entries."""
+        """Return q(z | x, c) of standardised rows, without the hidden entries."""
         return _posterior(self.encoder(self.encoder_input(x, hidden)), x.dtype)
 
     def encoder_input(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Return what the encoder sees of standardised rows, (n, n_inputs)."""
+        x, c = self.split(x)
         visible = self._fill_missing(x)
         if hidden is not None:
             visible = torch.where(hidden, self.placeholder.to(x.dtype), visible)
         if self.config.dependent_columns:
             visible = visible * self.is_independent  # the other columns determine the rest
-        return self.likelihood.encoder_input(visible, self.constants)
+        inputs = self.likelihood.encoder_input(visible, self.constants)
+        return inputs if c is None else torch.cat([inputs, c], -1)
 
-    def decode(self, z: Tensor) -> Parameters:
-        """Return the parameters of p(x | z) for codes of shape (..., latent_dim)."""
-        out = self.decoder(z.reshape(-1, self.latent_dim)).to(z.dtype)
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Parameters:
+        """Return the parameters of p(x | z, c).
+
+        `z` is (..., latent_dim), and the conditions `c` (..., n_conditions), without leading axes
+        of codes or with axes of length 1.
+        """
+        inputs = self._with_covariates(z, c)
+        out = self.decoder(inputs.reshape(-1, self.n_decoder_inputs)).to(z.dtype)
         out = out.view(*z.shape[:-1], *self.bias.shape) + self.bias
         row = dict(zip(self.decoder_param_names, out.unbind(-2), strict=True))
+        name = self.likelihood.exposure_parameter
+        if name is not None and self.conditions is not None and c is not None:
+            row[name] = row[name] + self.conditions.log_exposure(c).to(z.dtype)
         return {**row, **self.global_params, **self.constants}
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log p(x | z) of standardised rows, in nats and in the units of X.
+    def _with_covariates(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """Return codes and the covariates among conditions, (..., n_decoder_inputs)."""
+        if self.conditions is None:
+            return z
+        assert c is not None
+        covariates = self.conditions.covariates(c).to(z.dtype)
+        return torch.cat([z, covariates.expand(*z.shape[:-1], -1)], -1)
 
-        `x` is (n, n_features) and `z` (..., n, latent_dim); the result is (..., n). It includes
-        the Jacobian of the standardisation.
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return log p(x | z, c) of standardised rows, in nats and in the units of X.
+
+        `x` is (n, n_features + n_conditions) and `z` (..., n, latent_dim); the result is (..., n).
+        It includes the Jacobian of the standardisation.
         """
         if self.config.missing:
             return self.feature_log_likelihood(x, z).sum(-1)
-        log_prob = self.likelihood.log_prob(x, self.decode(z)).sum(-1)
+        x, c = self.split(x)
+        log_prob = self.likelihood.log_prob(x, self.decode(z, c)).sum(-1)
         return log_prob - self.scale.log().sum().to(log_prob.dtype)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
@@ -353,7 +411,8 @@ class VAE(nn.Module):
 
         The terms of missing entries are 0.
         """
-        return self._feature_log_prob(x, self.decode(z))
+        x, c = self.split(x)
+        return self._feature_log_prob(x, self.decode(z, c))
 
     def _feature_log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         log_prob = self.likelihood.log_prob(self._fill_missing(x), params)
@@ -398,13 +457,13 @@ class VAE(nn.Module):
         eps = torch.randn(shape, generator=generator, dtype=self.dtype, device=self.bias.device)
         return self.prior.sample(eps, self.prior_params(), generator)
 
-    def mean(self, z: Tensor) -> Tensor:
-        """Return E[x | z] in the units of X, for codes of shape (..., latent_dim)."""
-        return self.unstandardize(self.likelihood.mean(self.decode(z)))
+    def mean(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return E[x | z, c] in the units of X: see `decode`."""
+        return self.unstandardize(self.likelihood.mean(self.decode(z, c)))
 
-    def sample(self, z: Tensor, generator: Generator) -> Tensor:
-        """Draw x from p(x | z) in the units of X, for codes of shape (..., latent_dim)."""
-        return self.unstandardize(self.likelihood.sample(self.decode(z), generator))
+    def sample(self, z: Tensor, generator: Generator, c: Tensor | None = None) -> Tensor:
+        """Draw x from p(x | z, c) in the units of X: see `decode`."""
+        return self.unstandardize(self.likelihood.sample(self.decode(z, c), generator))
 
 
 def _posterior(outputs: Tensor | tuple[Tensor, Tensor], dtype: torch.dtype) -> Posterior:

@@ -27,7 +27,7 @@ def group_parameters(module: VAE) -> list[tuple[float, list[nn.Parameter]]]:
     if module.likelihood.standardize is None:
         factors.update(dict.fromkeys(module.decoder.parameters(), _DECODER))
         for layer in module.decoder.modules():
-            if isinstance(layer, nn.Linear) and layer.in_features == module.latent_dim:
+            if isinstance(layer, nn.Linear) and layer.in_features == module.n_decoder_inputs:
                 factors.update(dict.fromkeys(layer.parameters(), _DECODER_INPUT))
     for parameter in module.global_params.values():
         factors[parameter] = _GLOBAL_PARAMS

@@ -51,7 +51,7 @@ def new_module(config: VAEConfig, rows: Rows, generator: Generator, *, trim: flo
         x = _sample(rows, generator)
         dependence = None
         if config.resolved_likelihood.standardize == "feature":
-            dependence = _find_dependence(rows, x, mean, var)
+            dependence = _find_dependence(rows, x, mean, var, config.modelled)
         module = build_vae(replace(config, dependent_columns=dependence is not None), generator)
         module.initialize(len(rows), mean, var, dependence)
         start_at_linear_model(module, module.standardize(x, dtype=torch.float64), trim=trim)
@@ -61,13 +61,14 @@ def new_module(config: VAEConfig, rows: Rows, generator: Generator, *, trim: flo
 
 
 def _find_dependence(
-    rows: Rows, sample: Tensor, mean: Tensor, var: Tensor
+    rows: Rows, sample: Tensor, mean: Tensor, var: Tensor, columns: list[int]
 ) -> LinearDependence | None:
-    """Find columns that are linear functions of other columns, in all rows."""
+    """Find columns among `columns` that are linear functions of others, in all rows."""
+    sample, mean, var = sample[:, columns], mean[columns], var[columns]
     dependence = find_dependence(sample, var)
     if dependence is None or len(sample) == len(rows):
         return dependence
-    chunks = (torch.from_numpy(chunk.astype(np.float64)) for chunk in rows.chunks())
+    chunks = (torch.from_numpy(chunk[:, columns].astype(np.float64)) for chunk in rows.chunks())
     return confirm_dependence(dependence, chunks, mean, var)
 
 

@@ -80,7 +80,7 @@ class EagerStep:
         x = _draw_rows(module, batch, self._noise)
         hidden = None
         if self.config.encoder_dropout:
-            hidden = _draw_uniform(batch, self._noise, like=x) < self.config.encoder_dropout
+            hidden = _draw_uniform(module, batch, self._noise) < self.config.encoder_dropout
         if n_draws == 1:
             eps = _draw_eps(batch, (batch.n_rows, module.latent_dim), self._noise, like=x)
             terms = elbo_terms(module, x, eps, hidden)
@@ -149,13 +149,15 @@ def _draw_rows(module: VAE, batch: Batch, generator: Generator) -> Tensor:
     x = module.standardize(batch.x)
     if not module.likelihood.is_row_random:
         return x
-    return module.likelihood.draw_rows(x, _draw_uniform(batch, generator, like=x))
+    x, c = module.split(x)
+    x = module.likelihood.draw_rows(x, _draw_uniform(module, batch, generator).to(x.dtype))
+    return x if c is None else torch.cat([x, c], -1)
 
 
-def _draw_uniform(batch: Batch, generator: Generator, *, like: Tensor) -> Tensor:
-    """Draw uniform numbers for all entries of a step, and return those of the batch."""
-    shape = (batch.n_rows, like.shape[1])
-    u = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
+def _draw_uniform(module: VAE, batch: Batch, generator: Generator) -> Tensor:
+    """Draw uniform numbers for all modelled entries of a step, and return those of the batch."""
+    shape = (batch.n_rows, module.config.n_features)
+    u = torch.rand(shape, generator=generator, dtype=torch.float32, device=batch.x.device)
     return _of_batch(u, batch)
 
 
