@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from ..likelihoods import Likelihood, resolve_likelihood
 from ..utils import isolate, local_random_state
 from ._base import BaseVAE
+from ._inference import check_n_samples
 from ._readers import ArrayReader, FrameReader
 from ._validation import validate_array
 
@@ -24,7 +26,12 @@ class ArrayVAE(BaseVAE):
 
     @isolate
     def sample(
-        self, n_samples: int = 1, *, noise: bool = True, random_state: Any = None
+        self,
+        n_samples: int = 1,
+        *,
+        conditions: Any = None,
+        noise: bool = True,
+        random_state: Any = None,
     ) -> np.ndarray:
         """Draw new rows from the model.
 
@@ -32,6 +39,9 @@ class ArrayVAE(BaseVAE):
         ----------
         n_samples : int, default=1
             Number of rows.
+        conditions : mapping or data frame, default=None
+            Value of each condition column, by name or position: a value for all rows, or
+            `n_samples` values. Required if the model has condition columns.
         noise : bool, default=True
             Whether to draw x from p(x | z), or to return the mean of p(x | z), as is usual for
             generated images.
@@ -41,9 +51,14 @@ class ArrayVAE(BaseVAE):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
-            New rows in the units of X, in the floating dtype of the training data.
+            New rows in the units of X, in the floating dtype of the training data, without
+            condition columns.
         """
-        return self._sample_rows(n_samples, local_random_state(random_state), noise=noise)
+        check_is_fitted(self)
+        n_samples = check_n_samples(n_samples)
+        expanded = self._expand_conditions(conditions, n_samples)
+        rng = local_random_state(random_state)
+        return self._sample_rows(n_samples, rng, expanded, noise=noise)
 
     @property
     def _auto_noise(self) -> Literal["row", "feature"]:
@@ -60,4 +75,4 @@ class ArrayVAE(BaseVAE):
         return validate_array(self, X, reset=reset, accept_sparse=True)
 
     def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
-        return ArrayReader().fit(X_valid)
+        return self._reader.fit(X_valid)

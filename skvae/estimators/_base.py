@@ -47,12 +47,14 @@ from ..utils import (
     to_device,
 )
 from ._callbacks import CallbackSupportMixin, SklearnCallbacks, with_callbacks
+from ._conditions import fit_conditions
 from ._fit_warnings import warn_about_fit
 from ._identity import identify_fit, identify_process
 from ._parameters import VAEParameters
 from ._persistence import PersistenceMixin
 from ._prior import PriorMixin
 from ._readers import ArrayReader, FrameReader
+from ._table_columns import as_columns
 from ._validation import check_support
 
 History = dict[str, list[float]]
@@ -241,6 +243,19 @@ class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters)
     def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         """Return a reader that is fitted to valid training data."""
 
+    def _code(self, X: Any, *, reset: bool) -> Any:
+        """Return X with numbers in place of the categories of condition columns.
+
+        With `reset`, a new reader learns the condition columns of training data.
+        """
+        if self.condition_columns is not None:
+            X = as_columns(X)
+        if reset:
+            conditions = fit_conditions(self.condition_columns, X)
+            self._reader = ArrayReader(takes_missing=self._takes_missing, conditions=conditions)
+        conditions = self._reader.conditions
+        return X if conditions is None else conditions.code(X)
+
     def _read_valid(self, X_valid: Any, *, reset: bool = False, source: Any = None) -> Any:
         """Return valid data as rows of numbers within the support of the likelihood.
 
@@ -263,7 +278,10 @@ class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters)
             self._reader = self._make_reader(X_valid)
         rows = self._reader.read(X_valid)
         likelihood = self._resolve_likelihood() if reset else self.module_.likelihood
-        check_support(self, rows, likelihood, self._reader.observed, source)
+        reader = self._reader
+        check_support(self, rows, likelihood, reader.observed, source, reader.given)
+        if reader.conditions is not None:
+            reader.conditions.check(rows, reader.observed, source)
         return rows
 
     def _make_rows(self, X: Any, group: ProcessGroup, index: np.ndarray | None = None) -> Rows:

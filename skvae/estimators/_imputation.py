@@ -18,14 +18,16 @@ class ImputationStrategy(ABC):
     """Estimates of missing entries from weighted codes, and filling of tables."""
 
     @abstractmethod
-    def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
-        """Return one value for each entry, (n, d).
+    def estimate(self, module: VAE, z: Tensor, c: Tensor | None, weights: Tensor) -> Tensor:
+        """Return one value for each entry of the modelled columns, (n, d).
 
         Parameters
         ----------
         module : VAE
         z : Tensor of shape (n_draws, n, latent_dim)
             Codes.
+        c : Tensor of shape (n, n_conditions) or None
+            Conditions.
         weights : Tensor of shape (n_draws, n)
             Importance weights of the codes, with sum 1 for each row.
         """
@@ -39,7 +41,7 @@ class ImputationStrategy(ABC):
         X : ndarray or Table of shape (n_samples, n_features)
         rows : ndarray of shape (n_samples, n_observed)
             X as the reader returned it.
-        estimates : ndarray of shape (n_incomplete, n_observed)
+        estimates : ndarray of shape (n_incomplete, n_modelled)
             Values for the rows with missing entries.
         """
 
@@ -73,8 +75,8 @@ class NumericImputation(ImputationStrategy):
     def __init__(self, reader: ArrayReader) -> None:
         self.reader = reader
 
-    def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
-        return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.mean(z))
+    def estimate(self, module: VAE, z: Tensor, c: Tensor | None, weights: Tensor) -> Tensor:
+        return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.mean(z, c))
 
     def fill_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         return self.reader.fill(X, rows, estimates)
@@ -114,10 +116,10 @@ class MixedImputation(ImputationStrategy):
     def __init__(self, reader: FrameReader) -> None:
         self.reader = reader
 
-    def estimate(self, module: VAE, z: Tensor, weights: Tensor) -> Tensor:
+    def estimate(self, module: VAE, z: Tensor, c: Tensor | None, weights: Tensor) -> Tensor:
         likelihood = module.likelihood
         assert isinstance(likelihood, Histogram)
-        params = module.decode(z)
+        params = module.decode(z, c)
         estimates = []
         for j, coefficients in enumerate(likelihood.split(params["coefficients"])):
             log_p = likelihood.log_p(j, coefficients, params)  # (n_draws, n, n_levels)

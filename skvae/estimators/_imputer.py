@@ -20,6 +20,7 @@ from ..models import VAE, importance_resampled_codes, importance_weighted_draws
 from ..priors import Prior
 from ..utils import draw_seed, isolate, local_random_state, seeded_generator
 from ._base import BaseVAE
+from ._conditions import fit_conditions
 from ._imputer_output import ImputerOutputMixin
 from ._parameters import NETWORK_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
@@ -55,6 +56,12 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         Distribution of codes p(z): a standard normal distribution, or a distribution that is
         learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
         see `skvae.priors`.
+    condition_columns : list, dict or None, default=None
+        Columns of X that the model is given rather than models, by name or position: the model is
+        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
+        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
+        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
+        rate such as the total count of a row.
     n_training_draws : int, default=20
         Number of draws from the posterior per row and step of training. With one draw, training
         maximises the evidence lower bound. With more draws, training maximises the
@@ -227,6 +234,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         prior: str | Prior = "normal",
+        condition_columns: Any = None,
         n_training_draws: int = 20,
         encoder_dropout: float = 0.0,
         n_importance_samples: int = 200,
@@ -256,6 +264,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         super().__init__(
             latent_dim,
             prior=prior,
+            condition_columns=condition_columns,
             n_training_draws=n_training_draws,
             encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
@@ -317,11 +326,13 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
 
         def estimate(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
             z, weights = importance_weighted_draws(module, x, eps.unsqueeze(1))
-            return self._strategy.estimate(module, z, weights)
+            _, c = module.split(x)
+            return self._strategy.estimate(module, z, c, weights)
 
         X_valid = self._validate(X, reset=False)
         rows = self._read_valid(X_valid, source=X)
-        estimates = self._compute_incomplete(rows, self._with_draws(estimate), rows.shape[1:])
+        n_features = self.module_.config.n_features
+        estimates = self._compute_incomplete(rows, self._with_draws(estimate), (n_features,))
         return self._complete(X_valid, self._strategy.fill_estimates(X_valid, rows, estimates))
 
     @isolate
@@ -358,11 +369,13 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
             shape = (self.n_importance_samples, len(x), module.latent_dim)
             eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
             z = importance_resampled_codes(module, x, eps, n_imputations, generator)
-            return module.sample(z, generator)
+            _, c = module.split(x)
+            return module.sample(z, generator, None if c is None else c.unsqueeze(1))
 
         X_valid = self._validate(X, reset=False)
         rows = self._read_valid(X_valid, source=X)
-        draws = self._compute_incomplete(rows, draw, (n_imputations, rows.shape[1]))
+        n_features = self.module_.config.n_features
+        draws = self._compute_incomplete(rows, draw, (n_imputations, n_features))
         tables = [
             self._complete(X_valid, self._strategy.fill_draws(X_valid, rows, draws[:, i], rng))
             for i in range(n_imputations)
@@ -408,5 +421,13 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
 
     def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         if self._is_mixed:
-            return FrameReader(missing_is_level=False).fit(X_valid)
-        return ArrayReader(takes_missing=True).fit(X_valid)
+            conditions = fit_conditions(self.condition_columns, X_valid.frame)
+            return FrameReader(missing_is_level=False, conditions=conditions).fit(X_valid)
+        conditions = self._reader.conditions
+        coded = [c.name for c in conditions.columns if c.has_codes] if conditions else []
+        if coded:
+            raise ValueError(
+                f"The condition columns {coded} are no numbers, but the result of VAEImputer is an "
+                "array. Use likelihood='mixed', or encode the columns as numbers."
+            )
+        return self._reader.fit(X_valid)

@@ -29,8 +29,8 @@ from ..utils import (
     seeded_generator,
     single_thread,
 )
+from ._conditions import Expanded
 from ._readers import result_dtype
-from ._validation import validate_codes
 
 _TORCH_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 Module = TypeVar("Module", bound=VAE)
@@ -104,6 +104,7 @@ class InferenceMixin:
             E[x | z] at the posterior mean z = E[z | x], in the units of X. For an imputer of data
             frames, a DataFrame with the index of X: the most probable category of each column, or
             the median for ordered columns. An imputer leaves out features that were empty in `fit`.
+            Arrays have no condition columns, and data frames those of X.
         """
         check_is_fitted(self)
         X_valid = self._validate(X, reset=False)
@@ -230,33 +231,54 @@ class InferenceMixin:
         draws = normal_draws(self.n_importance_samples, self.module_.latent_dim)
         return lambda module, x: function(module, x, draws.to(x))
 
-    def _decode(self, Z: Any) -> np.ndarray:
-        """Return E[x | z] for codes, as rows of numbers."""
-        check_is_fitted(self)
-        Z = validate_codes(Z, self.module_.latent_dim)
+    def _expand_conditions(self, conditions: Any, n_rows: int) -> Expanded | None:
+        """Return the conditions of a user for a number of rows, if the model has conditions.
+
+        Raises
+        ------
+        ValueError
+            If conditions are absent, unknown or invalid.
+        """
+        if self._reader.conditions is not None:
+            return self._reader.conditions.expand(conditions, n_rows)
+        if conditions is not None:
+            raise ValueError(
+                f"The {type(self).__name__} has no condition columns. Set condition_columns, and "
+                "fit again."
+            )
+        return None
+
+    def _decode(self, Z: Any, conditions: Expanded | None = None) -> np.ndarray:
+        """Return E[x | z, c] for valid codes, as rows of numbers."""
         dtype = result_dtype(Z)
         module = as_dtype(self.module_, dtype)
         codes = Rows(Z, module.bias.device)
+        given = _given_chunks(module, conditions)
 
         def decode_chunk(chunk: slice) -> Tensor:
-            return module.mean(codes.take(chunk) / module.prior_std)
+            return module.mean(codes.take(chunk) / module.prior_std, given(chunk))
 
         with limit_threads(module.networks, len(Z)):
             rows = map_chunks(decode_chunk, len(Z), chunk_size=chunk_size(module), dtype=dtype)
         return _check_finite(rows)
 
     def _sample_rows(
-        self, n_samples: Any, rng: np.random.RandomState, *, noise: bool = True
+        self,
+        n_samples: int,
+        rng: np.random.RandomState,
+        conditions: Expanded | None = None,
+        *,
+        noise: bool = True,
     ) -> np.ndarray:
         """Draw new rows of numbers."""
-        check_is_fitted(self)
-        n_samples, dtype = check_n_samples(n_samples), self._reader.dtype
+        dtype = self._reader.dtype
         module = as_dtype(self.module_, dtype)
         generator = seeded_generator(draw_seed(rng), module.bias.device)
+        given = _given_chunks(module, conditions)
 
         def draw_chunk(chunk: slice) -> Tensor:
-            z = module.sample_prior(chunk.stop - chunk.start, generator)
-            return module.sample(z, generator) if noise else module.mean(z)
+            z, c = module.sample_prior(chunk.stop - chunk.start, generator), given(chunk)
+            return module.sample(z, generator, c) if noise else module.mean(z, c)
 
         with limit_threads(module.networks, n_samples):
             rows = map_chunks(draw_chunk, n_samples, chunk_size=chunk_size(module), dtype=dtype)
@@ -269,7 +291,16 @@ def posterior_mean(module: VAE, x: Tensor) -> Tensor:
 
 
 def _reconstruct(module: VAE, x: Tensor) -> Tensor:
-    return module.mean(module.encode(x).mean)
+    _, c = module.split(x)
+    return module.mean(module.encode(x).mean, c)
+
+
+def _given_chunks(module: VAE, conditions: Expanded | None) -> Callable[[slice], Tensor | None]:
+    """Return a function from slices of rows to the encoded conditions of the rows, if any."""
+    if conditions is None or module.conditions is None:
+        return lambda chunk: None
+    rows, encode = Rows(conditions.numbers, module.bias.device), module.conditions
+    return lambda chunk: encode(rows.take(chunk))
 
 
 def check_n_samples(n_samples: Any) -> int:

@@ -29,6 +29,11 @@ from ._entries import (
 # Beginnings of the names of dtypes, in lower case, in pandas, polars and Arrow.
 _CATEGORICAL = ("category", "categorical", "enum", "dictionary")
 _FLOATING = ("float", "double", "half")
+_CONTENT_OF_NAME = {
+    "booleans": ("bool",),
+    "numbers": (*_FLOATING, "int", "uint", "decimal"),
+    "times": ("date", "duration", "period", "time"),
+}
 # ---- Tables --------------------------------------------------------------------------
 
 
@@ -62,18 +67,22 @@ def as_known_table(X: Any) -> Any:
     return pyarrow.table(X) if has_interchange else X
 
 
-def labelled_like(X: Any, columns: np.ndarray, further: np.ndarray, name: str) -> tuple[Any, Any]:
-    """Return results for the columns and the rows of X with the labels of X.
+def labelled_like(
+    X: Any, columns: np.ndarray, further: np.ndarray, name: str, positions: np.ndarray
+) -> tuple[Any, Any]:
+    """Return results for some columns and the rows of X with the labels of X.
 
     Parameters
     ----------
-    X : DataFrame or array-like of shape (n, n_columns)
+    X : DataFrame or array-like of shape (n, n_features)
     columns : ndarray of shape (n, n_columns)
-        Results for each column.
+        Results for each of the columns.
     further : ndarray of shape (n,)
         Further results for each row.
     name : str
         Name of the further results.
+    positions : ndarray of shape (n_columns,)
+        Positions of the columns in X.
 
     Returns
     -------
@@ -86,11 +95,12 @@ def labelled_like(X: Any, columns: np.ndarray, further: np.ndarray, name: str) -
         X = X.to_native()
     if is_pandas(X):
         pandas = sys.modules["pandas"]
-        frame = pandas.DataFrame(columns, index=X.index, columns=X.columns)
+        frame = pandas.DataFrame(columns, index=X.index, columns=X.columns[positions])
         return frame, pandas.Series(further, index=X.index, name=name)
     if hasattr(X, "get_columns"):
         polars = sys.modules["polars"]
-        frame = polars.DataFrame(columns, schema=X.columns, orient="row")
+        names = [X.columns[j] for j in positions]
+        frame = polars.DataFrame(columns, schema=names, orient="row")
         return frame, polars.Series(name, further)
     return columns, further
 
@@ -132,7 +142,7 @@ def read_array(X: Any) -> Any:
     TypeError, ValueError
         If X cannot be converted to an array.
     """
-    X = _to_array(X)
+    X = as_array(X)
     kind = X.dtype.kind
     if kind == "V" and X.ndim == 1 and len(X):
         raise UnsuitableEntryError("records", 0, 0, X[0])
@@ -232,7 +242,7 @@ def tensor_to_array(X: Any) -> Any:
         return X.float().numpy()
 
 
-def _to_array(X: Any) -> np.ndarray:
+def as_array(X: Any) -> np.ndarray:
     """Return X as an array, with missing entries in place of the entries that a mask hides."""
     X = tensor_to_array(X)
     if isinstance(X, np.ma.MaskedArray):
@@ -302,23 +312,33 @@ def read_column(column: Any, j: int) -> np.ndarray:
     """Return the numbers of column j of a frame, (n,)."""
     dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     if dtype.startswith(_CATEGORICAL):
-        raise unsuitable_column("categories", _cells(column), j)
+        raise unsuitable_column("categories", list_cells(column), j)
     values = _to_numpy(column)
     if values.ndim != 1:
         raise UnsuitableEntryError("lists", j, 0, values[0].tolist())
     kind = values.dtype.kind
     if kind in CONTENT_OF_KIND:
-        raise unsuitable_column(CONTENT_OF_KIND[kind], _cells(column), j)
+        raise unsuitable_column(CONTENT_OF_KIND[kind], list_cells(column), j)
     if kind == "f" and not dtype.startswith(_FLOATING):  # other numbers, with missing entries
         is_rounded = np.abs(values) >= MAX_EXACT_INTEGER
-        return object_numbers(_cells(column), j) if is_rounded.any() else values
+        return object_numbers(list_cells(column), j) if is_rounded.any() else values
     if kind in "iu" and len(values):
         _check_exact(values[:, None], j)
     return object_numbers(values, j) if kind == "O" else values
 
 
+def column_content(column: Any) -> str:
+    """Return the content of a column by its dtype: "booleans", "numbers", "times" or "objects"."""
+    dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    dtype = dtype.removeprefix("sparse[")
+    contents = (c for c, names in _CONTENT_OF_NAME.items() if dtype.startswith(names))
+    return next(contents, "objects")
+
+
 def _to_numpy(column: Any) -> np.ndarray:
     """Return a column of a frame as an array, with NaN for missing numbers if that is fast."""
+    if isinstance(column, np.ndarray):
+        return column
     dtype: Any = getattr(column, "dtype", None)
     # Numbers of pandas with missing entries would become objects.
     is_nullable = hasattr(dtype, "na_value") and not hasattr(dtype, "fill_value")
@@ -327,11 +347,12 @@ def _to_numpy(column: Any) -> np.ndarray:
     try:
         return np.asarray(column.to_numpy())
     except Exception:  # NumPy lacks the dtype
-        return _cells(column)
+        return list_cells(column)
 
 
-def _cells(column: Any) -> np.ndarray:
-    """Return a column of a frame as an array of objects."""
+def list_cells(column: Any) -> np.ndarray:
+    """Return a column of a frame or an array as an array of objects."""
     cells = np.empty(len(column), object)
-    cells[:] = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
+    method = next(name for name in ("to_pylist", "to_list", "tolist") if hasattr(column, name))
+    cells[:] = getattr(column, method)()
     return cells

@@ -101,6 +101,12 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         Distribution of codes p(z): a standard normal distribution, or a distribution that is
         learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
         see `skvae.priors`.
+    condition_columns : list, dict or None, default=None
+        Columns of X that the model is given rather than models, by name or position: the model is
+        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
+        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
+        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
+        rate such as the total count of a row.
     prior_std : float, default=1.0
         Scale of the codes: the standard deviation of the normal prior. The value has no effect on
         the quality of the model.
@@ -257,6 +263,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         beta: float = 1.0,
         kl_warmup: float = 0.0,
         prior: str | Prior = "normal",
+        condition_columns: Any = None,
         prior_std: float = 1.0,
         n_training_draws: int = 1,
         encoder_dropout: float = 0.0,
@@ -282,6 +289,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         super().__init__(
             latent_dim,
             prior=prior,
+            condition_columns=condition_columns,
             n_training_draws=n_training_draws,
             encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
@@ -380,8 +388,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         Returns
         -------
         features : ndarray or DataFrame of shape (n_samples, n_features)
-            Contributions of the features, in nats. For a data frame of pandas or polars, a data
-            frame of the same library with the column names and the index of X.
+            Contributions of the features without condition columns, in nats. For a data frame of
+            pandas or polars, a data frame of the same library with the column names and the index
+            of X.
         code : ndarray or Series of shape (n_samples,)
             Contributions of the code, in nats. For a data frame of pandas or polars, a series of
             the same library, named "code", with the index of X.
@@ -389,7 +398,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         check_is_fitted(self)
         contributions = self._contributions(self._read(X))
         unusual = contributions - self.usual_contributions_.astype(contributions.dtype)
-        return labelled_like(X, unusual[:, :-1], unusual[:, -1], "code")
+        modelled = np.flatnonzero(self._reader.modelled)
+        return labelled_like(X, unusual[:, :-1], unusual[:, -1], "code", modelled)
 
     def _resolve_likelihood(self) -> Likelihood:
         if self.likelihood != "auto":

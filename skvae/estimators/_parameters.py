@@ -92,6 +92,7 @@ class VAEParameters(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "prior": [StrOptions(set(PRIORS)), Prior],
+        "condition_columns": ["array-like", dict, None],
         "encoder_dropout": [Interval(Real, 0, 1, closed="left")],
         "n_training_draws": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": [
@@ -125,11 +126,14 @@ class VAEParameters(BaseEstimator):
     # Whether X may have missing entries.
     _takes_missing: ClassVar[bool] = False
 
+    _reader: Any  # ArrayReader or FrameReader
+
     def __init__(
         self,
         latent_dim: int,
         *,
         prior: str | Prior,
+        condition_columns: Any,
         n_training_draws: int,
         encoder_dropout: float,
         hidden_layer_sizes: Any,
@@ -155,6 +159,7 @@ class VAEParameters(BaseEstimator):
     ) -> None:
         self.latent_dim = latent_dim
         self.prior = prior
+        self.condition_columns = condition_columns
         self.n_training_draws = n_training_draws
         self.encoder_dropout = encoder_dropout
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -217,8 +222,11 @@ class VAEParameters(BaseEstimator):
             if hasattr(self, name)
         }
 
-    def _module_config(self, n_features: int) -> VAEConfig:
-        """Return the configuration of the module, in a comparable form."""
+    def _module_config(self, n_columns: int) -> VAEConfig:
+        """Return the configuration of the module for rows, in a comparable form."""
+        reader = self._reader
+        given = reader.conditions
+        conditions = () if given is None else given.for_module(reader.observed)
         options = self._params_for(VAEConfig)
         sizes, shape = self.hidden_layer_sizes, options.get("image_shape")
         if not isinstance(sizes, str):
@@ -226,7 +234,7 @@ class VAEParameters(BaseEstimator):
         return VAEConfig(
             **{
                 **options,
-                "n_features": n_features,
+                "n_features": n_columns - len(conditions),
                 "latent_dim": int(self.latent_dim),
                 "hidden_layer_sizes": sizes,
                 "image_shape": None if shape is None else tuple(np.ravel(shape).tolist()),
@@ -234,6 +242,7 @@ class VAEParameters(BaseEstimator):
                 "prior": resolve_prior(self.prior),
                 "prior_std": float(options.get("prior_std", 1.0)),
                 "missing": self._takes_missing,
+                "conditions": conditions,
             }
         )
 

@@ -16,9 +16,10 @@ import numpy as np
 from sklearn.impute import MissingIndicator
 
 from ..likelihoods import LIKELIHOODS, ColumnBins, Histogram, Likelihood
-from ..models import ACTIVATIONS, ARCHITECTURES, VAEConfig, weight_shapes
+from ..models import ACTIVATIONS, ARCHITECTURES, Condition, VAEConfig, weight_shapes
 from ..priors import PRIORS, Prior
 from ..serialization import declared_attributes
+from ._conditions import KINDS as CONDITION_KINDS
 from ._readers import ArrayReader, FrameReader
 
 _NETWORKS = ("encoder.", "decoder.")
@@ -45,6 +46,17 @@ def _are_sizes(value: Any) -> bool:
     return type(value) is tuple and all(map(_is_size, value))
 
 
+def _is_condition(value: Any) -> bool:
+    return (
+        type(value) is Condition
+        and type(value.position) is int
+        and value.kind in CONDITION_KINDS
+        and type(value.categories) is tuple
+        and set(map(type, value.categories)) <= {float}
+        and all(map(math.isfinite, value.categories))
+    )
+
+
 _CONFIG_CHECKS: dict[str, Callable[[Any], bool]] = {
     "n_features": _is_size,
     "latent_dim": _is_size,
@@ -58,6 +70,7 @@ _CONFIG_CHECKS: dict[str, Callable[[Any], bool]] = {
     "missing": lambda v: type(v) is bool,
     "autoregressive": lambda v: type(v) is bool,
     "dependent_columns": lambda v: type(v) is bool,
+    "conditions": lambda v: type(v) is tuple and all(map(_is_condition, v)),
 }
 
 
@@ -195,8 +208,11 @@ def _check_reader(reader: Any, config: VAEConfig) -> None:
         raise ValueError("its reader does not fit its model")
     observed = reader.observed
     is_mask = isinstance(observed, np.ndarray) and observed.dtype == bool and observed.ndim == 1
-    if not is_mask or observed.sum() != config.n_features:
+    if not is_mask or observed.sum() != config.n_features + len(config.conditions):
         raise ValueError("its reader returns another number of features than its model takes")
+    conditions = reader.conditions
+    if (() if conditions is None else conditions.for_module(observed)) != config.conditions:
+        raise ValueError("its condition columns do not fit its model")
     if reader.dtype not in ("float32", "float64"):
         raise ValueError("its reader has an invalid dtype")
     if isinstance(reader, FrameReader) and (

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator, Tensor
 
 from ..likelihoods import Likelihood
 from ..models import HistogramVAE
 from ..priors import Prior
-from ..utils import draw_seed, isolate, limit_threads, local_random_state, seeded_generator
+from ..utils import isolate, local_random_state
 from ._base import BaseVAE
-from ._inference import as_dtype, check_n_samples, chunk_size, map_chunks, posterior_mean
+from ._conditions import Expanded, fit_conditions
+from ._inference import as_dtype, check_n_samples, posterior_mean
 from ._parameters import OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 from ._readers import FrameReader
-from ._validation import validate_table
-
-# Rejection sampling: draws per round, and rounds.
-_MIN_DRAWS = 2000
-_MAX_ROUNDS = 500
+from ._rejection import RejectionSampler
+from ._validation import validate_codes, validate_table
 
 
 @loadable
@@ -69,6 +66,12 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         Distribution of codes p(z): a standard normal distribution, or a distribution that is
         learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
         see `skvae.priors`.
+    condition_columns : list, dict or None, default=None
+        Columns of X that the model is given rather than models, by name or position: the model is
+        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
+        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
+        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
+        rate such as the total count of a row.
     prior_std : float, default=1.0
         Scale of the codes: the standard deviation of the normal prior. The value has no effect on
         the quality of the model.
@@ -209,6 +212,8 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     module_: HistogramVAE
     _reader: FrameReader
+    # Conditions are not routed through pipelines.
+    __metadata_request__inverse_transform: ClassVar[dict[str, Any]] = {"conditions": UNUSED}
 
     @names_in_errors
     def __init__(
@@ -222,6 +227,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         beta: float = 1.0,
         kl_warmup: float = 0.0,
         prior: str | Prior = "normal",
+        condition_columns: Any = None,
         prior_std: float = 1.0,
         n_training_draws: int = 1,
         encoder_dropout: float = 0.0,
@@ -247,6 +253,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         super().__init__(
             latent_dim,
             prior=prior,
+            condition_columns=condition_columns,
             n_training_draws=n_training_draws,
             encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
@@ -294,13 +301,16 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         return self._infer(X, posterior_mean)
 
     @isolate
-    def inverse_transform(self, X: Any) -> Any:
+    def inverse_transform(self, X: Any, *, conditions: Any = None) -> Any:
         """Map codes back to data space.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, latent_dim)
             Codes, as returned by `transform`.
+        conditions : mapping or data frame, default=None
+            Value of each condition column, by name: a value for all rows, or `n_samples` values.
+            Required if the model has condition columns.
 
         Returns
         -------
@@ -308,8 +318,16 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
             Table of the library and the dtypes of X in `fit`, with the most probable category of
             each column, or the median for ordered columns, given the code and the columns before.
         """
-        rows = self._decode(X)
-        return self._reader.write(rows)
+        check_is_fitted(self)
+        Z = validate_codes(X, self.module_.latent_dim)
+        expanded = self._expand_conditions(conditions, len(Z))
+        return self._write(self._decode(Z, expanded), None, expanded)
+
+    def _write(
+        self, bins: np.ndarray, positions: np.ndarray | None, conditions: Expanded | None
+    ) -> Any:
+        given = None if conditions is None else conditions.to_frame()
+        return self._reader.write(bins, positions, given=given)
 
     @isolate
     def reconstruct(self, X: Any) -> Any:
@@ -349,6 +367,8 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
             Conditions are met by rejection sampling, bounded by the largest probability so far
             (Caffo, Booth and Davis, "Empirical supremum rejection sampling", Biometrika 89, 2002),
             so rare conditions take long.
+            Condition columns of the model need no rejection, and are required: a value for all
+            rows, or a list of `n_samples` values. A data frame may hold the condition columns.
         random_state : int, RandomState instance or None, default=None
             Controls the draws. Pass an int for reproducible results.
 
@@ -362,49 +382,41 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         ------
         ValueError
             If a condition names an unknown column, if no value of the training data satisfies a
-            condition, or if rows that satisfy all conditions are too rare.
+            condition, if rows that satisfy all conditions are too rare, or if the value of a
+            condition column is absent or unknown.
         """
         check_is_fitted(self)
+        n_samples = check_n_samples(n_samples)
+        given, wanted = self._split_conditions(conditions)
+        expanded = self._expand_conditions(given, n_samples)
+        rng = local_random_state(random_state)
+        if not wanted:
+            bins = self._sample_rows(n_samples, rng, expanded)
+            return self._write(bins, rng.uniform(size=bins.shape), expanded)
+        module = as_dtype(self.module_, self._reader.dtype)
+        sampler = RejectionSampler(module, self._reader.codec, wanted, rng)
+        if expanded is None:
+            bins, positions = sampler.sample(n_samples)
+        else:
+            bins, positions = sampler.sample_each(expanded.numbers)
+        return self._write(bins, positions, expanded)
+
+    def _split_conditions(self, conditions: Any) -> tuple[Any, Mapping[Any, Any]]:
+        """Return the conditions on condition columns, and those on modelled columns."""
+        reader = self._reader.conditions
+        if reader is not None and conditions is not None and not isinstance(conditions, Mapping):
+            return conditions, {}  # a data frame
         if not isinstance(conditions, Mapping | None):
             raise TypeError(f"conditions must map names of columns to values; got {conditions!r}.")
-        rng = local_random_state(random_state)
-        if not conditions:
-            bins = self._sample_rows(n_samples, rng)
-            return self._reader.write(bins, rng.uniform(size=bins.shape))
-        return self._sample_conditionally(check_n_samples(n_samples), conditions, rng)
-
-    def _sample_conditionally(
-        self, n_samples: int, conditions: Mapping[Any, Any], rng: np.random.RandomState
-    ) -> Any:
         # Iterators can be read once, and conditions are read in every round.
-        conditions = {n: list(c) if isinstance(c, Iterator) else c for n, c in conditions.items()}
-        codec = self._reader.codec
-        ranges = codec.allowed_ranges(conditions)
-        allowed = {j: torch.tensor(r[:, 1] - r[:, 0]) for j, r in ranges.items()}
-        module = as_dtype(self.module_, self._reader.dtype)
-        generator = seeded_generator(draw_seed(rng), module.bias.device)
-        n_draws = max(n_samples, _MIN_DRAWS)
-        accepted: list[tuple[np.ndarray, np.ndarray]] = []
-        n_accepted, bound = 0, -math.inf
-        for _ in range(_MAX_ROUNDS):
-            bins, log_p = _draw_allowed(module, n_draws, allowed, generator)
-            bound = max(bound, log_p.max())
-            if bound == -math.inf:
-                continue
-            bins = bins[np.log(rng.uniform(size=n_draws)) < log_p - bound]
-            positions = codec.sample_positions(bins, ranges, rng)
-            satisfied = codec.satisfies(codec.decode(bins, positions), conditions)
-            accepted.append((bins[satisfied], positions[satisfied]))
-            n_accepted += int(satisfied.sum())
-            if n_accepted >= n_samples:
-                bins, positions = (
-                    np.concatenate(arrays)[:n_samples] for arrays in zip(*accepted, strict=True)
-                )
-                return self._reader.write(bins, positions)
-        raise ValueError(
-            f"Only {n_accepted} of the {n_samples} rows satisfy {conditions!r} after "
-            f"{_MAX_ROUNDS * n_draws} draws. Request fewer rows, or relax the conditions."
-        )
+        wanted = {
+            key: list(value) if isinstance(value, Iterator) else value
+            for key, value in (conditions or {}).items()
+        }
+        if reader is None:
+            return None, wanted
+        given = {key: wanted.pop(key) for key in reader.keys_in(wanted)}
+        return given or None, wanted
 
     # ---- Data ------------------------------------------------------------------------
 
@@ -415,25 +427,11 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         return validate_table(self, X, reset=reset)
 
     def _make_reader(self, X_valid: Any) -> FrameReader:
-        return FrameReader(self.column_types).fit(X_valid)
+        conditions = fit_conditions(self.condition_columns, X_valid.frame)
+        return FrameReader(self.column_types, conditions=conditions).fit(X_valid)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64"]
         tags.input_tags.categorical = True
         return tags
-
-
-def _draw_allowed(
-    module: HistogramVAE, n_draws: int, allowed: Mapping[int, Tensor], generator: Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw rows of allowed bins, (n_draws, n_features), and return their log-probabilities."""
-
-    def draw_chunk(chunk: slice) -> Tensor:
-        z = module.sample_prior(chunk.stop - chunk.start, generator)
-        bins, log_p = module.sample_allowed(z, allowed, generator)
-        return torch.cat([bins, log_p.unsqueeze(-1)], -1)
-
-    with limit_threads(module.networks, n_draws):
-        draws = map_chunks(draw_chunk, n_draws, chunk_size=chunk_size(module), dtype="float64")
-    return draws[:, :-1], draws[:, -1]

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
 
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
 from ..priors import Prior
@@ -16,6 +18,7 @@ from ._array_vae import ArrayVAE
 from ._inference import posterior_mean
 from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
+from ._validation import validate_codes
 
 
 @loadable
@@ -77,6 +80,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         Distribution of codes p(z): a standard normal distribution, or a distribution that is
         learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
         see `skvae.priors`.
+    condition_columns : list, dict or None, default=None
+        Columns of X that the model is given rather than models, by name or position: the model is
+        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
+        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
+        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
+        rate such as the total count of a row.
     prior_std : float, default=1.0
         Scale of the codes: the standard deviation of the normal prior. The value has no effect on
         the quality of the model.
@@ -203,6 +212,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         **OBJECTIVE_CONSTRAINTS,
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
     }
+    # Conditions are not routed through pipelines.
+    __metadata_request__inverse_transform: ClassVar[dict[str, Any]] = {"conditions": UNUSED}
 
     @names_in_errors
     def __init__(
@@ -217,6 +228,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         beta: float = 1.0,
         kl_warmup: float = 0.0,
         prior: str | Prior = "normal",
+        condition_columns: Any = None,
         prior_std: float = 1.0,
         n_training_draws: int = 1,
         encoder_dropout: float = 0.0,
@@ -242,6 +254,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         super().__init__(
             latent_dim,
             prior=prior,
+            condition_columns=condition_columns,
             n_training_draws=n_training_draws,
             encoder_dropout=encoder_dropout,
             hidden_layer_sizes=hidden_layer_sizes,
@@ -289,20 +302,25 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         return self._infer(X, posterior_mean)
 
     @isolate
-    def inverse_transform(self, X: Any) -> np.ndarray:
+    def inverse_transform(self, X: Any, *, conditions: Any = None) -> np.ndarray:
         """Map codes back to data space.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, latent_dim)
             Codes, as returned by `transform`.
+        conditions : mapping or data frame, default=None
+            Value of each condition column, by name or position: a value for all rows, or
+            `n_samples` values. Required if the model has condition columns.
 
         Returns
         -------
         X_mean : ndarray of shape (n_samples, n_features)
-            E[x | z] for each code z, in the units of the training data.
+            E[x | z] for each code z, in the units of the training data, without condition columns.
         """
-        return self._decode(X)
+        check_is_fitted(self)
+        Z = validate_codes(X, self.module_.latent_dim)
+        return self._decode(Z, self._expand_conditions(conditions, len(Z)))
 
     def _resolve_likelihood(self) -> Likelihood:
         if self.likelihood != "auto":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,8 @@ def validate_array(
 ) -> Any:
     """Return X as a 2-D numeric array or CSR matrix, without a copy if possible.
 
-    Data frames of any library are read column by column.
+    Data frames of any library are read column by column. Codes replace categories in condition
+    columns.
 
     Raises
     ------
@@ -61,9 +62,12 @@ def validate_array(
         "accept_sparse": "csr" if accept_sparse else False,
         "ensure_all_finite": "allow-nan" if allow_nan else True,
     }
-    values = X
     try:
-        values = _read_numbers(X, accept_sparse=accept_sparse)
+        values = coded = estimator._code(X, reset=reset)
+    except UnsuitableEntryError as error:
+        raise _explain_unsuitable(estimator, X, error) from None
+    try:
+        values = _read_numbers(coded, accept_sparse=accept_sparse)
         _check_dimensions(values, X)
         if has_names:
             return check_array(values, estimator=estimator, input_name="X", **checks)
@@ -132,6 +136,7 @@ def check_support(
     likelihood: Likelihood,
     observed: np.ndarray | None = None,
     source: Any = None,
+    given: Sequence[int] = (),
 ) -> None:
     """Raise `ValueError` if a value of X is outside the support of the likelihood.
 
@@ -145,20 +150,24 @@ def check_support(
         Whether a feature is a column of X; by default, all features are.
     source : object, optional
         Data that X was read from. If a data frame of pandas, errors name the label of the row.
+    given : sequence of int, default=()
+        Positions of the columns of X that the likelihood does not model.
     """
     support = likelihood.support
     if support is constraints.real:
         return  # X is finite
+    columns = np.arange(X.shape[1]) if observed is None else np.flatnonzero(observed)
+    is_modelled = ~np.isin(columns, given)
     for chunk in gen_batches(X.shape[0], chunk_length(X.shape[1])):
         rows = X[chunk].toarray() if issparse(X) else X[chunk]
+        rows = rows if is_modelled.all() else rows[:, is_modelled]
         if isinstance(support, constraints.interval) and _inside(support, _extremes(rows)).all():
             continue
         inside = _inside(support, rows)
         if not inside.all():
             row, column = (int(i) for i in (~inside).nonzero()[0])
             value = rows[row, column]
-            if observed is not None:
-                column = int(np.flatnonzero(observed)[column])
+            column = int(columns[is_modelled][column])
             names = getattr(estimator, "feature_names_in_", None)
             place = f"column {column if names is None else names[column]!r}"
             kind = "Negative" if value < 0 else "Unsuitable"
@@ -244,7 +253,7 @@ def _remedy(estimator: Any, error: UnsuitableEntryError) -> str:
 
 def _explain_non_finite(estimator: Any, X: Any, values: Any, allow_nan: bool) -> ValueError | None:
     """Return the error for the first NaN or infinity in X, if any."""
-    values = read_columns(X) if is_pandas(values) else values
+    values = read_columns(values) if is_pandas(values) else values
     if getattr(values, "ndim", 0) != 2 or values.dtype.kind != "f":
         return None
     name = type(estimator).__name__

@@ -254,8 +254,8 @@ def test_descriptions_of_shared_parameters_do_not_drift_apart(cls):
 
 
 @pytest.mark.parametrize("cls", [VAETransformer, TabularVAE])
-def test_inverse_transform_takes_x_and_needs_no_routing(cls):
-    assert list(inspect.signature(cls.inverse_transform).parameters) == ["self", "X"]
+def test_inverse_transform_needs_no_routing(cls):
+    assert list(inspect.signature(cls.inverse_transform).parameters) == ["self", "X", "conditions"]
     assert not hasattr(cls, "set_inverse_transform_request")
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 from helpers import B_OF_A, CENTRES, ZERO_RATES, assert_like, equal_frames
 from helpers import FAST_TABULAR as FAST
 from skvae import TabularVAE
-from skvae.estimators import _tabular
+from skvae.estimators import _rejection
 
 N = 300
 
@@ -219,7 +219,7 @@ def test_impossible_conditions_are_errors(mixed_vae, conditions, message):
 
 
 def test_rare_rows_need_few_rounds(mixed_vae, monkeypatch):
-    monkeypatch.setattr(_tabular, "_MAX_ROUNDS", 3)
+    monkeypatch.setattr(_rejection, "_MAX_ROUNDS", 3)
     # One row in a million satisfies all conditions.
     conditions = {"count": 8, "small": [1, 2], "grade": "w", "word": "fig", "some count": 1}
     table = mixed_vae.sample(300, conditions=conditions, random_state=0)
@@ -227,8 +227,8 @@ def test_rare_rows_need_few_rounds(mixed_vae, monkeypatch):
 
 
 def test_too_few_matching_rows_are_an_error(mixed_vae, monkeypatch):
-    monkeypatch.setattr(_tabular, "_MAX_ROUNDS", 1)
-    monkeypatch.setattr(_tabular, "_MIN_DRAWS", 1)
+    monkeypatch.setattr(_rejection, "_MAX_ROUNDS", 1)
+    monkeypatch.setattr(_rejection, "_MIN_DRAWS", 1)
     # One round draws 500 rows and keeps some of them.
     with pytest.raises(ValueError, match=r"Only \d+ of the 500 rows satisfy {'word': 'fig'}"):
         mixed_vae.sample(500, conditions={"word": "fig"}, random_state=0)
