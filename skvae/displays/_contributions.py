@@ -11,7 +11,12 @@ from sklearn.utils import check_scalar
 
 from ._axes import new_axes, split_axes
 from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
-from ._estimators import apply_earlier_steps, check_methods, final_estimator
+from ._estimators import (
+    apply_earlier_steps,
+    check_methods,
+    final_estimator,
+    without_conditions,
+)
 from ._tables import check_table, column_names
 
 _MAX_ROWS = 6
@@ -113,7 +118,7 @@ class ContributionsDisplay:
             If there are more than six rows, or if the steps of a pipeline change the columns.
         """
         check_methods(cls, estimator, "explain")
-        numbers, names = check_table(X, feature_names)
+        numbers, names = check_table(without_conditions(estimator, X), feature_names)
         if len(numbers) > _MAX_ROWS:
             raise ValueError(
                 f"X must have at most {_MAX_ROWS} rows to explain; got {len(numbers)} rows."

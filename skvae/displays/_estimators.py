@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -95,6 +96,29 @@ def invert_earlier_steps(estimator: Any, X: Any) -> Any:
         if isinstance(outer, Pipeline) and len(outer) > 1:
             X = outer[:-1].inverse_transform(X)
     return X
+
+
+def condition_positions(estimator: Any) -> list[int]:
+    """Return the positions of the condition columns of the final estimator, if any."""
+    final = final_estimator(estimator)
+    return final._reader.given if isinstance(final, BaseVAE) else []
+
+
+def without_conditions(estimator: Any, X: Any) -> Any:
+    """Return rows without the condition columns of the final estimator.
+
+    Rows without condition columns are returned as they are.
+    """
+    given, names = condition_positions(estimator), frame_names(X)
+    if X is None or not given:
+        return X
+    n_columns = np.shape(X)[1] if names is None else len(names)
+    if n_columns != final_estimator(estimator).n_features_in_:
+        return X
+    kept = [j for j in range(n_columns) if j not in given]
+    if hasattr(X, "iloc"):
+        return X.iloc[:, kept]
+    return np.asarray(X)[:, kept] if names is None else X.select([names[j] for j in kept])
 
 
 def align_columns(estimator: Any, X: Any) -> Any:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array
 from ..estimators import TabularVAE
 from ..utils import check_choice
 from ._axes import new_axes
-from ._estimators import check_methods, fitted_vae
+from ._estimators import check_methods, fitted_vae, invert_earlier_steps
 from ._images import draw_images, resolve_image_shape, to_images
 
 _MAX_TICKS = 9
@@ -69,6 +69,7 @@ class ManifoldDisplay:
         n_steps: int = 15,
         coverage: float = 0.95,
         n_dims: int = 10,
+        conditions: Any = None,
         image_shape: tuple[int, ...] | None = None,
         ax: Any = None,
         imshow_kwargs: dict[str, Any] | None = None,
@@ -95,6 +96,9 @@ class ManifoldDisplay:
             Fraction of the prior probability between the first step and the last step.
         n_dims : int, default=10
             Maximum number of traversals.
+        conditions : mapping, default=None
+            Value of each condition column, for all images. Required if the model has condition
+            columns.
         image_shape : tuple of int, default=None
             Shape of an image: (height, width) or (channels, height, width). By default, the
             `image_shape` of the estimator.
@@ -130,7 +134,8 @@ class ManifoldDisplay:
         steps = _steps(vae, kind, n_steps, coverage)  # (latent_dim, n_steps)
         plane = latent_dim == 2
         Z = _plane(steps) if plane else _traversals(steps, vae._prior_quantiles(np.array([0.5])))
-        decoded = estimator.inverse_transform(Z.reshape(-1, latent_dim))
+        decoded = vae.inverse_transform(Z.reshape(-1, latent_dim), conditions=conditions)
+        decoded = invert_earlier_steps(estimator, decoded)
         rows = np.reshape(decoded, (*Z.shape[:2], -1))  # (n_rows, n_steps, n_features)
         if plane:
             dims = None

@@ -12,7 +12,14 @@ from sklearn.utils import check_scalar
 
 from ._axes import new_axes
 from ._colors import PRIMARY_COLOR
-from ._estimators import check_methods
+from ._estimators import (
+    apply_earlier_steps,
+    check_methods,
+    condition_positions,
+    final_estimator,
+    invert_earlier_steps,
+    without_conditions,
+)
 from ._images import draw_images, resolve_image_shape, to_images
 from ._tables import check_table, column_names, panel_grid, panel_grid_size
 
@@ -104,10 +111,15 @@ class ReconstructionDisplay:
         """
         check_methods(cls, estimator, "inverse_transform")
         shape = resolve_image_shape(estimator, image_shape)
+        original = without_conditions(estimator, X)
         if shape is None:
-            check_table(X, None)
-        reconstructed = estimator.inverse_transform(estimator.transform(X))
-        return cls.from_rows(X, reconstructed, image_shape=shape, **options)
+            check_table(original, None)
+        if condition_positions(estimator):
+            rows = final_estimator(estimator).reconstruct(apply_earlier_steps(estimator, X))
+            reconstructed = invert_earlier_steps(estimator, without_conditions(estimator, rows))
+        else:
+            reconstructed = estimator.inverse_transform(estimator.transform(X))
+        return cls.from_rows(original, reconstructed, image_shape=shape, **options)
 
     @classmethod
     def from_rows(

@@ -12,7 +12,13 @@ from sklearn.utils import check_scalar
 from ..estimators import TabularVAE
 from ._axes import new_axes, split_axes
 from ._colors import PRIMARY_COLOR, SECONDARY_COLOR
-from ._estimators import align_columns, check_methods, fitted_vae, invert_earlier_steps
+from ._estimators import (
+    align_columns,
+    check_methods,
+    fitted_vae,
+    invert_earlier_steps,
+    without_conditions,
+)
 from ._images import draw_images, resolve_image_shape, to_images
 from ._tables import check_table, column_names, panel_grid, panel_grid_size
 
@@ -82,6 +88,7 @@ class SampleDisplay:
         X: Any = None,
         *,
         n_samples: int | None = None,
+        conditions: Any = None,
         noise: bool | None = None,
         random_state: Any = None,
         image_shape: tuple[int, ...] | None = None,
@@ -100,6 +107,10 @@ class SampleDisplay:
         n_samples : int, default=None
             Number of rows to generate. By default, 100 for images, and the number of rows of `X`
             for tables.
+        conditions : mapping or data frame, default=None
+            Value of each condition column: a value for all rows, or a value for each row. Required
+            if the model has condition columns. For a table,
+            ``conditions=X`` takes the conditions of real rows from a data frame.
         noise : bool, default=None
             Whether to draw rows from the likelihood p(x | z) instead of returning the mean. By
             default, False for images and True for tables.
@@ -131,10 +142,14 @@ class SampleDisplay:
             n_samples = _N_IMAGES if shape is not None else len(_check_real_rows(X))
         X = align_columns(estimator, X)
         samples = vae.sample(
-            n_samples, noise=shape is None if noise is None else noise, random_state=random_state
+            n_samples,
+            conditions=conditions,
+            noise=shape is None if noise is None else noise,
+            random_state=random_state,
         )
         samples = invert_earlier_steps(estimator, samples)
-        return cls.from_rows(samples, X, image_shape=shape, **options)
+        real = without_conditions(estimator, X)
+        return cls.from_rows(samples, real, image_shape=shape, **options)
 
     @classmethod
     def from_rows(
