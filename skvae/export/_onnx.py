@@ -68,7 +68,8 @@ def to_onnx(
     Raises
     ------
     TypeError
-        If the estimator has an unsupported type, or reads columns of any type.
+        If the estimator has an unsupported type, or reads columns of any type. With condition
+        columns, if a column is not numeric, or if the part is "decoder".
     ValueError
         If a parameter is invalid, or if a custom network or likelihood uses operations without an
         ONNX equivalent.
@@ -113,6 +114,19 @@ def _check_arguments(estimator: Any, part: str, dtype: str) -> None:
     check_choice("part", part, PARTS)
     check_choice("dtype", dtype, _DTYPES)
     check_is_fitted(estimator)
+    conditions = estimator._reader.conditions
+    if conditions is not None and part == "decoder":
+        raise TypeError(
+            f"{type(estimator).__name__} has condition columns, and the exported decoder has a "
+            "single input, the codes. Export part='encoder' or part='score', or pickle the "
+            "estimator."
+        )
+    coded = [] if conditions is None else [c.name for c in conditions.columns if c.has_codes]
+    if coded:
+        raise TypeError(
+            f"The condition columns {coded} are no numbers, which ONNX does not support. Encode "
+            "the columns as numbers, declare them 'categorical' in condition_columns, and fit again."
+        )
     if isinstance(estimator.module_.likelihood, Histogram):
         kind = "with likelihood='mixed' " if hasattr(estimator, "likelihood") else ""
         raise TypeError(

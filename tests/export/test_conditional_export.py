@@ -1,0 +1,36 @@
+"""Exported estimators with condition columns."""
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from helpers import FAST
+from skvae import VAETransformer
+from skvae.export import to_onnx
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.RandomState(0)
+    return np.column_stack([rng.normal(size=(60, 2)), rng.randint(3, size=60), rng.normal(size=60)])
+
+
+@pytest.mark.parametrize(("part", "method"), [("encoder", "transform"), ("score", "score_samples")])
+def test_numbers_and_categories_are_columns_of_the_input(X, part, method, tmp_path):
+    kinds = {2: "categorical", 3: "numeric"}
+    vae = VAETransformer(condition_columns=kinds, **FAST).fit(X)
+    to_onnx(vae, tmp_path / "vae.onnx", part=part, dtype="float64")
+    session = onnxruntime.InferenceSession(tmp_path / "vae.onnx")
+    result = session.run(None, {"X": X})[0]
+    assert_allclose(result, getattr(vae, method)(X), rtol=1e-8, atol=1e-8)
+    with pytest.raises(TypeError, match="the exported decoder has a single input"):
+        to_onnx(vae, tmp_path / "vae.onnx", part="decoder")
+
+
+def test_labels_are_refused(X, tmp_path):
+    frame = pd.DataFrame(X[:, :2], columns=["a", "b"]).assign(label=X[:, 2].astype(str))
+    vae = VAETransformer(condition_columns=["label"], **FAST).fit(frame)
+    with pytest.raises(TypeError, match=r"columns \['label'\] are no numbers"):
+        to_onnx(vae, tmp_path / "vae.onnx")
