@@ -79,8 +79,8 @@ def run_quickly(fresh_processes, tmp_path):
     return run
 
 
-def test_the_gallery_has_nine_scripts():
-    assert len(SCRIPTS) == 9
+def test_the_gallery_has_eleven_scripts():
+    assert len(SCRIPTS) == 11
 
 
 @pytest.mark.slow

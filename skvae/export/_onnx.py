@@ -125,7 +125,8 @@ def _check_arguments(estimator: Any, part: str, dtype: str) -> None:
     if coded:
         raise TypeError(
             f"The condition columns {coded} are no numbers, which ONNX does not support. Encode "
-            "the columns as numbers, declare them 'categorical' in condition_columns, and fit again."
+            "the columns as numbers, declare them 'categorical' in condition_columns, and fit "
+            "again."
         )
     if isinstance(estimator.module_.likelihood, Histogram):
         kind = "with likelihood='mixed' " if hasattr(estimator, "likelihood") else ""

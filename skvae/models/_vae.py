@@ -347,6 +347,15 @@ class VAE(nn.Module):
             return x, None
         return x[:, : self.config.n_features], x[:, self.config.n_features :]
 
+    def draw_rows(self, x: Tensor, u: Tensor) -> Tensor:
+        """Return standardised rows as the likelihood draws them for a step of training.
+
+        `u` are uniform draws, (n, n_features).
+        """
+        x, c = self.split(x)
+        x = self.likelihood.draw_rows(x, u.to(x.dtype))
+        return x if c is None else torch.cat([x, c], -1)
+
     def unstandardize(self, x: Tensor) -> Tensor:
         """Convert (..., n_features) in the likelihood's units to the units of X."""
         x = x.to(self.scale.dtype) * self.scale

@@ -69,9 +69,7 @@ def _trace(module: VAE, x: Tensor) -> list[tuple[str, ...]]:
     eps = x.new_zeros(len(x), module.latent_dim)
     with _NoDataOfPython(), _Trace() as trace:
         if module.likelihood.is_row_random:
-            modelled, c = module.split(x)
-            drawn = module.likelihood.draw_rows(modelled, torch.zeros_like(modelled))
-            x = drawn if c is None else torch.cat([drawn, c], -1)
+            x = module.draw_rows(x, x.new_zeros(len(x), module.config.n_features))
         posterior, z, log_likelihood = module(x, eps)
         total = log_likelihood.sum() + posterior.mean.sum() + posterior.log_var.sum()
         if module.learns_prior:

@@ -147,11 +147,9 @@ def draw_elbo_terms(module: VAE, batch: Batch, generator: Generator) -> ElboTerm
 def _draw_rows(module: VAE, batch: Batch, generator: Generator) -> Tensor:
     """Return standardised rows of a batch, drawn at random if the likelihood says so."""
     x = module.standardize(batch.x)
-    if not module.likelihood.is_row_random:
-        return x
-    x, c = module.split(x)
-    x = module.likelihood.draw_rows(x, _draw_uniform(module, batch, generator).to(x.dtype))
-    return x if c is None else torch.cat([x, c], -1)
+    if module.likelihood.is_row_random:
+        x = module.draw_rows(x, _draw_uniform(module, batch, generator))
+    return x
 
 
 def _draw_uniform(module: VAE, batch: Batch, generator: Generator) -> Tensor:
