@@ -56,12 +56,6 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         Distribution of codes p(z): a standard normal distribution, or a distribution that is
         learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
         see `skvae.priors`.
-    condition_columns : list, dict or None, default=None
-        Columns of X that the model is given rather than models, by name or position: the model is
-        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
-        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
-        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
-        rate such as the total count of a row.
     n_training_draws : int, default=20
         Number of draws from the posterior per row and step of training. With one draw, training
         maximises the evidence lower bound. With more draws, training maximises the
@@ -70,6 +64,12 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     encoder_dropout : float, default=0.0
         Fraction of the entries of X that are hidden from the encoder in each step of training. All
         entries are reconstructed. Hidden entries reduce over-fitting of the encoder.
+    condition_columns : list, dict or None, default=None
+        Columns of X that the model is given rather than models, by name or position: the model is
+        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
+        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
+        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
+        rate such as the total count of a row.
     n_importance_samples : int, default=200
         Number of draws from the posterior per row in `transform`, `sample_imputations`, `score` and
         `score_samples`. More draws give better estimates and a tighter bound.
@@ -234,9 +234,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         add_indicator: bool = False,
         keep_empty_features: bool = False,
         prior: str | Prior = "normal",
-        condition_columns: Any = None,
         n_training_draws: int = 20,
         encoder_dropout: float = 0.0,
+        condition_columns: Any = None,
         n_importance_samples: int = 200,
         hidden_layer_sizes: Any = (128, 128),
         activation: str = "tanh",

@@ -66,12 +66,6 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         Distribution of codes p(z): a standard normal distribution, or a distribution that is
         learned from the training rows. An object such as ``Mixture(n_components=20)`` sets options:
         see `skvae.priors`.
-    condition_columns : list, dict or None, default=None
-        Columns of X that the model is given rather than models, by name or position: the model is
-        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
-        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
-        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
-        rate such as the total count of a row.
     prior_std : float, default=1.0
         Scale of the codes: the standard deviation of the normal prior. The value has no effect on
         the quality of the model.
@@ -83,6 +77,12 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     encoder_dropout : float, default=0.0
         Fraction of the entries of X that are hidden from the encoder in each step of training. All
         entries are reconstructed. Hidden entries reduce over-fitting of the encoder.
+    condition_columns : list, dict or None, default=None
+        Columns of X that the model is given rather than models, by name or position: the model is
+        p(x | z, c), with the posterior q(z | x, c). In a list, columns of numbers are numeric, and
+        columns of strings, categories, booleans and objects are categorical. A dict maps columns to
+        a kind: "numeric", "categorical" or, for likelihoods of counts, "exposure", a factor of the
+        rate such as the total count of a row.
     solver : {"adam", "adamw", "rmsprop"}, default="adam"
         Optimizer that updates the weights.
     alpha : float or "auto", default=0.0
@@ -227,10 +227,10 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         beta: float = 1.0,
         kl_warmup: float = 0.0,
         prior: str | Prior = "normal",
-        condition_columns: Any = None,
         prior_std: float = 1.0,
         n_training_draws: int = 1,
         encoder_dropout: float = 0.0,
+        condition_columns: Any = None,
         solver: str = "adam",
         alpha: Any = 0.0,
         learning_rate: str = "cosine",

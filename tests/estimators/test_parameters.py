@@ -49,6 +49,7 @@ OBJECTIVE = {
     "prior_std": 1.0,
     "n_training_draws": 1,
     "encoder_dropout": 0.0,
+    "condition_columns": None,
 }
 
 
@@ -84,6 +85,7 @@ CONSTRUCTORS = {
         "prior": "normal",
         "n_training_draws": 20,
         "encoder_dropout": 0.0,
+        "condition_columns": None,
         "n_importance_samples": 200,
         **NETWORKS,
         "hidden_layer_sizes": (128, 128),
