@@ -47,7 +47,7 @@ from ..utils import (
     to_device,
 )
 from ._callbacks import CallbackSupportMixin, SklearnCallbacks, with_callbacks
-from ._conditions import fit_conditions
+from ._conditions import are_conditions, fit_conditions
 from ._fit_warnings import warn_about_fit
 from ._identity import identify_fit, identify_process
 from ._parameters import VAEParameters
@@ -126,7 +126,7 @@ class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters)
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X: Any, y: Any, group: ProcessGroup) -> None:
         resume = self.warm_start and hasattr(self, "module_")
-        data = self._read(X, reset=not resume)
+        data = self._read_training_data(X, resume=resume)
         identity = self._identify("fit", data, group, resume=resume)
         rng = self._make_rng(group)
         with make_checkpointer(self.checkpoint, identity, rng, group) as checkpointer:
@@ -207,7 +207,7 @@ class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters)
     @_fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X: Any, group: ProcessGroup) -> None:
         resume = hasattr(self, "module_")
-        data = self._read(X, reset=not resume)
+        data = self._read_training_data(X, resume=resume)
         self._identify("partial_fit", data, group, resume=resume)
         rows = self._make_rows(data, group)
         trainer = getattr(self, "_trainer", None)
@@ -242,6 +242,18 @@ class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters)
     @abstractmethod
     def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         """Return a reader that is fitted to valid training data."""
+
+    def _read_training_data(self, X: Any, *, resume: bool) -> Any:
+        """Return training data as rows of numbers, with a new reader unless training continues."""
+        if resume:
+            given = self._reader.conditions
+            if not are_conditions(self.condition_columns, given, self.n_features_in_):
+                names = [] if given is None else given.names
+                raise ValueError(
+                    f"The fitted model has the condition columns {names}, but condition_columns is "
+                    f"now {self.condition_columns!r}: training cannot continue. Fit a new model."
+                )
+        return self._read(X, reset=not resume)
 
     def _code(self, X: Any, *, reset: bool) -> Any:
         """Return X with numbers in place of the categories of condition columns.

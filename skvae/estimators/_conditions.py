@@ -321,6 +321,22 @@ def fit_conditions(condition_columns: Any, X: Any) -> ConditionReader | None:
     return ConditionReader([column.fit(get_column(X, column.position)) for column in columns])
 
 
+def are_conditions(condition_columns: Any, reader: ConditionReader | None, n_features: int) -> bool:
+    """Return whether a parameter names the condition columns of a fitted reader."""
+    columns = [] if reader is None else reader.columns
+    keys = [] if condition_columns is None else list(condition_columns)
+    if len(keys) != len(columns):
+        return False
+    for key, column in zip(keys, columns, strict=True):
+        position = key % n_features if isinstance(key, Integral) else None
+        is_same = key == column.name or position == column.position
+        if isinstance(condition_columns, Mapping):
+            is_same = is_same and condition_columns[key] == column.kind
+        if not is_same:
+            return False
+    return True
+
+
 def _position(key: Any, names: list[Any] | None, n_columns: int) -> int:
     """Return the position of a column of X, given by name or position."""
     if names is not None and key in names:

@@ -380,3 +380,16 @@ def test_frames_of_other_libraries(frame, mixed, library, vae):
     sample = table.sample(3, conditions={"label": "y", "age": 2}, random_state=0)
     assert sample.schema == make(mixed).schema or library == "pyarrow"
     assert type(sample) is type(X)
+
+
+@pytest.mark.parametrize("changed", [None, [0], [3, 0], {3: "categorical"}])
+def test_training_does_not_continue_with_other_conditions(changed):
+    X = np.random.RandomState(0).normal(size=(50, 4))
+    vae = VAETransformer(condition_columns=[3], warm_start=True, **FAST).fit(X)
+    before = vae.score(X)
+    vae.set_params(condition_columns=changed)
+    for train in (vae.fit, vae.partial_fit):
+        with pytest.raises(ValueError, match=r"has the condition columns \[3\], but"):
+            train(X)
+    assert vae.set_params(condition_columns=[-1]).score(X) == before
+    assert np.isfinite(vae.fit(X).score(X))
