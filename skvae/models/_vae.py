@@ -370,15 +370,28 @@ class VAE(nn.Module):
         return _posterior(self.encoder(self.encoder_input(x, hidden)), x.dtype)
 
     def encoder_input(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Return what the encoder sees of standardised rows, (n, n_inputs)."""
+        """Return what the encoder sees of standardised rows, (n, n_inputs).
+
+        The departures of visible entries from their placeholders are enlarged by the fraction of
+        visible entries, as in dropout, so that inputs have the same mean as without hidden entries.
+        """
         x, c = self.split(x)
         visible = self._fill_missing(x)
-        if hidden is not None:
-            visible = torch.where(hidden, self.placeholder.to(x.dtype), visible)
+        if hidden is None:
+            inputs = self._encoder_input(visible)
+        else:
+            placeholder = self.placeholder.to(x.dtype)
+            visible = torch.where(hidden, placeholder, visible)
+            origin = self._encoder_input(placeholder.unsqueeze(0))
+            fraction = hidden.logical_not().to(x.dtype).mean(-1, keepdim=True)
+            scale = 1 / fraction.clamp_min(1 / self.config.n_features)
+            inputs = origin + scale * (self._encoder_input(visible) - origin)
+        return inputs if c is None else torch.cat([inputs, c], -1)
+
+    def _encoder_input(self, visible: Tensor) -> Tensor:
         if self.config.dependent_columns:
             visible = visible * self.is_independent  # the other columns determine the rest
-        inputs = self.likelihood.encoder_input(visible, self.constants)
-        return inputs if c is None else torch.cat([inputs, c], -1)
+        return self.likelihood.encoder_input(visible, self.constants)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Parameters:
         """Return the parameters of p(x | z, c).

@@ -207,25 +207,34 @@ def test_without_a_weight_of_the_divergence_codes_are_not_compared_with_the_prio
 # ---- Hidden entries ------------------------------------------------------------------
 
 
-def test_hidden_entries_are_placeholders_for_the_encoder_and_count_in_the_likelihood():
+def test_visible_entries_are_enlarged_and_hidden_entries_are_placeholders_for_the_encoder():
     module, x = build("normal").requires_grad_(False), normal(6, N_FEATURES)
     module.placeholder.copy_(normal(N_FEATURES, seed=7))
     hidden = normal(6, N_FEATURES, seed=8) > 0
+    hidden[0] = True
     output = module(x, None, hidden)
-    replaced = module.encode(torch.where(hidden, module.placeholder, x))
+    fraction = (~hidden).double().mean(1, keepdim=True).clamp_min(0.2)
+    departures = (x - module.placeholder).masked_fill(hidden, 0) / fraction
+    replaced = module.encode(module.placeholder + departures)
     assert_allclose(output.posterior.mean, replaced.mean)
+    # All entries count in the likelihood.
     assert_allclose(output.log_likelihood, module.log_likelihood(x, replaced.mean))
 
 
-def test_hidden_entries_of_the_imputer_are_like_missing_entries():
-    module = build("normal", missing=True).requires_grad_(False)
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_values_of_hidden_entries_have_no_influence_on_the_posterior(missing):
+    module = build("normal", missing=missing).requires_grad_(False)
     x, hidden = normal(6, N_FEATURES), normal(6, N_FEATURES, seed=8) > 0
-    missing = x.masked_fill(hidden, math.nan)
-    assert_allclose(module.encode(x, hidden).mean, module.encode(missing).mean)
-    x[0, 0] = math.nan
-    assert_allclose(
-        module.encode(x, hidden).mean, module.encode(x.masked_fill(hidden, math.nan)).mean
-    )
+    expected = module.encode(x, hidden)
+    changed = x.masked_fill(hidden, math.nan if missing else 5.0)
+    assert_allclose(module.encode(changed, hidden).mean, expected.mean)
+    assert_allclose(module.encode(changed, hidden).log_var, expected.log_var)
+
+
+def test_without_hidden_entries_inputs_do_not_change():
+    module, x = build("normal").requires_grad_(False), normal(6, N_FEATURES)
+    hidden = torch.zeros(6, N_FEATURES, dtype=torch.bool)
+    assert_allclose(module.encode(x, hidden).mean, module.encode(x).mean)
 
 
 def test_the_closed_form_is_used_for_the_normal_prior():
