@@ -20,6 +20,7 @@ ALL_LIKELIHOODS = [
     Gaussian("feature"),
     Gaussian("shared"),
     Gaussian("row"),
+    Gaussian("full"),
     Gaussian(0.7),
     StudentT(),
     StudentT("shared", floor=0.5, df=1.5),
@@ -38,13 +39,25 @@ every_likelihood = pytest.mark.parametrize("likelihood", ALL_LIKELIHOODS, ids=re
 
 
 def random_params(likelihood: Likelihood, n: int, d: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Return standard normal parameters, in the shapes that the scopes require."""
+    """Return standard normal parameters, in the shapes that the scopes require.
+
+    The whitening matrix is lower triangular, with a positive diagonal.
+    """
     generator = seeded(seed)
-    shapes = {"row": (n, d), "feature": (d,), "shared": (), "fixed": ()}
-    return {
-        name: torch.randn(shapes[scope], generator=generator, dtype=torch.float64)
+    params = {
+        name: torch.randn(shape_of(scope, n, d), generator=generator, dtype=torch.float64)
         for name, scope in likelihood.parameters.items()
     }
+    if "whitening" in params:
+        whitening = params["whitening"].tril(-1) + params["whitening"].diagonal().exp().diag()
+        params |= {"whitening": whitening, "coloring": torch.linalg.inv(whitening)}
+    return params
+
+
+def shape_of(scope, n, d):
+    """Return the shape of a parameter for n rows and d columns."""
+    shapes = {"row": (n, d), "feature": (d,), "matrix": (d, d), "fixed_matrix": (d, d)}
+    return shapes.get(scope, ())
 
 
 def random_rows(likelihood: Likelihood, n: int, d: int, seed: int = 1) -> torch.Tensor:

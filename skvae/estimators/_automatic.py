@@ -56,10 +56,11 @@ def auto_alpha(n_rows: int, n_features: int, likelihood: Likelihood) -> float:
 
     Few rows hold networks close to the linear model. The more columns a code may reproduce, the
     more a decoder gains by memorising rows. With a normal distribution and one noise for all
-    columns, the loss of a row that the decoder maps wrongly is largest.
+    columns, the loss of a row that the decoder maps wrongly is largest. With a full noise, all
+    directions are in units of their noise, so a decoder may memorise rows in all directions.
     """
     alpha = (300 / n_rows) ** 2 * min(2.0, n_features / 20)
-    if isinstance(likelihood, Gaussian) and likelihood.noise == "shared":
+    if isinstance(likelihood, Gaussian) and likelihood.noise in ("shared", "full"):
         alpha = max(alpha, min(10.0, alpha * min(3.0, n_features / 10)))
     return alpha
 

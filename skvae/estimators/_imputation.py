@@ -18,16 +18,16 @@ class ImputationStrategy(ABC):
     """Estimates of missing entries from weighted codes, and filling of tables."""
 
     @abstractmethod
-    def estimate(self, module: VAE, z: Tensor, c: Tensor | None, weights: Tensor) -> Tensor:
+    def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         """Return one value for each entry of the modelled columns, (n, d).
 
         Parameters
         ----------
         module : VAE
+        x : Tensor of shape (n, d + n_conditions)
+            Standardised rows, with NaN for missing entries.
         z : Tensor of shape (n_draws, n, latent_dim)
             Codes.
-        c : Tensor of shape (n, n_conditions) or None
-            Conditions.
         weights : Tensor of shape (n_draws, n)
             Importance weights of the codes, with sum 1 for each row.
         """
@@ -75,8 +75,8 @@ class NumericImputation(ImputationStrategy):
     def __init__(self, reader: ArrayReader) -> None:
         self.reader = reader
 
-    def estimate(self, module: VAE, z: Tensor, c: Tensor | None, weights: Tensor) -> Tensor:
-        return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.mean(z, c))
+    def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
+        return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.complete(x, z))
 
     def fill_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         return self.reader.fill(X, rows, estimates)
@@ -116,9 +116,10 @@ class MixedImputation(ImputationStrategy):
     def __init__(self, reader: FrameReader) -> None:
         self.reader = reader
 
-    def estimate(self, module: VAE, z: Tensor, c: Tensor | None, weights: Tensor) -> Tensor:
+    def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         likelihood = module.likelihood
         assert isinstance(likelihood, Histogram)
+        _, c = module.split(x)
         params = module.decode(z, c)
         estimates = []
         for j, coefficients in enumerate(likelihood.split(params["coefficients"])):

@@ -114,8 +114,8 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
         means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)``, and up to three times
-        as much for ``Gaussian("shared")``, for a model with a linear path, which few rows hold
-        close to the linear model. For other models, "auto" is 0.
+        as much for ``Gaussian("shared")`` and ``Gaussian("full")``, for a model with a linear path,
+        which few rows hold close to the linear model. For other models, "auto" is 0.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, and then falls to zero along a cosine.
@@ -326,8 +326,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
 
         def estimate(module: VAE, x: Tensor, eps: Tensor) -> Tensor:
             z, weights = importance_weighted_draws(module, x, eps.unsqueeze(1))
-            _, c = module.split(x)
-            return self._strategy.estimate(module, z, c, weights)
+            return self._strategy.estimate(module, x, z, weights)
 
         X_valid = self._validate(X, reset=False)
         rows = self._read_valid(X_valid, source=X)
@@ -369,8 +368,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
             shape = (self.n_importance_samples, len(x), module.latent_dim)
             eps = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
             z = importance_resampled_codes(module, x, eps, n_imputations, generator)
-            _, c = module.split(x)
-            return module.sample(z, generator, None if c is None else c.unsqueeze(1))
+            return module.complete(x, z.transpose(0, 1), generator).transpose(0, 1)
 
         X_valid = self._validate(X, reset=False)
         rows = self._read_valid(X_valid, source=X)

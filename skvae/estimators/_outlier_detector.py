@@ -124,8 +124,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
         means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)``, and up to three times
-        as much for ``Gaussian("shared")``, for a model with a linear path, which few rows hold
-        close to the linear model. For other models, "auto" is 0.
+        as much for ``Gaussian("shared")`` and ``Gaussian("full")``, for a model with a linear path,
+        which few rows hold close to the linear model. For other models, "auto" is 0.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, or over 5% after a linear start, and then falls
@@ -375,9 +375,10 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
 
         The contribution of a feature is the feature's log-likelihood given the code of the row,
         averaged over the draws from the posterior by their importance weights. The contribution of
-        the code is the remainder of the score: low for codes far from usual codes. The median
-        contributions over the training rows are subtracted, so that contributions show what is
-        unusual. Negative contributions indicate an outlier. The sum is the score:
+        the code is the remainder of the score: low for codes far from usual codes. For
+        ``Gaussian("full")``, features share the log-likelihood regardless of their order. The
+        median contributions over the training rows are subtracted, so that contributions show what
+        is unusual. Negative contributions indicate an outlier. The sum is the score:
         ``features.sum(axis=1) + code + usual_contributions_.sum() == score_samples(X)``.
 
         Parameters

@@ -16,7 +16,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators import BaseVAE, as_dtype
-from ..likelihoods import Histogram
+from ..likelihoods import Gaussian, Histogram
 from ..serialization import replacing
 from ..utils import __version__, check_choice, import_optional
 from ._operators import TRANSLATIONS, decompositions
@@ -71,8 +71,8 @@ def to_onnx(
         If the estimator has an unsupported type, or reads columns of any type. With condition
         columns, if a column is not numeric, or if the part is "decoder".
     ValueError
-        If a parameter is invalid, or if a custom network or likelihood uses operations without an
-        ONNX equivalent.
+        If a parameter is invalid, or if a custom network or likelihood, or the score of a
+        `VAEImputer` with ``Gaussian("full")``, uses operations without an ONNX equivalent.
     ImportError
         If onnx or onnxscript is not installed, or too old for the installed torch.
     sklearn.exceptions.NotFittedError
@@ -134,6 +134,13 @@ def _check_arguments(estimator: Any, part: str, dtype: str) -> None:
             f"{type(estimator).__name__} {kind}reads columns of any type as bin numbers, which "
             "ONNX does not support. Pickle the estimator instead, or export a VAETransformer or "
             "VAEImputer fitted to numbers with a numeric likelihood."
+        )
+    config = estimator.module_.config
+    if part == "score" and config.missing and config.resolved_likelihood == Gaussian("full"):
+        raise ValueError(
+            "The score of a VAEImputer with Gaussian('full') needs a Cholesky decomposition for "
+            "each row, which ONNX does not have. Export the encoder or the decoder, or pickle the "
+            "estimator."
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 from ._column_bins import ColumnBins as ColumnBins
+from ._correlated_noise import correlated_params as correlated_params
 from ._counts import NegativeBinomial, Poisson
 from ._histogram import Histogram as Histogram
 from ._real import DF_BOUNDS as DF_BOUNDS

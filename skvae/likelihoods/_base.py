@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Generator, Tensor
 from torch.distributions import constraints
 
 Parameters = dict[str, Tensor]
-ParameterScope = Literal["row", "feature", "shared", "fixed"]
+ParameterScope = Literal["row", "feature", "shared", "fixed", "matrix", "fixed_matrix"]
 
 
 class Marginals(NamedTuple):
@@ -37,9 +38,10 @@ class Marginals(NamedTuple):
 class Likelihood(ABC):
     """Base class for conditional distributions p(x | z) of one row given its code.
 
-    Columns are independent given the code. Subclasses are frozen dataclasses without weights:
-    the module owns the parameters and passes `params` to each method. `params` maps each name in
-    `parameters` to a tensor, and also contains the tensors of `constants`.
+    Subclasses are frozen dataclasses without weights: the module owns the parameters and passes
+    `params` to each method. `params` maps each name in `parameters` to a tensor, and also contains
+    the tensors of `constants`. Columns are independent given the code, except for
+    ``Gaussian("full")``.
 
     Rows are the second-to-last dimension of a tensor, and columns the last. A "row" parameter has
     shape (..., n, decoder_width), where leading dimensions stand for several codes per row. Any
@@ -73,6 +75,9 @@ class Likelihood(ABC):
         - "feature": learned, with a value per column.
         - "shared": learned, with a single value for all columns.
         - "fixed": given by the user, not learned.
+        - "matrix": learned, with a value for each pair of columns.
+        - "fixed_matrix": a value for each pair of columns, set at the start of training, not
+          learned.
         """
 
     @property
@@ -199,16 +204,18 @@ class Likelihood(ABC):
         -------
         params : dict of str to Tensor
             One tensor for each name in `parameters`: shape (decoder_width,) for "row", (d,) for
-            "feature", and () for "shared" and "fixed" parameters. The decoder learns "row"
-            parameters as departures from the initial values.
+            "feature", () for "shared" and "fixed", and (d, d) for "matrix" and "fixed_matrix"
+            parameters. The decoder learns "row" parameters as departures from the initial values.
         """
 
     @abstractmethod
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         """Return log p(x | z) of each row and column, in nats.
 
-        Normalising constants are included. Densities refer to the units of the likelihood; the
-        module adds the Jacobian of the standardisation.
+        If columns depend on each other given the code, the term of a column is the log-density
+        given the columns before. The sum over columns is the log-density of the row. Normalising
+        constants are included. Densities refer to the units of the likelihood; the module adds the
+        Jacobian of the standardisation.
 
         Parameters
         ----------
@@ -222,6 +229,64 @@ class Likelihood(ABC):
         log_prob : Tensor of shape (..., n, d)
             Log-probability or log-density, in nats.
         """
+
+    def observed_log_prob(self, x: Tensor, params: Parameters, placeholder: Tensor) -> Tensor:
+        """Return log p(x | z) of rows with missing entries, in nats.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Rows in the units of the likelihood, with NaN for missing entries.
+        params : dict of str to Tensor
+            Parameters, with "row" parameters of shape (..., n, decoder_width).
+        placeholder : Tensor of shape (d,)
+            Valid values of the columns, without effect on the result.
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n, d)
+            As from `log_prob`. The sum over the observed entries of a row is their log-density.
+            The values at missing entries have no meaning.
+        """
+        return self.log_prob(torch.where(x.isnan(), placeholder, x), params)
+
+    def complete(self, x: Tensor, params: Parameters, generator: Generator | None = None) -> Tensor:
+        """Return rows with a value for each missing entry, given z and the observed entries.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Rows in the units of the likelihood, with NaN for missing entries.
+        params : dict of str to Tensor
+            Parameters, with "row" parameters of shape (..., n, decoder_width).
+        generator : torch.Generator, optional
+            Source of randomness for draws. By default, values are conditional means.
+
+        Returns
+        -------
+        x : Tensor of shape (..., n, d)
+            Rows in the units of the likelihood.
+        """
+        values = self.mean(params) if generator is None else self.sample(params, generator)
+        return torch.where(x.isnan(), values, x)
+
+    def contributions(self, x: Tensor, params: Parameters) -> Tensor:
+        """Split log p(x | z) of each row into contributions of the columns, in nats.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Rows in the units of the likelihood.
+        params : dict of str to Tensor
+            Parameters, with "row" parameters of shape (..., n, decoder_width).
+
+        Returns
+        -------
+        contributions : Tensor of shape (..., n, d)
+            Terms with the same sum over columns as `log_prob`, for any order of the columns.
+            `log_prob` by default.
+        """
+        return self.log_prob(x, params)
 
     @abstractmethod
     def mean(self, params: Parameters) -> Tensor:

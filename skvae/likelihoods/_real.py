@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -13,6 +13,7 @@ from torch.distributions import constraints
 
 from ..serialization import serializable
 from ..utils import check_choice, soft_clamp, soft_clamp_inverse
+from . import _correlated_noise as correlated
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
 # Learned noise stays within a factor e^7 (about 1,100) of the standard deviation of the data.
@@ -35,33 +36,37 @@ DF_BOUNDS = (INITIAL_DF / _MAX_DF_FACTOR, INITIAL_DF * _MAX_DF_FACTOR)
 class LocationScale(Likelihood):
     """Distribution with a mean predicted by the decoder and a scale, called the noise."""
 
-    noise: Literal["feature", "shared", "row"] | float = "feature"
+    noise: Literal["feature", "shared", "row", "full"] | float = "feature"
     floor: float = 0.0
 
     support = constraints.real
     remedy = "Remove or impute it."
+    _noises: ClassVar[tuple[str, ...]] = ("feature", "shared", "row")
 
     def __post_init__(self) -> None:
         name = type(self).__name__
         if isinstance(self.noise, str):
-            check_choice(f"{name}(noise=...)", self.noise, ("feature", "shared", "row"))
+            check_choice(f"{name}(noise=...)", self.noise, self._noises)
         elif not _is_positive(self.noise):
             raise ValueError(
                 f"{name}(noise=...) must be a positive finite number; got {self.noise!r}."
             )
-        if self.floor != 0 and not (_is_positive(self.floor) and isinstance(self.noise, str)):
+        takes_floor = isinstance(self.noise, str) and self.noise != "full"
+        if self.floor != 0 and not (_is_positive(self.floor) and takes_floor):
             raise ValueError(
                 f"{name}(floor=...) must be a finite number of at least 0, and 0 if the noise is "
-                f"fixed; got {self!r}."
+                f"fixed or 'full'; got {self!r}."
             )
 
     @property
     def parameters(self) -> dict[str, ParameterScope]:
+        if self.noise == "full":
+            return dict(correlated.SCOPES)
         return {"mean": "row", "log_noise": self.noise if isinstance(self.noise, str) else "fixed"}
 
     @property
     def standardize(self) -> Literal["feature", "shared"]:
-        return "feature" if self.noise in ("feature", "row") else "shared"
+        return "feature" if self.noise in ("feature", "row", "full") else "shared"
 
     def initial_params(self, marginals: Marginals) -> Parameters:
         if isinstance(self.noise, str):
@@ -131,18 +136,21 @@ class Gaussian(LocationScale):
 
     Parameters
     ----------
-    noise : {"feature", "shared", "row"} or float, default="feature"
+    noise : {"feature", "shared", "row", "full"} or float, default="feature"
         Standard deviation sigma of x given z.
 
         - "feature": a learned value per column, as in factor analysis.
         - "shared": a single learned value for all columns in the units of X, as in probabilistic
           PCA.
         - "row": predicted by the decoder for each row and column.
+        - "full": a learned covariance of all columns, as in a single multivariate normal
+          distribution. For columns that nearly determine each other.
         - a positive number: fixed, in the units of X.
     floor : float, default=0.0
         Lower bound of a learned noise, in standard deviations of the column, or of all columns if
         the noise is shared. The variance is the sum of ``floor**2`` and a learned variance. A high
-        floor gives a smooth density with broad structure only. Must be 0 if the noise is fixed.
+        floor gives a smooth density with broad structure only. Must be 0 if the noise is fixed or
+        "full".
 
     Notes
     -----
@@ -150,9 +158,9 @@ class Gaussian(LocationScale):
 
         log p(x | z) = -(x - mu)**2 / (2 sigma**2) - log(sigma) - log(2 pi) / 2
 
-    Columns are standardised: each column by its own standard deviation if the noise is "feature"
-    or "row", and all columns by one common scale if the noise is "shared" or fixed, because a
-    common noise must mean the same in every column. ``log_noise``, the log of a learned sigma in
+    Columns are standardised: each column by its own standard deviation if the noise is "feature",
+    "row" or "full", and all columns by one common scale if the noise is "shared" or fixed, because
+    a common noise must mean the same in every column. ``log_noise``, the log of a learned sigma in
     standardised units, is squashed smoothly into (-7, 7). The noise therefore never falls below
     about a thousandth of a standard deviation, and the density of a perfectly reconstructed
     column stays finite. In a column that is a linear function of other columns, the unit is the
@@ -161,11 +169,29 @@ class Gaussian(LocationScale):
 
     With shared noise and linear networks, the model is probabilistic PCA [2]_.
 
+    With "full" noise and covariance S of the noise, for a row of d columns::
+
+        log p(x | z) = -(x - mu)^T S^-1 (x - mu) / 2 - log(det S) / 2 - d log(2 pi) / 2
+
+    Networks with a linear path start at factor analysis, with the covariance of what the factors
+    leave unexplained as S. The correlations in S are shrunk towards 0, as strongly as is best for
+    held-out rows. The linear model is then the covariance of the rows, shrunk towards the
+    covariance of factor analysis [3]_. Weight decay, `alpha` of the estimators, also pulls S
+    towards its initial value. Other networks start at independent columns. In
+    `VAEOutlierDetector.explain`, correlated columns share the log-density of a row regardless of
+    their order [4]_.
+
     References
     ----------
     .. [1] Bishop, "Pattern Recognition and Machine Learning", Springer, 2006, section 2.3.
 
     .. [2] Tipping and Bishop, "Probabilistic principal component analysis", JRSS B, 1999.
+
+    .. [3] Ledoit and Wolf, "Improved estimation of the covariance matrix of stock returns with an
+       application to portfolio selection", Journal of Empirical Finance, 2003.
+
+    .. [4] Garthwaite and Koch, "Evaluating the contributions of individual variables to a
+       quadratic form", Australian and New Zealand Journal of Statistics, 2016.
 
     Examples
     --------
@@ -174,16 +200,56 @@ class Gaussian(LocationScale):
     Gaussian(noise='shared', floor=0.0)
     """
 
+    _noises = (*LocationScale._noises, "full")
+
+    def initial_params(self, marginals: Marginals) -> Parameters:
+        if self.noise != "full":
+            return super().initial_params(marginals)
+        return correlated.correlated_params(marginals.mean, torch.ones_like(marginals.mean).diag())
+
+    def _bounded(self, params: Parameters) -> Parameters:
+        """Return the parameters with bounds applied to the noise."""
+        return {**params, "log_noise": self.log_noise(params)}
+
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
-        log_std = self.log_noise(params)
+        params = self._bounded(params)
+        if self.noise == "full":
+            return correlated.log_prob(x, params)
+        log_std = params["log_noise"]
         residual = (x - params["mean"]) * torch.exp(-log_std)
         log_peak = -log_std - 0.5 * math.log(2 * math.pi)
         return torch.addcmul(log_peak, residual, residual, value=-0.5)
 
+    def observed_log_prob(self, x: Tensor, params: Parameters, placeholder: Tensor) -> Tensor:
+        if self.noise != "full":
+            return super().observed_log_prob(x, params, placeholder)
+        return correlated.observed_log_prob(x, self._bounded(params))
+
+    def contributions(self, x: Tensor, params: Parameters) -> Tensor:
+        if self.noise != "full":
+            return super().contributions(x, params)
+        return correlated.contributions(x, self._bounded(params))
+
+    def mean(self, params: Parameters) -> Tensor:
+        return correlated.mean(params) if self.noise == "full" else super().mean(params)
+
+    def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
+        if self.noise != "full":
+            return super().public_parameters(params, scale)
+        return {"whitening": correlated.whitening_matrix(self._bounded(params)) / scale}
+
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
-        mean = params["mean"]
+        mean, params = self.mean(params), self._bounded(params)
         eps = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return mean + torch.exp(self.log_noise(params)) * eps
+        if self.noise == "full":
+            return mean + correlated.color(eps, params)
+        return mean + torch.exp(params["log_noise"]) * eps
+
+    def complete(self, x: Tensor, params: Parameters, generator: Generator | None = None) -> Tensor:
+        if self.noise != "full":
+            return super().complete(x, params, generator)
+        draw = self.mean(params) if generator is None else self.sample(params, generator)
+        return correlated.complete(x, draw, self._bounded(params))
 
 
 @serializable

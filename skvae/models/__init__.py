@@ -8,7 +8,7 @@ from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_
 from ._conditions import Condition
 from ._convolutions import check_channels_first
 from ._dependent_columns import LinearDependence, confirm_dependence, find_dependence
-from ._linear_start import decaying_weights, start_at_linear_model
+from ._linear_start import decaying_weights, departures_of_noise, start_at_linear_model
 from ._networks import ARCHITECTURES, widest_layer
 from ._objectives import (
     ElboTerms,
@@ -38,6 +38,7 @@ __all__ = [
     "confirm_dependence",
     "contributions_to_bound",
     "decaying_weights",
+    "departures_of_noise",
     "elbo_terms",
     "find_dependence",
     "importance_resampled_codes",

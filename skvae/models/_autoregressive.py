@@ -43,6 +43,11 @@ class HistogramVAE(VAE):
         """Draw a bin of each column, (..., n_features)."""
         return self.sample_allowed(z, {}, generator, c)[0]
 
+    def complete(self, x: Tensor, z: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return bins of all columns, (..., n_features), which do not depend on x given z."""
+        _, c = self.split(x)
+        return self.mean(z, c) if generator is None else self.sample(z, generator, c)
+
     def sample_allowed(
         self,
         z: Tensor,

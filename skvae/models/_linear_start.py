@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from ..likelihoods import DF_BOUNDS, INITIAL_DF, LocationScale, Parameters, StudentT
+from ..likelihoods import (
+    DF_BOUNDS,
+    INITIAL_DF,
+    LocationScale,
+    Parameters,
+    StudentT,
+    correlated_params,
+)
 from ..utils import soft_clamp_inverse
 from ._linear_model import LinearModel, factor_analysis, probabilistic_pca
+from ._noise_covariance import noise_covariance
 from ._perceptrons import LinearPath
 from ._robust_linear_model import NoiseScope, StudentNoise, robust_linear_model
 from ._vae import MAX_LOG_VAR, VAE
@@ -22,11 +31,12 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
     """Set the weights of a new module to those of the optimal linear model.
 
     The noise of the linear model has the structure of the likelihood: factor analysis for a noise
-    per column or row, and probabilistic PCA for a shared or fixed noise. For Student's t,
-    expectation maximisation continues from there. The linear paths of encoder and decoder become
-    the posterior and the loadings of the linear model. The last layers of the perceptrons become
-    zero, so training departs from the linear model. With conditions, the linear model is that of
-    the residuals of a linear regression on the conditions.
+    per column or row, and probabilistic PCA for a shared or fixed noise. A full noise has the
+    covariance of what the factors leave unexplained. For Student's t, expectation maximisation
+    continues from there. The linear paths of encoder and decoder become the posterior and the
+    loadings of the linear model. The last layers of the perceptrons become zero, so training
+    departs from the linear model. With conditions, the linear model is that of the residuals of a
+    linear regression on the conditions.
 
     Parameters
     ----------
@@ -58,11 +68,18 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
     encoder.linear.weight[:n_factors, :n_features] = weight
     mean_bias[:n_factors] = -weight @ model.mean
     log_var_bias[:n_factors] = soft_clamp_inverse(var.log(), MAX_LOG_VAR)
-    decoder.linear.weight[:n_features, :n_factors] = model.loadings
+    loadings, params = model.loadings, _learned_params(likelihood, model, df)
+    if likelihood.noise == "full":
+        fit = partial(_fit_normal, module, likelihood)
+        params = correlated_params(model.mean, noise_covariance(x, model, fit))
+        loadings = params["whitening"] @ loadings
+    decoder.linear.weight[:n_features, :n_factors] = loadings
     if c is not None:
         encoder.linear.weight[:n_factors, n_features:] = -weight @ effects.T
+        if likelihood.noise == "full":
+            effects = effects @ params["whitening"].T
         decoder.linear.weight[:n_features, module.latent_dim :] = effects.T
-    module.set_params(_learned_params(likelihood, model, df))
+    module.set_params(params)
 
 
 def _regression(x: Tensor, c: Tensor) -> Tensor:
@@ -143,6 +160,16 @@ def decaying_weights(module: VAE) -> list[Tensor]:
     if len(path_to_noise) and decoder.linear.weight.requires_grad:
         weights.append(path_to_noise)
     return weights
+
+
+def departures_of_noise(module: VAE) -> list[Tensor]:
+    """Return views of the parameters of a full noise for weight decay.
+
+    With zeros in place of these parameters, the noise has the covariance of the linear model.
+    """
+    if "whitening" not in module.global_params or not isinstance(module.decoder, LinearPath):
+        return []
+    return [p.detach() for p in module.global_params.values() if p.requires_grad]
 
 
 def _matrices(network: nn.Module) -> list[Tensor]:

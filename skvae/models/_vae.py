@@ -196,6 +196,8 @@ class VAE(nn.Module):
             max_output_width(self.encoder, n_inputs),
             max_output_width(self.decoder, self.n_decoder_inputs),
         )
+        if config.missing and "matrix" in scopes.values():
+            self.max_width = max(self.max_width, n_features**2)  # a covariance for each row
         for name, constant in self.likelihood.constants().items():
             self._constants.register_buffer(name, constant, persistent=False)
 
@@ -204,9 +206,10 @@ class VAE(nn.Module):
         self.global_params = nn.ParameterDict()
         for name, scope in self.likelihood.parameters.items():
             if scope != "row":
-                shape = (self.config.n_features,) if scope == "feature" else ()
-                value = torch.zeros(shape, dtype=torch.float32)
-                self.global_params[name] = nn.Parameter(value, requires_grad=scope != "fixed")
+                n_axes = {"feature": 1, "matrix": 2, "fixed_matrix": 2}.get(scope, 0)
+                value = torch.zeros((self.config.n_features,) * n_axes, dtype=torch.float32)
+                is_learned = scope not in ("fixed", "fixed_matrix")
+                self.global_params[name] = nn.Parameter(value, requires_grad=is_learned)
 
     def _add_units(self) -> None:
         """Add the buffers that define the units of standardised rows."""
@@ -437,9 +440,12 @@ class VAE(nn.Module):
         return self._feature_log_prob(x, self.decode(z, c))
 
     def _feature_log_prob(self, x: Tensor, params: Parameters) -> Tensor:
-        log_prob = self.likelihood.log_prob(self._fill_missing(x), params)
+        if not self.config.missing:
+            log_prob = self.likelihood.contributions(x, params)
+            return log_prob - self.scale.log().to(log_prob.dtype)
+        log_prob = self.likelihood.observed_log_prob(x, params, self.placeholder.to(x.dtype))
         log_prob = log_prob - self.scale.log().to(log_prob.dtype)
-        return log_prob.masked_fill(x.isnan(), 0.0) if self.config.missing else log_prob
+        return log_prob.masked_fill(x.isnan(), 0.0)
 
     def _fill_missing(self, x: Tensor) -> Tensor:
         """Return rows with placeholders for missing entries."""
@@ -486,6 +492,25 @@ class VAE(nn.Module):
     def sample(self, z: Tensor, generator: Generator, c: Tensor | None = None) -> Tensor:
         """Draw x from p(x | z, c) in the units of X: see `decode`."""
         return self.unstandardize(self.likelihood.sample(self.decode(z, c), generator))
+
+    def complete(self, x: Tensor, z: Tensor, generator: Generator | None = None) -> Tensor:
+        """Return a value for each missing entry, given z and the observed entries.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_features + n_conditions)
+            Standardised rows, with NaN for missing entries.
+        z : Tensor of shape (..., n, latent_dim)
+        generator : torch.Generator, optional
+            Source of randomness for draws. By default, values are conditional means.
+
+        Returns
+        -------
+        x : Tensor of shape (..., n, n_features)
+            Rows in the units of X.
+        """
+        x, c = self.split(x)
+        return self.unstandardize(self.likelihood.complete(x, self.decode(z, c), generator))
 
 
 def _posterior(outputs: Tensor | tuple[Tensor, Tensor], dtype: torch.dtype) -> Posterior:

@@ -1,10 +1,10 @@
-"""Factors of the learning rate for groups of parameters."""
+"""Factors of the learning rate, and of weight decay, for groups of parameters."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
-from ..models import VAE
+from ..models import VAE, decaying_weights, departures_of_noise
 
 # Factor for noise levels and dispersions that no network predicts. For nearly collinear columns,
 # these parameters move far from their initial values, in steps of a fixed size.
@@ -36,3 +36,9 @@ def group_parameters(module: VAE) -> list[tuple[float, list[nn.Parameter]]]:
         if parameter.requires_grad:
             groups.setdefault(factor, []).append(parameter)
     return list(groups.items())
+
+
+def group_decaying_weights(module: VAE) -> list[tuple[float, list[Tensor]]]:
+    """Return the weights that decay in groups with the factors of their learning rates."""
+    groups = [(1.0, decaying_weights(module)), (_GLOBAL_PARAMS, departures_of_noise(module))]
+    return [(factor, weights) for factor, weights in groups if weights]

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ..models import VAE, ElboTerms, decaying_weights, elbo_terms, importance_weighted_terms
+from ..models import VAE, ElboTerms, elbo_terms, importance_weighted_terms
 from ..utils import autocast, deterministic_kernels
 from ._batches import Batch
 from ._clipping import GradientClipping
 from ._config import TrainingConfig
-from ._learning_rates import group_parameters
+from ._learning_rates import group_decaying_weights, group_parameters
 from ._metrics import EpochMetrics
 from ._optimizer import Optimizer
 from ._process_group import ProcessGroup
@@ -55,7 +55,7 @@ class EagerStep:
         self._parts = _split_parameters(module)
         self._clipping = [GradientClipping(module.bias.device) for _ in self._parts]
         self._optimizer = Optimizer(config.solver, group_parameters(module))
-        self._decaying_weights = decaying_weights(module)
+        self._decaying_weights = group_decaying_weights(module)
 
     def __call__(self, batch: Batch, learning_rate: Scalar, kl_weight: Scalar) -> None:
         config, optimizer = self.config, self._optimizer
@@ -68,9 +68,10 @@ class EagerStep:
         self._group.all_reduce(optimizer.gradients())
         for clipping, parameters in zip(self._clipping, self._parts, strict=True):
             clipping.clip([p.grad for p in parameters if p.grad is not None])
-        if config.alpha and self._decaying_weights:
-            factor = _positive_part(1 - config.alpha * learning_rate)
-            torch._foreach_mul_(self._decaying_weights, factor)
+        if config.alpha:
+            for factor, weights in self._decaying_weights:
+                remainder = _positive_part(1 - config.alpha * factor * learning_rate)
+                torch._foreach_mul_(weights, remainder)
         optimizer.step(learning_rate)
         self.metrics.add(terms)
 

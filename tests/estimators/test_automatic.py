@@ -145,9 +145,10 @@ def test_the_warm_up_is_short_only_after_a_linear_start(blobs):
         (300, 50, Gaussian("shared"), 6),
         (150, 50, Gaussian("shared"), 10),
         (100, 50, Gaussian("shared"), 18),
+        (300, 20, Gaussian("full"), 2),
     ],
 )
-def test_weight_decay_is_strong_for_few_rows_many_columns_and_a_shared_normal_noise(
+def test_weight_decay_is_strong_for_few_rows_many_columns_and_a_shared_or_full_noise(
     n_rows, n_features, likelihood, alpha
 ):
     assert auto_alpha(n_rows, n_features, likelihood) == pytest.approx(alpha)

@@ -41,6 +41,7 @@ ESTIMATORS = [
         likelihood=Gaussian("shared"), early_stopping=True, validation_fraction=0.5, **SMALL
     ),
     VAETransformer(likelihood=Gaussian("row"), **SMALL),
+    VAETransformer(likelihood=Gaussian("full"), **SMALL),
     VAETransformer(likelihood=Gaussian(0.5), **SMALL),
     VAETransformer(3, likelihood=StudentT(df=2), hidden_layer_sizes=(), max_iter=2),
     VAEImputer(max_iter=2, n_importance_samples=20),

@@ -135,9 +135,10 @@ def test_columns_complete_in_fit_may_have_missing_entries_in_transform(whole):
     assert np.array_equal(filled[:, [0, 1, 3, 4]], whole[:, [0, 1, 3, 4]])
 
 
-def test_a_fit_to_complete_rows_is_the_fit_of_a_transformer(whole):
+@pytest.mark.parametrize("likelihood", ["gaussian", Gaussian("full")], ids=str)
+def test_a_fit_to_complete_rows_is_the_fit_of_a_transformer(whole, likelihood):
     # Transformers with this architecture start at no linear model, as imputers.
-    params = {**FAST, "latent_dim": 2, "architecture": "fourier_mlp", "likelihood": "gaussian"}
+    params = {**FAST, "latent_dim": 2, "architecture": "fourier_mlp", "likelihood": likelihood}
     imputer = VAEImputer(**{**params, "n_training_draws": 1}).fit(whole)
     del params["n_training_draws"]
     vae = VAETransformer(**params).fit(whole)
@@ -272,6 +273,7 @@ def test_all_likelihoods_accept_missing_entries(hidden):
         ("poisson", rng.poisson(3.0, hidden.shape)),
         ("bernoulli", rng.uniform(size=hidden.shape)),
         (Gaussian("row"), rng.normal(size=hidden.shape)),
+        (Gaussian("full"), rng.normal(size=hidden.shape)),
     ):
         imputer = VAEImputer(**FAST, likelihood=likelihood)
         filled = imputer.fit_transform(np.where(hidden, np.nan, X))

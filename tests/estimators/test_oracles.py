@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers import linear_networks
 from skvae import Gaussian, VAETransformer
+from skvae.models import _noise_covariance
 
 pytestmark = pytest.mark.torch_only
 
@@ -56,8 +57,13 @@ def exact_evidence(vae, X):
     b = vae.inverse_transform(np.zeros((1, k)))[0]
     W = (vae.inverse_transform(np.eye(k)) - b).T
     params = dict(module.global_params)
-    std = module.likelihood.log_noise(params).double().exp() * module.scale
-    covariance = W @ W.T + np.diag(np.broadcast_to(std.numpy() ** 2, d))
+    if module.likelihood.noise == "full":
+        (whitening,) = module.likelihood.public_parameters(params, module.scale).values()
+        noise = np.linalg.inv((whitening.T @ whitening).numpy())
+    else:
+        std = module.likelihood.log_noise(params).double().exp() * module.scale
+        noise = np.diag(np.broadcast_to(std.numpy() ** 2, d))
+    covariance = W @ W.T + noise
     return multivariate_normal(b, covariance).logpdf(X)
 
 
@@ -83,6 +89,16 @@ def test_a_linear_vae_starts_at_the_optimum_with_the_exact_posterior(tables, dat
     # The tolerance covers rounding to float32.
     np.testing.assert_allclose(vae.score_samples(X), exact_evidence(vae, X), atol=5e-3)
     assert vae.score(X) == pytest.approx(exact(k, noise).fit(X).score(X), abs=1e-3)
+
+
+@pytest.mark.parametrize("data", ["wine", "raw wine"])
+def test_a_full_noise_starts_at_the_normal_density_of_the_rows(tables, data, monkeypatch):
+    X, k = tables[data]
+    monkeypatch.setattr(_noise_covariance, "_WEIGHTS", (1e-6,))  # hardly any shrinkage
+    vae = linear_vae(k, "full", **AT_THE_START).fit(X)
+    best = multivariate_normal(X.mean(0), np.cov(X.T, bias=True)).logpdf(X).mean()
+    assert vae.score(X) == pytest.approx(best, abs=1e-2)
+    np.testing.assert_allclose(vae.score_samples(X), exact_evidence(vae, X), atol=1e-2)
 
 
 @pytest.mark.parametrize("noise", ["shared", "feature"])

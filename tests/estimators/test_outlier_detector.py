@@ -194,7 +194,9 @@ def test_an_interrupted_fit_of_automatic_length_names_the_number_of_epochs(X, mo
 # ---- Explanations --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian", Gaussian("row"), Gaussian("shared")])
+@pytest.mark.parametrize(
+    "likelihood", ["gaussian", Gaussian("row"), Gaussian("shared"), Gaussian("full")]
+)
 def test_contributions_add_up_to_the_score(X, likelihood):
     detector = VAEOutlierDetector(**FAST, likelihood=likelihood, max_iter=3).fit(X)
     features, code = detector.explain(X)

@@ -51,12 +51,13 @@ def through_copy(vae, tmp_path):
     [
         {},
         {"likelihood": Gaussian("row")},
+        {"likelihood": Gaussian("full")},
         {"likelihood": Gaussian(0.5)},
         {"architecture": "fourier_mlp", "hidden_layer_sizes": (4, 3)},
         {"architecture": "conv", "image_shape": (2, 3), "hidden_layer_sizes": (4, 3)},
         {"architecture": linear_networks},
     ],
-    ids=["default", "row noise", "fixed noise", "fourier", "conv", "custom networks"],
+    ids=["default", "row noise", "full noise", "fixed noise", "fourier", "conv", "custom networks"],
 )
 @pytest.mark.parametrize(
     "round_trip",

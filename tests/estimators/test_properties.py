@@ -161,6 +161,7 @@ LIKELIHOODS = [
     "poisson",
     "negative_binomial",
     Gaussian("row"),
+    Gaussian("full"),
     Gaussian("shared", floor=0.5),
     Gaussian(1e-3),
     StudentT("row", df=1.5),

@@ -67,6 +67,7 @@ def through_file(estimator, tmp_path, **options):
         {},
         {"likelihood": StudentT("row", df=3)},
         {"likelihood": Gaussian(0.5), "prior_std": 2.0},
+        {"likelihood": Gaussian("full")},
         {"architecture": "fourier_mlp", "hidden_layer_sizes": [4, 3]},
         {"architecture": "conv", "image_shape": (2, 3), "hidden_layer_sizes": np.array([4, 3])},
         {"hidden_layer_sizes": "auto", "device": torch.device("cpu")},

@@ -72,6 +72,7 @@ def networks_of_many_activations(n_features, latent_dim, n_outputs):
 MODELS = {
     "mlp": {"activation": "gelu", "prior_std": 3.0, "prior": Flow(2, 4)},
     "linear": {"hidden_layer_sizes": (), "likelihood": Gaussian(noise="shared", floor=0.1)},
+    "full": {"likelihood": Gaussian("full")},
     "fixed": {"likelihood": StudentT(noise=0.5)},
     "activations": {
         "likelihood": StudentT("row", df="feature"),
@@ -171,6 +172,7 @@ def test_the_encoder_returns_the_posterior(rows, fitted, exported):
         ("poisson", "float32"),
         ("activations", "float64"),
         ("dependent", "float64"),
+        ("full", "float64"),
         ("negative_binomial", "float64"),
     ],
 )
@@ -186,6 +188,7 @@ def test_the_decoder_returns_the_mean(name, dtype, fitted, exported):
     [
         ("linear", "float64"),
         ("dependent", "float64"),
+        ("full", "float64"),
         ("grey", "float32"),
         ("poisson", "float32"),
         ("negative_binomial", "float32"),
@@ -227,6 +230,21 @@ def test_log_noise_is_in_the_units_of_x(name, rows, fitted, exported):
         z, x = torch.from_numpy(Z / vae.prior_std), module.standardize(torch.from_numpy(X))
         log_p = module.log_likelihood(x, z)
     assert_allclose(reference.logpdf(X).sum(axis=1), log_p, rtol=1e-9)
+
+
+def test_whitened_differences_to_the_mean_have_the_density_of_the_row(rows, fitted, exported):
+    vae, X = fitted["full"], rows["full"][:5]
+    Z = vae.transform(X)
+    answers = exported("full", part="decoder", dtype="float64")(Z)
+    assert list(answers) == ["X_mean", "whitening"]
+    whitening = answers["whitening"]
+    residual = (X - answers["X_mean"]) @ whitening.T
+    expected = stats.norm.logpdf(residual).sum(axis=1) + np.log(np.diag(whitening)).sum()
+    module = copy.deepcopy(vae.module_).double()
+    with torch.no_grad():
+        z, x = torch.from_numpy(Z / vae.prior_std), module.standardize(torch.from_numpy(X))
+        log_p = module.log_likelihood(x, z)
+    assert_allclose(expected, log_p, rtol=1e-6)
 
 
 def test_learned_degrees_of_freedom_are_a_value_for_each_column(rows, fitted, exported):
@@ -303,6 +321,17 @@ def test_the_encoder_of_an_imputer_accepts_missing_entries(mark, rows, exported)
     run = exported(imputer, part="encoder")
     expected = dict(zip(("mean", "std"), imputer.encode(X), strict=True))
     assert_parity(run, X, expected, FLOAT32)
+
+
+def test_an_imputer_with_a_full_noise_exports_all_parts_but_its_score(rows, exported, tmp_path):
+    X = rows["full"].astype("float32")
+    X[np.random.RandomState(0).uniform(size=X.shape) < 0.3] = np.nan
+    imputer = VAEImputer(**FAST, likelihood=Gaussian("full")).fit(X[:100])
+    mean = exported(imputer, part="encoder")(X)["mean"]
+    assert_allclose(mean, imputer.encode(X)[0], **FLOAT32)
+    assert exported(imputer, part="decoder")(mean)["X_mean"].shape == X.shape
+    with pytest.raises(ValueError, match=r"which ONNX does not have\. Export"):
+        to_onnx(imputer, tmp_path / "score.onnx", part="score")
 
 
 # ---- The file ------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from helpers_likelihoods import (
     marginals,
     random_params,
     random_rows,
+    shape_of,
 )
 from skvae import (
     Bernoulli,
@@ -65,6 +66,22 @@ def test_log_prob_in_float32_agrees_with_float64(likelihood):
     assert_allclose(actual, likelihood.log_prob(x, params), rtol=1e-5, atol=1e-4)
 
 
+@every_likelihood
+def test_contributions_have_the_sum_of_log_prob(likelihood):
+    x, params = random_rows(likelihood, 3, 4), random_params(likelihood, 3, 4)
+    contributions = likelihood.contributions(x, params)
+    assert contributions.shape == (3, 4)
+    assert_allclose(contributions.sum(-1), likelihood.log_prob(x, params).sum(-1), rtol=1e-9)
+
+
+@every_likelihood
+def test_complete_rows_have_no_entries_to_fill(likelihood):
+    x, params = random_rows(likelihood, 3, 4), random_params(likelihood, 3, 4)
+    observed = likelihood.observed_log_prob(x, params, torch.full((4,), 0.5).double())
+    assert_allclose(observed, likelihood.log_prob(x, params), rtol=1e-8)
+    assert torch.equal(likelihood.complete(x, params), x)
+
+
 @pytest.mark.parametrize(
     ("likelihood", "params", "largest"),
     [
@@ -102,6 +119,7 @@ def test_gradient_of_log_prob_is_correct(likelihood):
         (Gaussian("feature"), [-3, 0, 8]),
         (Gaussian("shared"), [-3, 0, 8]),
         (Gaussian("row"), [-3, 0, 8]),
+        (Gaussian("full"), [-3, 0, 8]),
         (Gaussian(0.2), [-3, 0, 8]),
         (StudentT(), [-3, 0, 8]),
         (Bernoulli(), [1e-3, 0.5, 0.9]),
@@ -140,7 +158,8 @@ def test_initial_params_have_the_shapes_of_their_scopes(likelihood):
     params = likelihood.initial_params(marginals([0.2, 0.5, 0.7], [1, 1, 1]))
     assert list(params) == list(likelihood.parameters)
     for name, scope in likelihood.parameters.items():
-        assert params[name].shape == ((3,) if scope in ("row", "feature") else ())
+        expected = (3,) if scope == "row" else shape_of(scope, 1, 3)
+        assert params[name].shape == expected
 
 
 # ---- Units and support ---------------------------------------------------------------
@@ -151,6 +170,7 @@ def test_initial_params_have_the_shapes_of_their_scopes(likelihood):
     [
         (Gaussian("feature"), "feature"),
         (Gaussian("row"), "feature"),
+        (Gaussian("full"), "feature"),
         (Gaussian("shared"), "shared"),
         (Gaussian(0.1), "shared"),
         (StudentT(), "feature"),

@@ -9,6 +9,7 @@ from helpers import build_vae, linear_networks, normal, seeded
 from skvae import Gaussian, StudentT
 from skvae.models import (
     decaying_weights,
+    departures_of_noise,
     elbo_terms,
     importance_weighted_bound,
     start_at_linear_model,
@@ -36,17 +37,28 @@ def start(X, *, likelihood, latent_dim=2, **options):
 def evidence(module, X):
     """Return log p(x) of a module whose mean is linear in the code, with normal noise."""
     zero = torch.zeros(1, module.latent_dim, dtype=torch.float64)
-    b = module.mean(zero)[0]
+    b, params = module.mean(zero)[0], module.decode(zero)
     W = (module.mean(torch.eye(module.latent_dim, dtype=torch.float64)) - b).T
-    std = module.likelihood.log_noise(module.decode(zero)).exp() * module.scale
-    noise = torch.diag(std.square().expand(1, len(b))[0])
+    if module.likelihood.noise == "full":
+        (whitening,) = module.likelihood.public_parameters(params, module.scale).values()
+        noise = torch.linalg.inv(whitening.T @ whitening)
+    else:
+        std = module.likelihood.log_noise(params).exp() * module.scale
+        noise = torch.diag(std.square().expand(1, len(b))[0])
     density = torch.distributions.MultivariateNormal(b, W @ W.T + noise)
     return density.log_prob(X)
 
 
 @pytest.mark.parametrize(
     "likelihood",
-    [Gaussian(), Gaussian("shared"), Gaussian("row"), Gaussian(0.7), Gaussian(floor=0.9)],
+    [
+        Gaussian(),
+        Gaussian("shared"),
+        Gaussian("row"),
+        Gaussian("full"),
+        Gaussian(0.7),
+        Gaussian(floor=0.9),
+    ],
     ids=repr,
 )
 @pytest.mark.parametrize("latent_dim", [1, 2, D, D + 2])
@@ -85,7 +97,9 @@ def test_students_t_starts_at_the_parameters_of_expectation_maximisation(X, like
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3])
-@pytest.mark.parametrize("likelihood", [Gaussian(), Gaussian("shared"), StudentT("row")], ids=repr)
+@pytest.mark.parametrize(
+    "likelihood", [Gaussian(), Gaussian("shared"), Gaussian("full"), StudentT("row")], ids=repr
+)
 def test_few_rows_and_constant_columns_have_a_finite_start(X, n_rows, likelihood):
     rows = X[:n_rows].clone()
     rows[:, 1] = 7
@@ -149,6 +163,25 @@ def test_frozen_parameters_do_not_decay():
     module.decoder.perceptron[0].weight.requires_grad_(False)
     module.decoder.linear.weight.requires_grad_(False)
     assert names_of_decaying_weights(module) == {"decoder.perceptron.2.weight": 0}
+
+
+def test_departures_from_the_initial_covariance_of_a_full_noise_decay(X):
+    module = start(X, likelihood=Gaussian("full")).requires_grad_(True)
+    module.global_params["whitening"].requires_grad_(False)
+    module.global_params["coloring"].requires_grad_(False)
+    log_noise, change = departures_of_noise(module)
+    assert log_noise.data_ptr() == module.global_params["log_noise"].data_ptr()
+    assert change.data_ptr() == module.global_params["whitening_change"].data_ptr()
+    assert not log_noise.any()
+    assert not change.any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"likelihood": Gaussian()}, {"likelihood": Gaussian("full"), "architecture": "fourier_mlp"}],
+)
+def test_the_noise_of_other_models_does_not_decay(options):
+    assert departures_of_noise(build_vae(D, 2, **options)) == []
 
 
 def test_set_zero_leaves_hidden_layers():

@@ -5,7 +5,7 @@ import torch
 
 from helpers import build_vae
 from skvae import Gaussian
-from skvae.training._learning_rates import group_parameters
+from skvae.training._learning_rates import group_decaying_weights, group_parameters
 
 pytestmark = pytest.mark.torch_only
 
@@ -39,6 +39,18 @@ def test_decoders_of_logits_learn_faster_most_of_all_from_the_code(likelihood):
         "decoder.2.bias": 2.0,
         "decoder.4.weight": 2.0,
     }
+
+
+def test_weights_decay_by_the_factors_of_their_learning_rates():
+    ((factor, weights),) = group_decaying_weights(factors(Gaussian("row"))[1])
+    assert (factor, len(weights)) == (1.0, 3)
+    found, module = factors(Gaussian("full"))
+    (first, _), (second, of_noise) = group_decaying_weights(module)
+    assert (first, second) == (1.0, 5.0)
+    for name in ("log_noise", "whitening_change"):
+        assert found[f"global_params.{name}"] == second
+        assert any(w.data_ptr() == module.global_params[name].data_ptr() for w in of_noise)
+    assert group_decaying_weights(factors(Gaussian(), hidden_layer_sizes=())[1]) == []
 
 
 def test_parameters_without_gradients_are_left_out():
