@@ -152,14 +152,14 @@ def score_references(
     jacobian = -np.log(scaler.scale_).sum()
     models = {
         "factor analysis": FactorAnalysis(min(latent_dim, train.shape[1])).fit(train),
-        "mixture": _best_mixture(train, seed),
+        "mixture": best_mixture(train, seed),
     }
     for label, model in models.items():
         results.append({**results[0], "setting": label, "score": model.score(test) + jacobian})
     return results
 
 
-def _best_mixture(train: np.ndarray, seed: int) -> GaussianMixture:
+def best_mixture(train: np.ndarray, seed: int) -> GaussianMixture:
     sizes = range(1, min(10, len(train) // 2) + 1)
     mixtures = [GaussianMixture(n, random_state=seed).fit(train) for n in sizes]
     return min(mixtures, key=lambda mixture: mixture.bic(train))
