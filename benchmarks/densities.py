@@ -67,8 +67,7 @@ def measure(name: str, X: np.ndarray, n_rows: int, max_dim: int, seed: int) -> d
     jacobian = -np.log(scaler.scale_).sum()
     references = (GaussianMixture(1).fit(train), best_mixture(train, seed))
     scores |= {
-        key: model.score(test) + jacobian
-        for key, model in zip(REFERENCES, references, strict=True)
+        key: model.score(test) + jacobian for key, model in zip(REFERENCES, references, strict=True)
     }
     return {"data": name, "rows": len(train), "chosen": scores[best], **scores, "choice": best}
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from skvae.models._vae import VAE, VAEConfig
+from skvae.models import VAE, VAEConfig
 
 # ---- Numbers -------------------------------------------------------------------------
 

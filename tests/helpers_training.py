@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from helpers import build_vae, normal
-from skvae.models._vae import VAE
+from skvae.models import VAE
 from skvae.training._batches import Rows
 from skvae.training._config import TrainingConfig
 from skvae.training._loop import LoopCallback, TrainingLoop

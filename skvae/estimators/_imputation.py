@@ -76,7 +76,8 @@ class NumericImputation(ImputationStrategy):
         self.reader = reader
 
     def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
-        return torch.einsum("kn,knd->nd", weights.to(module.scale.dtype), module.complete(x, z))
+        values = module.complete(x, z)
+        return torch.einsum("kn,knd->nd", weights.to(values.dtype), values)
 
     def fill_estimates(self, X: Any, rows: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         return self.reader.fill(X, rows, estimates)

@@ -97,7 +97,7 @@ class Decoder(Part):
         module, likelihood = self.module, self.module.likelihood
         params = module.decode(rows / module.prior_std)
         X_mean = module.unstandardize(likelihood.mean(params))
-        return {"X_mean": X_mean, **likelihood.public_parameters(params, module.scale)}
+        return {"X_mean": X_mean, **likelihood.public_parameters(params, module.units.scale)}
 
 
 class Score(_InputSpacePart):

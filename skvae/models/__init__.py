@@ -6,6 +6,7 @@ serialization and utils.
 
 from ._autoregressive import AutoregressiveVAE, HistogramVAE, build_vae, weight_shapes
 from ._conditions import Condition
+from ._config import VAEConfig
 from ._convolutions import check_channels_first
 from ._dependent_columns import LinearDependence, confirm_dependence, find_dependence
 from ._linear_start import decaying_weights, departures_of_noise, start_at_linear_model
@@ -20,7 +21,7 @@ from ._objectives import (
     importance_weighted_terms,
 )
 from ._perceptrons import ACTIVATIONS
-from ._vae import VAE, VAEConfig, VAEOutput
+from ._vae import VAE, VAEOutput
 
 __all__ = [
     "ACTIVATIONS",

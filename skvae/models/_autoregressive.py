@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from ..likelihoods import Histogram
-from ._vae import VAE, VAEConfig
+from ._config import VAEConfig
+from ._vae import VAE
 
 # Number of units that summarise the preceding columns. With more units, the model overfits.
 _CONTEXT_WIDTH = 16

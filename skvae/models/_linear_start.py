@@ -20,8 +20,9 @@ from ..utils import soft_clamp_inverse
 from ._linear_model import LinearModel, factor_analysis, probabilistic_pca
 from ._noise_covariance import noise_covariance
 from ._perceptrons import LinearPath
+from ._posterior import MAX_LOG_VAR
 from ._robust_linear_model import NoiseScope, StudentNoise, robust_linear_model
-from ._vae import MAX_LOG_VAR, VAE
+from ._vae import VAE
 
 _N_CONCENTRATION_STEPS = 3
 
@@ -112,7 +113,8 @@ def _fit_normal(module: VAE, likelihood: LocationScale, x: Tensor) -> LinearMode
     if scope == "feature":
         model = factor_analysis(covariance, n_factors, min_noise_var=min_var)
     else:
-        given = (float(likelihood.noise) / module.scale[0]).square() if scope == "fixed" else None
+        scale = module.units.scale[0]
+        given = (float(likelihood.noise) / scale).square() if scope == "fixed" else None
         model = probabilistic_pca(covariance, n_factors, noise_var=given, min_noise_var=min_var)
     return model._replace(mean=mean)
 

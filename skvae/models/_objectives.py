@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ._vae import VAE, Posterior, VAEOutput
+from ._posterior import Posterior
+from ._vae import VAE, VAEOutput
 
 
 class ElboTerms(NamedTuple):

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
 
-from ..likelihoods import Likelihood, LocationScale, Marginals, Parameters, resolve_likelihood
-from ..priors import Normal, Prior, normal_log_prob, resolve_prior
-from ..utils import autocast, soft_clamp
-from ._conditions import Condition, build_conditions
-from ._custom_networks import join_outputs
+from ..likelihoods import Parameters
+from ..priors import Normal, normal_log_prob
+from ..utils import autocast
+from ._conditions import build_conditions
+from ._config import VAEConfig
 from ._dependent_columns import LinearDependence
-from ._networks import Architecture, build_networks, max_output_width, resolve_architecture
-
-# Posterior variances stay above e^-20, below the relative precision of float32 around the prior
-# variance, 1.
-MAX_LOG_VAR = 20.0
-# Standardised values are clamped to this magnitude: squares of larger values, and the outputs of
-# networks for them, could overflow single precision.
-_MAX_Z = 1e10
-# The linear model of more columns takes as long as training.
-_MAX_FEATURES_OF_LINEAR_MODEL = 512
-
-
-class Posterior(NamedTuple):
-    """Diagonal Gaussian q(z | x) of each row."""
-
-    mean: Tensor  # (n, k)
-    log_var: Tensor  # (n, k)
-
-    @property
-    def std(self) -> Tensor:  # (n, k)
-        return torch.exp(0.5 * self.log_var)
-
-    def rsample(self, eps: Tensor) -> Tensor:
-        """Return the codes ``mean + std * eps``; `eps` is (..., n, k) or broadcasts to it."""
-        return self.mean + self.std * eps
+from ._networks import build_networks, max_output_width, resolve_architecture
+from ._posterior import Posterior
+from ._units import Units
 
 
 class VAEOutput(NamedTuple):
@@ -48,58 +25,6 @@ class VAEOutput(NamedTuple):
     posterior: Posterior
     z: Tensor  # (..., n, k)
     log_likelihood: Tensor  # (..., n)
-
-
-@dataclass(frozen=True)
-class VAEConfig:
-    """Everything that determines the structure of a module.
-
-    Modules with equal configurations can exchange weights.
-    """
-
-    n_features: int  # columns that are modelled
-    latent_dim: int
-    hidden_layer_sizes: tuple[int, ...] | str
-    activation: str
-    likelihood: str | Likelihood
-    architecture: str | Architecture = "mlp"
-    image_shape: tuple[int, ...] | None = None
-    prior: str | Prior = "normal"
-    prior_std: float = 1.0
-    # Whether NaN in a row stands for an entry that was not observed.
-    missing: bool = False
-    # Whether each column depends on the columns before it, in addition to the code.
-    autoregressive: bool = False
-    # Whether some columns are linear functions of others: see `VAE.standardize`.
-    dependent_columns: bool = False
-    # Columns of rows that are given, in addition to the `n_features` columns that are modelled.
-    conditions: tuple[Condition, ...] = ()
-
-    @property
-    def resolved_likelihood(self) -> Likelihood:
-        """The likelihood as an object."""
-        return resolve_likelihood(self.likelihood)
-
-    @property
-    def resolved_prior(self) -> Prior:
-        """The prior as an object."""
-        return resolve_prior(self.prior)
-
-    @property
-    def modelled(self) -> list[int]:
-        """Positions of the modelled columns in rows of X."""
-        given = {condition.position for condition in self.conditions}
-        return [j for j in range(self.n_features + len(given)) if j not in given]
-
-    @property
-    def has_linear_path(self) -> bool:
-        """Whether networks have linear paths, so that training can start at a linear model."""
-        return (
-            self.architecture == "mlp"
-            and isinstance(self.resolved_likelihood, LocationScale)
-            and self.n_features <= _MAX_FEATURES_OF_LINEAR_MODEL
-            and not self.missing
-        )
 
 
 class VAE(nn.Module):
@@ -131,12 +56,7 @@ class VAE(nn.Module):
         If the configuration is inconsistent.
     """
 
-    shift: Tensor
-    scale: Tensor
     placeholder: Tensor  # replaces missing and hidden entries in the input of the encoder
-    # Coefficients of dependent columns; only if there are any.
-    dependence: Tensor  # (d, d)
-    is_independent: Tensor  # (d,), 1 or 0
 
     def __init__(self, config: VAEConfig, generator: Generator | None) -> None:
         super().__init__()
@@ -181,7 +101,8 @@ class VAE(nn.Module):
             value = torch.zeros(shape, dtype=torch.float32)
             is_learned = not self.prior.is_fixed(name)
             self.prior_weights[name] = nn.Parameter(value, requires_grad=is_learned)
-        self._add_units()
+        self.units = Units(n_features, self.likelihood.standardize, config.dependent_columns)
+        self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
         # Largest number of elements per row in any layer, to bound the memory of inference.
         self.max_width = max(
             n_inputs,
@@ -211,17 +132,6 @@ class VAE(nn.Module):
                 is_learned = scope not in ("fixed", "fixed_matrix")
                 self.global_params[name] = nn.Parameter(value, requires_grad=is_learned)
 
-    def _add_units(self) -> None:
-        """Add the buffers that define the units of standardised rows."""
-        n_features = self.config.n_features
-        self.register_buffer("shift", torch.zeros(n_features, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(n_features, dtype=torch.float64))
-        self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
-        if self.config.dependent_columns:
-            dependence = torch.zeros(n_features, n_features, dtype=torch.float64)
-            self.register_buffer("dependence", dependence)
-            self.register_buffer("is_independent", torch.ones(n_features, dtype=torch.float32))
-
     @property
     def networks(self) -> nn.ModuleList:
         """Encoder and decoder."""
@@ -249,17 +159,7 @@ class VAE(nn.Module):
         if self.conditions is not None:
             self.conditions.initialize(mean, var)
             mean, var = mean[self.conditions.modelled], var[self.conditions.modelled]
-        if dependence is not None:
-            self.dependence.copy_(dependence.coefficients)
-            self.is_independent.copy_(~dependence.is_dependent)
-            var = torch.where(dependence.is_dependent, dependence.unexplained, var)
-        scheme = self.likelihood.standardize
-        if scheme is not None:
-            common = var.mean() if scheme == "shared" else var
-            self.shift.copy_(mean)
-            self.scale.copy_(torch.where(common > 0, common, 1.0).sqrt())
-        centre = (mean - self.shift) / self.scale
-        marginals = Marginals(n_samples, centre, var / self.scale.square(), self.scale)
+        marginals = self.units.initialize(n_samples, mean, var, dependence)
         self.placeholder.copy_(self.likelihood.placeholder(marginals))
         self.set_params(self.likelihood.initial_params(marginals))
 
@@ -310,10 +210,6 @@ class VAE(nn.Module):
     def standardize(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Convert rows of X, of any dtype, to the likelihood's units, and encode conditions.
 
-        In columns that are linear functions of other columns, the standardised value is the
-        deviation from the function. The deviation is independent of the code, and no decoder could
-        predict the column as exactly as the function does.
-
         Parameters
         ----------
         x : Tensor of shape (n, n_columns)
@@ -329,20 +225,10 @@ class VAE(nn.Module):
         """
         dtype = dtype or self.dtype
         if self.conditions is None:
-            return self._standardize(x, dtype)
+            return self.units.standardize(x, dtype)
         x, values = self.conditions.split(x)
-        return torch.cat([self._standardize(x, dtype), self.conditions(values).to(dtype)], -1)
-
-    def _standardize(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Standardise the modelled columns, (n, n_features)."""
-        if self.likelihood.standardize is None:
-            return x.to(dtype)
-        wide = x if x.is_floating_point() else x.to(self.shift.dtype)
-        x = wide - self.shift
-        if self.config.dependent_columns:
-            x = x - x @ self.dependence.T
-        x = (x / self.scale).to(dtype)
-        return x if self.training else x.clamp_(-_MAX_Z, _MAX_Z)
+        x = self.units.standardize(x, dtype)
+        return torch.cat([x, self.conditions(values).to(dtype)], -1)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Split standardised rows into modelled columns and conditions, if there are any."""
@@ -361,16 +247,13 @@ class VAE(nn.Module):
 
     def unstandardize(self, x: Tensor) -> Tensor:
         """Convert (..., n_features) in the likelihood's units to the units of X."""
-        x = x.to(self.scale.dtype) * self.scale
-        if self.config.dependent_columns:
-            x = x + x @ self.dependence.T
-        return x + self.shift
+        return self.units.unstandardize(x)
 
     # ---- Distributions ---------------------------------------------------------------
 
     def encode(self, x: Tensor, hidden: Tensor | None = None) -> Posterior:
         """Return q(z | x, c) of standardised rows, without the hidden entries."""
-        return _posterior(self.encoder(self.encoder_input(x, hidden)), x.dtype)
+        return Posterior.from_outputs(self.encoder(self.encoder_input(x, hidden)), x.dtype)
 
     def encoder_input(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Return what the encoder sees of standardised rows, (n, n_inputs).
@@ -392,9 +275,7 @@ class VAE(nn.Module):
         return inputs if c is None else torch.cat([inputs, c], -1)
 
     def _encoder_input(self, visible: Tensor) -> Tensor:
-        if self.config.dependent_columns:
-            visible = visible * self.is_independent  # the other columns determine the rest
-        return self.likelihood.encoder_input(visible, self.constants)
+        return self.likelihood.encoder_input(self.units.mask_dependent(visible), self.constants)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Parameters:
         """Return the parameters of p(x | z, c).
@@ -429,7 +310,7 @@ class VAE(nn.Module):
             return self.feature_log_likelihood(x, z).sum(-1)
         x, c = self.split(x)
         log_prob = self.likelihood.log_prob(x, self.decode(z, c)).sum(-1)
-        return log_prob - self.scale.log().sum().to(log_prob.dtype)
+        return log_prob - self.units.scale.log().sum().to(log_prob.dtype)
 
     def feature_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Return the term of each feature in `log_likelihood`, (..., n, n_features).
@@ -442,9 +323,9 @@ class VAE(nn.Module):
     def _feature_log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         if not self.config.missing:
             log_prob = self.likelihood.contributions(x, params)
-            return log_prob - self.scale.log().to(log_prob.dtype)
+            return log_prob - self.units.scale.log().to(log_prob.dtype)
         log_prob = self.likelihood.observed_log_prob(x, params, self.placeholder.to(x.dtype))
-        log_prob = log_prob - self.scale.log().to(log_prob.dtype)
+        log_prob = log_prob - self.units.scale.log().to(log_prob.dtype)
         return log_prob.masked_fill(x.isnan(), 0.0)
 
     def _fill_missing(self, x: Tensor) -> Tensor:
@@ -473,9 +354,10 @@ class VAE(nn.Module):
 
         def encode(inputs: Tensor) -> Posterior:
             if self.prior.training == "joint":
-                return _posterior(self.encoder(inputs), self.dtype)
+                return Posterior.from_outputs(self.encoder(inputs), self.dtype)
             weights = {name: weight.detach() for name, weight in self.encoder.named_parameters()}
-            return _posterior(functional_call(self.encoder, weights, inputs), self.dtype)
+            outputs = functional_call(self.encoder, weights, inputs)
+            return Posterior.from_outputs(outputs, self.dtype)
 
         return self.prior.derived_params(dict(self.prior_weights), encode)
 
@@ -511,22 +393,3 @@ class VAE(nn.Module):
         """
         x, c = self.split(x)
         return self.unstandardize(self.likelihood.complete(x, self.decode(z, c), generator))
-
-
-def _posterior(outputs: Tensor | tuple[Tensor, Tensor], dtype: torch.dtype) -> Posterior:
-    """Return the posterior for outputs of the encoder."""
-    mean, log_var = join_outputs(outputs).to(dtype).chunk(2, dim=-1)
-    return Posterior(mean, _limit_log_var(log_var))
-
-
-def _limit_log_var(out: Tensor) -> Tensor:
-    """Return log-variances of the posterior for outputs of the encoder, (n, k).
-
-    The variance is exp(out) below the prior variance, 1, and 1 + out above, with equal slopes at 0.
-    Good posteriors are hardly wider than the prior. With the exponential function above 1 as well,
-    one step too large can make a variance, the KL divergence and the gradients astronomic, and
-    encoders rarely recover from the next step.
-    """
-    log_var = soft_clamp(out, MAX_LOG_VAR)
-    excess = log_var.relu()
-    return log_var - excess + excess.log1p()

@@ -40,7 +40,7 @@ class EpochMetrics:
     def __init__(self, module: VAE) -> None:
         self.latent_dim = module.latent_dim
         # Log-likelihood, KL divergence, posterior means, their squares, and posterior variances.
-        self.sums = module.scale.new_zeros(2 + 3 * module.latent_dim)
+        self.sums = module.units.scale.new_zeros(2 + 3 * module.latent_dim)
         self._pending: list[tuple[Tensor, ...]] = []  # steps that are not in the sums yet
         # A recorded step must add its rows itself.
         self._n_pending_steps = _STEPS_PER_SUM if self.sums.device.type == "cpu" else 1

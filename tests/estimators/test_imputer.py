@@ -70,7 +70,7 @@ def conditional_means(imputer, X):
     noise = np.exp(
         2 * module.likelihood.log_noise(dict(module.global_params)).detach().double().numpy()
     )
-    shift, scale = module.shift.numpy(), module.scale.numpy()
+    shift, scale = module.units.shift.numpy(), module.units.scale.numpy()
     cov = weight @ weight.T + np.diag(noise)
     means = X.copy()
     for row in range(len(X)):
@@ -153,8 +153,8 @@ def test_score_is_the_log_density_of_the_observed_entries(imputer, whole):
     module = imputer.module_
     weight = module.decoder[-1].weight.detach().double().numpy()[0]
     noise = module.likelihood.log_noise(dict(module.global_params)).exp()[0].item()
-    std = np.hypot(np.linalg.norm(weight), noise) * module.scale[0].item()
-    mean = module.bias[0, 0].item() * module.scale[0].item() + module.shift[0].item()
+    std = np.hypot(np.linalg.norm(weight), noise) * module.units.scale[0].item()
+    mean = module.bias[0, 0].item() * module.units.scale[0].item() + module.units.shift[0].item()
     exact = -0.5 * ((X[:, 0] - mean) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
     gap = exact - imputer.score_samples(X)
     assert gap.min() > -0.02

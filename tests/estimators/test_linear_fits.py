@@ -109,9 +109,9 @@ def test_training_continues_from_the_start_at_the_first_rows(X):
     partial = VAETransformer(**AT_THE_START).partial_fit(X).partial_fit(other)
     fresh = VAETransformer(**AT_THE_START).fit(other)
     for continued in (warm, partial):
-        assert torch.equal(continued.module_.scale, first.module_.scale)
+        assert torch.equal(continued.module_.units.scale, first.module_.units.scale)
         torch.testing.assert_close(linear_path(continued), linear_path(first), atol=1e-4, rtol=0)
-    assert not torch.equal(fresh.module_.scale, first.module_.scale)
+    assert not torch.equal(fresh.module_.units.scale, first.module_.units.scale)
 
 
 def test_a_start_in_a_fold_of_the_rows_ignores_held_out_rows(X):
@@ -122,7 +122,9 @@ def test_a_start_in_a_fold_of_the_rows_ignores_held_out_rows(X):
     train = VAETransformer(**options)
     rows, held_out = train._split(X, np.random.RandomState(0), skvae.training.ProcessGroup())
     far[held_out.index] += 100
-    assert torch.equal(VAETransformer(**options).fit(far).module_.scale, start.module_.scale)
+    assert torch.equal(
+        VAETransformer(**options).fit(far).module_.units.scale, start.module_.units.scale
+    )
     assert len(rows) == 180
 
 

@@ -58,10 +58,10 @@ def exact_evidence(vae, X):
     W = (vae.inverse_transform(np.eye(k)) - b).T
     params = dict(module.global_params)
     if module.likelihood.noise == "full":
-        (whitening,) = module.likelihood.public_parameters(params, module.scale).values()
+        (whitening,) = module.likelihood.public_parameters(params, module.units.scale).values()
         noise = np.linalg.inv((whitening.T @ whitening).numpy())
     else:
-        std = module.likelihood.log_noise(params).double().exp() * module.scale
+        std = module.likelihood.log_noise(params).double().exp() * module.units.scale
         noise = np.diag(np.broadcast_to(std.numpy() ** 2, d))
     covariance = W @ W.T + noise
     return multivariate_normal(b, covariance).logpdf(X)

@@ -391,7 +391,7 @@ def test_an_invalid_random_state_is_refused(tmp_path, part):
 
 def test_weights_of_a_wrong_shape_are_refused(files, tmp_path):
     document, arrays = read_file(files[0])
-    arrays["module_.weights.shift"] = np.zeros(7)
+    arrays["module_.weights.units.shift"] = np.zeros(7)
     write_file(tmp_path / "hostile", document, arrays)
     with pytest.raises(ValueError, match="shift"):
         skvae.load(tmp_path / "hostile")

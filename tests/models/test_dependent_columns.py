@@ -160,12 +160,13 @@ def test_the_density_is_that_of_the_deviations(module):
     # determinant is 1: only the scales change the volume.
     module, rows = module
     centred = rows - rows.mean(0)
-    matrix = torch.eye(5, dtype=torch.float64) - module.dependence
+    matrix = torch.eye(5, dtype=torch.float64) - module.units.dependence
     assert_allclose(torch.linalg.det(matrix), 1)
-    standardized = centred @ matrix.T / module.scale
+    standardized = centred @ matrix.T / module.units.scale
     z = normal(60, 2, seed=5)
     params = module.decode(z)
-    expected = module.likelihood.log_prob(standardized, params).sum(1) - module.scale.log().sum()
+    log_prob = module.likelihood.log_prob(standardized, params).sum(1)
+    expected = log_prob - module.units.scale.log().sum()
     assert_allclose(module.log_likelihood(module.standardize(rows), z), expected, rtol=1e-9)
 
 

@@ -40,10 +40,10 @@ def evidence(module, X):
     b, params = module.mean(zero)[0], module.decode(zero)
     W = (module.mean(torch.eye(module.latent_dim, dtype=torch.float64)) - b).T
     if module.likelihood.noise == "full":
-        (whitening,) = module.likelihood.public_parameters(params, module.scale).values()
+        (whitening,) = module.likelihood.public_parameters(params, module.units.scale).values()
         noise = torch.linalg.inv(whitening.T @ whitening)
     else:
-        std = module.likelihood.log_noise(params).exp() * module.scale
+        std = module.likelihood.log_noise(params).exp() * module.units.scale
         noise = torch.diag(std.square().expand(1, len(b))[0])
     density = torch.distributions.MultivariateNormal(b, W @ W.T + noise)
     return density.log_prob(X)

@@ -11,6 +11,7 @@ from torch import distributions as D
 from helpers import build_vae, normal, seeded
 from skvae import Bernoulli, Gaussian, Poisson
 from skvae.likelihoods import Likelihood
+from skvae.models import VAE
 from skvae.models._objectives import (
     ElboTerms,
     contributions_to_bound,
@@ -21,7 +22,7 @@ from skvae.models._objectives import (
     importance_weighted_terms,
     kl_divergence,
 )
-from skvae.models._vae import VAE, Posterior
+from skvae.models._posterior import Posterior
 from skvae.utils._numerics import soft_clamp_inverse
 
 pytestmark = pytest.mark.torch_only
@@ -168,8 +169,8 @@ def solved_linear_vae(noise: float | str) -> tuple[VAE, multivariate_normal]:
     W *= torch.tensor([2.0, 0.6])
     b, std = normal(N_FEATURES, seed=6), 0.4
     M = 1 + W.square().sum(0) / std**2  # (k,), the posterior precision
-    module.shift.copy_(normal(N_FEATURES, seed=7))
-    module.scale.fill_(3.0)
+    module.units.shift.copy_(normal(N_FEATURES, seed=7))
+    module.units.scale.fill_(3.0)
 
     decoder, encoder = module.decoder.linear, module.encoder.linear
     decoder.weight.copy_(W)
@@ -183,7 +184,8 @@ def solved_linear_vae(noise: float | str) -> tuple[VAE, multivariate_normal]:
     encoder.bias.copy_(torch.cat([-to_mean @ b, soft_clamp_inverse(-M.log(), 20.0)]))
 
     covariance = W @ W.T + std**2 * torch.eye(N_FEATURES, dtype=torch.float64)
-    evidence = multivariate_normal((3.0 * b + module.shift).numpy(), (9.0 * covariance).numpy())
+    mean = 3.0 * b + module.units.shift
+    evidence = multivariate_normal(mean.numpy(), (9.0 * covariance).numpy())
     return module, evidence
 
 
@@ -232,13 +234,13 @@ def test_contributions_add_up_to_the_bound(likelihood):
 
 def test_the_contribution_of_a_feature_is_the_expected_log_likelihood():
     module, x = build(), rows("gaussian")
-    module.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
+    module.units.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
     eps = normal(20_000, LATENT_DIM, seed=2)
     z = module.encode(x).rsample(eps.unsqueeze(1))
     joint, log_posterior = joint_and_posterior(module, x, z)
     params = module.decode(z)
     of_features = D.Normal(params["mean"], module.likelihood.log_noise(params).exp()).log_prob(x)
-    of_features = of_features - module.scale.log()
+    of_features = of_features - module.units.scale.log()
     weights = torch.softmax(joint - log_posterior, 0).unsqueeze(-1)
     expected = (weights * of_features).sum(0)
     assert_allclose(contributions_to_bound(module, x, eps)[:, :-1], expected, rtol=1e-9)
@@ -299,7 +301,7 @@ def test_resampled_codes_occur_as_often_as_their_weights():
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson"])
 def test_missing_entries_do_not_count_in_the_likelihood(likelihood):
     module, x = build(likelihood, missing=True), rows(likelihood)
-    module.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
+    module.units.scale.copy_(torch.arange(1.0, N_FEATURES + 1))
     holes = x.clone()
     holes[:, [1, 3]] = math.nan
     holes[0] = math.nan

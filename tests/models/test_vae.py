@@ -20,9 +20,9 @@ from helpers import (
 from helpers_histogram import UNORDERED
 from skvae import Bernoulli, Gaussian, Likelihood, NegativeBinomial, Poisson, models
 from skvae.likelihoods import LIKELIHOODS, Histogram
-from skvae.models import VAEConfig, weight_shapes
+from skvae.models import VAE, VAEConfig, weight_shapes
 from skvae.models._objectives import kl_divergence
-from skvae.models._vae import VAE, Posterior
+from skvae.models._posterior import Posterior
 from skvae.utils._numerics import soft_clamp, soft_clamp_inverse
 
 pytestmark = pytest.mark.torch_only
@@ -93,14 +93,14 @@ def test_standardized_columns_have_mean_0_and_standard_deviation_1(noise):
 def test_shared_noise_gives_a_shared_scale(noise):
     module = build(Gaussian(noise))
     module.initialize(50, f64(1, 2, 3, 4), f64(1, 0, 4, 7))
-    assert_allclose(module.scale, [3**0.5] * 4, rtol=1e-15)
-    assert_allclose(module.shift, [1, 2, 3, 4], rtol=0)
+    assert_allclose(module.units.scale, [3**0.5] * 4, rtol=1e-15)
+    assert_allclose(module.units.shift, [1, 2, 3, 4], rtol=0)
 
 
 def test_constant_columns_have_scale_1():
     module = build()
     module.initialize(50, f64(1, 2, 3, 4), f64(4, 0, 0, 9))
-    assert module.scale.tolist() == [2, 1, 1, 3]
+    assert module.units.scale.tolist() == [2, 1, 1, 3]
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "poisson"])
@@ -164,7 +164,7 @@ def test_log_likelihood_is_the_normal_density_in_the_units_of_the_data(noise):
     module = build(Gaussian(noise)).double()
     module.initialize(5, X.mean(0), X.var(0))
     log_std = module.decode(z)["log_noise"]
-    std = soft_clamp(log_std, 7.0).exp() * module.scale if isinstance(noise, str) else noise
+    std = soft_clamp(log_std, 7.0).exp() * module.units.scale if isinstance(noise, str) else noise
     expected = stats.norm.logpdf(X, module.mean(z), std).sum(1)
     assert_allclose(module.log_likelihood(module.standardize(X), z), expected, rtol=1e-11)
 
@@ -334,7 +334,7 @@ def test_state_dict_restores_all_weights_and_units(likelihood):
 def test_units_are_in_double_precision():
     module = build()
     assert module.dtype == torch.float32
-    assert module.shift.dtype == module.scale.dtype == torch.float64
+    assert module.units.shift.dtype == module.units.scale.dtype == torch.float64
     assert module.double().dtype == torch.float64
 
 

@@ -111,9 +111,9 @@ def test_dependent_columns_have_the_unit_of_their_deviations(X):
     X = np.c_[X, X.sum(1) + 1e-3 * np.random.RandomState(1).normal(size=300)]
     module = make(X)
     assert module.config.dependent_columns
-    assert module.is_independent.tolist() == [1, 1, 1, 1, 1, 0]
-    assert_allclose(module.scale[:5], X[:, :5].std(0), rtol=1e-9)
-    assert_allclose(module.scale[5], 1e-3, rtol=0.1)
+    assert module.units.is_independent.tolist() == [1, 1, 1, 1, 1, 0]
+    assert_allclose(module.units.scale[:5], X[:, :5].std(0), rtol=1e-9)
+    assert_allclose(module.units.scale[5], 1e-3, rtol=0.1)
     x = module.standardize(torch.from_numpy(X))
     assert_allclose(x.mean(0).detach(), [0] * 6, atol=1e-5)
     assert_allclose(x.std(0).detach(), [1] * 6, rtol=0.01)
@@ -127,11 +127,11 @@ def test_columns_with_a_common_unit_are_not_dependent(X, noise):
 def test_rows_outside_the_sample_may_refute_dependence(X, monkeypatch):
     X = np.c_[X, X[:, :2]]
     monkeypatch.setattr(_new_module, "_MAX_ROWS", 100)
-    assert make(X).is_independent.tolist() == [1, 1, 1, 1, 1, 0, 0]
+    assert make(X).units.is_independent.tolist() == [1, 1, 1, 1, 1, 0, 0]
     for n in range(20):  # each of the few rows is outside the sample of some seed
         X[n * 15, 6] += 1
         module = make(X, seed=n)
-        assert module.is_independent.tolist() == [1, 1, 1, 1, 1, 0, 1]
+        assert module.units.is_independent.tolist() == [1, 1, 1, 1, 1, 0, 1]
 
 
 def test_rare_events_outside_the_sample_are_not_dependent(X, monkeypatch):

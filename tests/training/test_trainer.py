@@ -254,7 +254,7 @@ def test_units_and_fixed_parameters_are_not_trained():
     module.initialize(50, torch.ones(N_FEATURES).double(), torch.ones(N_FEATURES).double())
     before = copy.deepcopy(module.state_dict())
     fit(module, make_config())
-    for name in ("shift", "scale", "global_params.log_noise"):
+    for name in ("units.shift", "units.scale", "global_params.log_noise"):
         assert torch.equal(module.state_dict()[name], before[name])
     assert not torch.equal(module.bias, before["bias"])
 
