@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -72,7 +73,8 @@ class ArrayVAE(BaseVAE):
         return resolve_likelihood(self.likelihood)
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
-        return validate_array(self, X, reset=reset, accept_sparse=True)
+        encode = partial(self._encode_conditions, reset=reset)
+        return validate_array(self, X, reset=reset, encode=encode, accept_sparse=True)
 
     def _make_reader(self, X_valid: Any) -> ArrayReader | FrameReader:
         return self._reader.fit(X_valid)

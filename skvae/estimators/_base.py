@@ -255,7 +255,7 @@ class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters)
                 )
         return self._read(X, reset=not resume)
 
-    def _code(self, X: Any, *, reset: bool) -> Any:
+    def _encode_conditions(self, X: Any, *, reset: bool) -> Any:
         """Return X with numbers in place of the categories of condition columns.
 
         With `reset`, a new reader learns the condition columns of training data.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -407,8 +408,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
 
     def _validate(self, X: Any, *, reset: bool) -> Any:
         if not self._is_mixed:
+            encode = partial(self._encode_conditions, reset=reset)
             allow_nan = is_nan_marker(self.missing_values)
-            X = validate_array(self, X, reset=reset, allow_nan=allow_nan)
+            X = validate_array(self, X, reset=reset, encode=encode, allow_nan=allow_nan)
             return replace_marker(X, self.missing_values)
         if not is_nan_marker(self.missing_values):
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +39,18 @@ _REMEDIES = {
 
 
 def validate_array(
-    estimator: Any, X: Any, *, reset: bool, allow_nan: bool = False, accept_sparse: bool = False
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    encode: Callable[[Any], Any],
+    allow_nan: bool = False,
+    accept_sparse: bool = False,
 ) -> Any:
     """Return X as a 2-D numeric array or CSR matrix, without a copy if possible.
 
-    Data frames of any library are read column by column. Codes replace categories in condition
-    columns.
+    Data frames of any library are read column by column. `encode` replaces categories in condition
+    columns by numbers.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def validate_array(
         "ensure_all_finite": "allow-nan" if allow_nan else True,
     }
     try:
-        values = coded = estimator._code(X, reset=reset)
+        values = coded = encode(X)
     except UnsuitableEntryError as error:
         raise _explain_unsuitable(estimator, X, error) from None
     try:

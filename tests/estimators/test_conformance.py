@@ -1,5 +1,6 @@
 """The estimator checks of scikit-learn, for every estimator and likelihood."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ class SquashingVAE(VAETransformer):
     """VAETransformer that maps any data to the support of its likelihood."""
 
     def _validate(self, X, *, reset):
-        X = validate_array(self, X, reset=reset)
+        encode = partial(self._encode_conditions, reset=reset)
+        X = validate_array(self, X, reset=reset, encode=encode)
         dtype = result_dtype(X)
         if self.likelihood in ("bernoulli", "continuous_bernoulli"):
             return expit(X).astype(dtype)

@@ -122,9 +122,8 @@ def test_a_start_in_a_fold_of_the_rows_ignores_held_out_rows(X):
     train = VAETransformer(**options)
     rows, held_out = train._split(X, np.random.RandomState(0), skvae.training.ProcessGroup())
     far[held_out.index] += 100
-    assert torch.equal(
-        VAETransformer(**options).fit(far).module_.units.scale, start.module_.units.scale
-    )
+    units = VAETransformer(**options).fit(far).module_.units
+    assert torch.equal(units.scale, start.module_.units.scale)
     assert len(rows) == 180
 
 
