@@ -57,7 +57,9 @@ def to_onnx(
           the parameters of the likelihood (`public_parameters`), in the units of X. The shape of a
           parameter is (n_samples, n_features), or without the first axis if the parameter is
           the same for all rows. For a `VAEImputer`, the outputs exclude features without any
-          observed entry in `fit`.
+          observed entry in `fit`. With condition columns, there is a second input
+          ``conditions``, of shape (n_samples, n_conditions), in the order of `condition_columns`,
+          and the outputs exclude the condition columns.
         - "score": the method `score_samples`. The input is ``X``, as for "encoder". The output is
           ``score``, of shape (n_samples,), in nats. For a `VAEOutlierDetector`, there is a second
           output ``decision``, of shape (n_samples,): the method `decision_function`, negative for
@@ -68,8 +70,8 @@ def to_onnx(
     Raises
     ------
     TypeError
-        If the estimator has an unsupported type, or reads columns of any type. With condition
-        columns, if a column is not numeric, or if the part is "decoder".
+        If the estimator has an unsupported type, or reads columns of any type, or if a condition
+        column has categories that are not numbers.
     ValueError
         If a parameter is invalid, or if a custom network or likelihood, or the score of a
         `VAEImputer` with ``Gaussian("full")``, uses operations without an ONNX equivalent.
@@ -115,12 +117,6 @@ def _check_arguments(estimator: Any, part: str, dtype: str) -> None:
     check_choice("dtype", dtype, _DTYPES)
     check_is_fitted(estimator)
     conditions = estimator._reader.conditions
-    if conditions is not None and part == "decoder":
-        raise TypeError(
-            f"{type(estimator).__name__} has condition columns, and the exported decoder has a "
-            "single input, the codes. Export part='encoder' or part='score', or pickle the "
-            "estimator."
-        )
     coded = [] if conditions is None else [c.name for c in conditions.columns if c.has_codes]
     if coded:
         raise TypeError(
@@ -163,16 +159,17 @@ def _silence_exporter() -> Iterator[None]:
 @torch.no_grad()
 def _export(part: Part, estimator: BaseVAE, dtype: str) -> onnx_ir.Model:
     """Convert a part to an ONNX model in memory."""
-    rows = torch.zeros(2, part.n_inputs, dtype=_DTYPES[dtype])
+    inputs = tuple(torch.zeros(2, width, dtype=_DTYPES[dtype]) for width in part.inputs.values())
+    n_rows = torch.export.Dim(_ROWS_DIM)
     try:
         program = torch.export.export(
-            part, (rows,), dynamic_shapes=({0: torch.export.Dim(_ROWS_DIM)},), strict=False
+            part, inputs, dynamic_shapes=(tuple({0: n_rows} for _ in inputs),), strict=False
         )
         exported = torch.onnx.export(
             program.run_decompositions(decompositions(dtype)),
-            (rows,),
-            input_names=[part.input_name],
-            output_names=list(part.outputs(rows)),
+            inputs,
+            input_names=list(part.inputs),
+            output_names=list(part.outputs(*inputs)),
             opset_version=_OPSET,
             dynamo=True,
             verbose=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from numbers import Real
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,35 +27,30 @@ class Part(nn.Module, ABC):
 
     Attributes
     ----------
-    input_name : str
-        Name of the input in the ONNX graph.
-    n_inputs : int
-        Number of columns of the input.
+    inputs : dict of str to int
+        Names of the inputs in the ONNX graph, and their numbers of columns.
     """
 
-    input_name: ClassVar[str]
-    n_inputs: int
+    inputs: dict[str, int]
 
     def __init__(self, estimator: BaseVAE, module: VAE) -> None:
         super().__init__()
         self.module = module
 
     @abstractmethod
-    def outputs(self, rows: Tensor) -> Parameters:
-        """Return the outputs by name for rows of shape (n, n_inputs)."""
+    def outputs(self, *inputs: Tensor) -> Parameters:
+        """Return the outputs by name for inputs of shape (n, n_columns)."""
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return tuple(output.to(self.module.dtype) for output in self.outputs(rows).values())
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(output.to(self.module.dtype) for output in self.outputs(*inputs).values())
 
 
 class _InputSpacePart(Part):
     """Part with rows of X as input, including missing entries for an imputer."""
 
-    input_name = "X"
-
     def __init__(self, estimator: BaseVAE, module: VAE) -> None:
         super().__init__(estimator, module)
-        self.n_inputs = estimator.n_features_in_
+        self.inputs = {"X": estimator.n_features_in_}
         self.missing_value: float | None = None  # None for NaN
         self.columns: Tensor | None = None  # None for all columns
         if isinstance(estimator, VAEImputer):
@@ -66,8 +60,16 @@ class _InputSpacePart(Part):
             if not is_observed.all():
                 self.columns = torch.from_numpy(is_observed.nonzero()[0])
 
+    def outputs(self, *inputs: Tensor) -> Parameters:
+        (X,) = inputs
+        return self.outputs_for(self.standardize(X))
+
+    @abstractmethod
+    def outputs_for(self, x: Tensor) -> Parameters:
+        """Return the outputs by name for standardised rows."""
+
     def standardize(self, x: Tensor) -> Tensor:
-        """Return the input of the encoder, with NaN for missing entries."""
+        """Return standardised rows, with NaN for missing entries."""
         if self.missing_value is not None:
             x = x.masked_fill(x.eq(self.missing_value), math.nan)
         if self.columns is not None:
@@ -78,8 +80,8 @@ class _InputSpacePart(Part):
 class Encoder(_InputSpacePart):
     """Method `encode`: mean and standard deviation of the posterior."""
 
-    def outputs(self, rows: Tensor) -> Parameters:
-        posterior = self.module.encode(self.standardize(rows))
+    def outputs_for(self, x: Tensor) -> Parameters:
+        posterior = self.module.encode(x)
         prior_std = self.module.prior_std
         return {"mean": prior_std * posterior.mean, "std": prior_std * posterior.std}
 
@@ -87,15 +89,17 @@ class Encoder(_InputSpacePart):
 class Decoder(Part):
     """Method `inverse_transform`, with the parameters of the likelihood as further outputs."""
 
-    input_name = "Z"
-
     def __init__(self, estimator: BaseVAE, module: VAE) -> None:
         super().__init__(estimator, module)
-        self.n_inputs = module.latent_dim
+        self.inputs = {"Z": module.latent_dim}
+        if module.config.conditions:
+            self.inputs["conditions"] = len(module.config.conditions)
 
-    def outputs(self, rows: Tensor) -> Parameters:
+    def outputs(self, *inputs: Tensor) -> Parameters:
         module, likelihood = self.module, self.module.likelihood
-        params = module.decode(rows / module.prior_std)
+        Z, *conditions = inputs
+        encoded = [module.conditions(values).to(module.dtype) for values in conditions]
+        params = module.decode(Z / module.prior_std, *encoded)
         X_mean = module.unstandardize(likelihood.mean(params))
         return {"X_mean": X_mean, **likelihood.public_parameters(params, module.units.scale)}
 
@@ -109,8 +113,8 @@ class Score(_InputSpacePart):
         is_detector = isinstance(estimator, VAEOutlierDetector)
         self.offset = estimator.offset_ if is_detector else None
 
-    def outputs(self, rows: Tensor) -> Parameters:
-        score = self.bound(self.module, self.standardize(rows))
+    def outputs_for(self, x: Tensor) -> Parameters:
+        score = self.bound(self.module, x)
         return {"score": score} | ({} if self.offset is None else {"decision": score - self.offset})
 
 
