@@ -30,17 +30,19 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skvae import Gaussian, StudentT, VAETransformer
-from skvae.priors import Flow, Mixture, Prior
+from skvae.priors import Flow
 
 DEFAULT = "default"
-NOISES = {
-    DEFAULT: "auto",
-    "Gaussian": Gaussian(),
-    "Gaussian row": Gaussian("row"),
-    "StudentT row": StudentT("row", df=4),
-    "Gaussian full": Gaussian("full"),
+MODELS: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    "Gaussian": {"likelihood": Gaussian()},
+    "Gaussian full": {"likelihood": Gaussian("full")},
+    "Gaussian full, flow": {"likelihood": Gaussian("full"), "prior": Flow()},
+    "Gaussian row": {"likelihood": Gaussian("row")},
+    "Gaussian row, flow": {"likelihood": Gaussian("row"), "prior": Flow()},
+    "StudentT row, flow": {"likelihood": StudentT("row", df=4), "prior": Flow()},
+    "default, flow": {"prior": Flow()},
 }
-PRIORS: dict[str, Prior | str] = {"": "normal", ", mixture": Mixture(30), ", flow": Flow()}
 REFERENCES = ("one normal distribution", "mixture")
 
 
@@ -51,11 +53,8 @@ def measure(name: str, X: np.ndarray, n_rows: int, max_dim: int, seed: int) -> d
     train, test = split(X, n_rows, seed)
     latent_dim = min(max_dim, train.shape[1] - 1)
     models = {
-        noise + prior: VAETransformer(
-            latent_dim, likelihood=NOISES[noise], prior=PRIORS[prior], random_state=seed
-        )
-        for noise in NOISES
-        for prior in PRIORS
+        key: VAETransformer(latent_dim, random_state=seed, **params)
+        for key, params in MODELS.items()
     }
     rows, validation = train_test_split(train, test_size=0.2, random_state=seed)
     varies = rows.std(axis=0) > 1e-9 * np.abs(rows).max(axis=0)

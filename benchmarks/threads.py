@@ -1,9 +1,9 @@
 """Speed of training with one thread and with all, on an idle machine and beside another program.
 
 The other program keeps one core busy. The script prints the median seconds of an epoch of random
-images of 28 x 28 pixels, with one thread and with as many threads as cores, which take turns. Run
-the script while nothing else runs, and once more with the environment variable GOMP_SPINCOUNT=0,
-with which waiting threads sleep (on Linux).
+images of 28 x 28 pixels, with one thread, with as many threads as cores, and with the number that
+skvae chooses by trials, which take turns. Run the script while nothing else runs, and once more
+with the environment variable GOMP_SPINCOUNT=0, with which waiting threads sleep (on Linux).
 
 Usage::
 
@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -28,13 +29,14 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
+from skvae.training._threaded import ThreadedStep
 from skvae.utils import _threads
 
 FITS: dict[str, tuple[int, dict[str, Any]]] = {
     "256, batch 100": (6000, {"hidden_layer_sizes": (256,), "batch_size": 100}),
     "256, batch 500": (6000, {"hidden_layer_sizes": (256,), "batch_size": 500}),
-    "512-256-128, batch 200": (6000, {"hidden_layer_sizes": (512, 256, 128), "batch_size": 200}),
-    "1024-512-256, batch 500": (6000, {"hidden_layer_sizes": (1024, 512, 256), "batch_size": 500}),
+    "512-256-128, batch 200": (12000, {"hidden_layer_sizes": (512, 256, 128), "batch_size": 200}),
+    "1024-512-256, batch 500": (20000, {"hidden_layer_sizes": (1024, 512, 256), "batch_size": 500}),
     "conv 32-64-16, batch 128": (
         1500,
         {
@@ -57,22 +59,31 @@ def other_program() -> Iterator[None]:
             process.kill()
 
 
-def seconds(X: np.ndarray, params: dict[str, Any], n_threads: int) -> float:
+def seconds(X: np.ndarray, params: dict[str, Any], n_threads: int, *, trials: bool) -> float:
     torch.set_num_threads(n_threads)
+    can_choose = ThreadedStep._can_choose if trials else lambda *_: False
     vae = VAETransformer(2, likelihood="bernoulli", max_iter=1, random_state=0, **params)
-    start = time.perf_counter()
-    vae.fit(X)
-    return time.perf_counter() - start
+    with patch.object(ThreadedStep, "_can_choose", can_choose):
+        start = time.perf_counter()
+        vae.fit(X)
+        return time.perf_counter() - start
 
 
 def measure(name: str, n_threads: int, rounds: int) -> dict[str, float]:
-    """Return the median seconds of an epoch with one thread, and with several threads."""
+    """Return the median seconds of an epoch for each choice of threads."""
     n_rows, params = FITS[name]
     X = np.random.default_rng(0).random((n_rows, 784), dtype=np.float32)
-    seconds(X, params, n_threads)  # the first fit loads libraries
-    rows = [[seconds(X, params, n) for n in (1, n_threads)] for _ in range(rounds)]
-    one, all_threads = (statistics.median(column) for column in zip(*rows, strict=True))
-    return {"one thread": one, "all threads": all_threads}
+    seconds(X, params, n_threads, trials=False)  # the first fit loads libraries
+    choices = {
+        "one thread": (1, False),
+        "all threads": (n_threads, False),
+        "trials": (n_threads, True),
+    }
+    rows = [
+        {name: seconds(X, params, n, trials=trials) for name, (n, trials) in choices.items()}
+        for _ in range(rounds)
+    ]
+    return {name: statistics.median(row[name] for row in rows) for name in choices}
 
 
 def main() -> None:
@@ -87,7 +98,7 @@ def main() -> None:
         idle = measure(name, n_threads, rounds)
         with other_program():
             busy = measure(name, n_threads, rounds)
-        results[name] = {**idle, **{f"{key}, busy": value for key, value in busy.items()}}
+        results[name] = idle | {f"{key}, busy": value for key, value in busy.items()}
         print(name, results[name], flush=True)
     print(pd.DataFrame(results).T.round(2).to_string())
 

@@ -19,7 +19,7 @@ from ..likelihoods import LIKELIHOODS, ColumnBins, Histogram, Likelihood
 from ..models import ACTIVATIONS, ARCHITECTURES, Condition, VAEConfig, weight_shapes
 from ..priors import PRIORS, Prior
 from ..serialization import declared_attributes
-from ._conditions import KINDS as CONDITION_KINDS
+from ._condition_column import KINDS as CONDITION_KINDS
 from ._readers import ArrayReader, FrameReader
 
 _NETWORKS = ("encoder.", "decoder.")

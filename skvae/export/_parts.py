@@ -97,9 +97,10 @@ class Decoder(Part):
 
     def outputs(self, *inputs: Tensor) -> Parameters:
         module, likelihood = self.module, self.module.likelihood
-        Z, *conditions = inputs
-        encoded = [module.conditions(values).to(module.dtype) for values in conditions]
-        params = module.decode(Z / module.prior_std, *encoded)
+        Z, c = inputs[0], None
+        if module.conditions is not None:
+            c = module.conditions(inputs[1]).to(module.dtype)
+        params = module.decode(Z / module.prior_std, c)
         X_mean = module.unstandardize(likelihood.mean(params))
         return {"X_mean": X_mean, **likelihood.public_parameters(params, module.units.scale)}
 

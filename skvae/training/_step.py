@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -19,6 +20,16 @@ from ._process_group import ProcessGroup
 
 # A number, or for steps that are recorded a tensor of shape ().
 Scalar = float | Tensor
+
+
+class Step(Protocol):
+    """A step of training."""
+
+    def epoch(self) -> AbstractContextManager[None]:
+        """Return a context for the steps of an epoch."""
+
+    def __call__(self, batch: Batch, learning_rate: Scalar, kl_weight: Scalar) -> None:
+        """Update the weights."""
 
 
 class EagerStep:
@@ -57,14 +68,13 @@ class EagerStep:
         self._optimizer = Optimizer(config.solver, group_parameters(module))
         self._decaying_weights = group_decaying_weights(module)
 
+    def epoch(self) -> AbstractContextManager[None]:
+        """Return a context for the steps of an epoch, which does nothing."""
+        return nullcontext()
+
     def __call__(self, batch: Batch, learning_rate: Scalar, kl_weight: Scalar) -> None:
         config, optimizer = self.config, self._optimizer
-        device = batch.x.device
-        optimizer.zero_grad()
-        with deterministic_kernels(device):
-            with autocast(device, config.dtype):
-                loss, terms = self._loss(batch, kl_weight)
-            self._mean(loss, batch).backward()
+        terms = self._compute_gradients(batch, kl_weight)
         self._group.all_reduce(optimizer.gradients())
         for clipping, parameters in zip(self._clipping, self._parts, strict=True):
             clipping.clip([p.grad for p in parameters if p.grad is not None])
@@ -74,6 +84,25 @@ class EagerStep:
                 torch._foreach_mul_(weights, remainder)
         optimizer.step(learning_rate)
         self.metrics.add(terms)
+
+    def rehearse(self, batch: Batch, kl_weight: Scalar) -> list[Tensor]:
+        """Return the gradients of a step, and their norms, without taking the step."""
+        noise = self._noise.get_state()
+        self._compute_gradients(batch, kl_weight)
+        self._noise.set_state(noise)
+        gradients = self._optimizer.gradients()
+        self._optimizer.zero_grad()
+        return [*gradients, *torch._foreach_norm(gradients)]
+
+    def _compute_gradients(self, batch: Batch, kl_weight: Scalar) -> ElboTerms:
+        """Set the gradients of the mean loss, and return the terms of the bound."""
+        device = batch.x.device
+        self._optimizer.zero_grad()
+        with deterministic_kernels(device):
+            with autocast(device, self.config.dtype):
+                loss, terms = self._loss(batch, kl_weight)
+            self._mean(loss, batch).backward()
+        return terms
 
     def _loss(self, batch: Batch, kl_weight: Scalar) -> tuple[Tensor, ElboTerms]:
         """Return the loss of each row, (n,), and the terms of the bound."""

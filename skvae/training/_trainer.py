@@ -27,7 +27,8 @@ from ._captured import CapturedStep, CudaRecorder, Recorder, can_record
 from ._config import TrainingConfig
 from ._metrics import EpochMetrics, Metrics
 from ._process_group import ProcessGroup
-from ._step import EagerStep, Scalar, draw_elbo_terms
+from ._step import EagerStep, Scalar, Step, draw_elbo_terms
+from ._threaded import ThreadedStep
 
 _EVALUATION_BATCH_SIZE = 1024  # on a CPU
 
@@ -56,16 +57,20 @@ class Trainer:
     ) -> None:
         self.module = module
         self.seed = seed
-        self.group = group or ProcessGroup()
+        self.group = group = group or ProcessGroup()
         self.n_epochs = 0
         self.descent_start = config.max_iter  # the epoch at which the rate leaves its schedule
         self._interrupted: InterruptedEpoch | None = None
         retain_freed_memory()
         self._shuffling = seeded_generator(seed)
         noise = seeded_generator(seed, module.bias.device)
-        self._eager_step = EagerStep(module, config, noise, self.group)
-        recorder = make_recorder(noise, self.group)
+        self._eager_step = EagerStep(module, config, noise, group)
+        recorder = make_recorder(noise, group)
         self._captured_step = CapturedStep(self._eager_step, recorder) if recorder else None
+        self._step: Step = self._captured_step or self._eager_step
+        # A custom network may draw from torch's global generators, so no step must be rehearsed.
+        if noise.device.type == "cpu" and not (group.is_distributed or self._has_custom_networks):
+            self._step = ThreadedStep(self._eager_step)
 
     @property
     def config(self) -> TrainingConfig:
@@ -93,8 +98,7 @@ class Trainer:
         with ExitStack() as stack:
             stack.callback(self.abandon_epoch)
             stack.enter_context(limit_threads(self.module.networks, self.config.batch_size))
-            if self._captured_step is not None:
-                stack.enter_context(self._captured_step.epoch())
+            stack.enter_context(self._step.epoch())
             epoch = self._interrupted or self._begin_epoch()
             if self._has_custom_networks:
                 seed = int(torch.randint(2**62, (), generator=self._shuffling))
@@ -137,9 +141,8 @@ class Trainer:
         self.module.train()
         batch_size = self.config.batch_size
         schedule = self._schedule(math.ceil(len(rows) / batch_size), rows.device)
-        step = self._captured_step or self._eager_step
         for batch in rows.shuffled(batch_size, self._shuffling, n_skipped=epoch.n_steps):
-            step(batch, *schedule[epoch.n_steps])
+            self._step(batch, *schedule[epoch.n_steps])
             epoch.n_steps += 1
             if on_step_end and epoch.n_steps < len(schedule):
                 on_step_end()
