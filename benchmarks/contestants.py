@@ -536,7 +536,7 @@ FITS: list[tuple[tuple[int, ...], int, dict[str, Any]]] = [
     ((256,), 2, _LONG_STEPS),
     ((512, 256, 128), 5, {}),
     ((512, 256, 128), 10, {}),
-    ((512, 256, 128), 30, {"learning_rate_init": 0.003}),
+    ((512, 256, 128), 46, {"batch_size": 1000, "encoder_dropout": 0.3, "kl_warmup": 0.2}),
 ]
 
 _SKVAE_MLP: dict[str, Any] = {

@@ -42,6 +42,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from contestants import CURVE, LIMIT, TASKS
@@ -115,10 +116,13 @@ def curves(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def milestones(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return median seconds over the rounds until each curve fell below each milestone."""
+    """Return median seconds over the rounds until each curve fell below each milestone.
+
+    Infinity stands for curves that stayed above in half of the rounds.
+    """
     columns = {}
     for milestone in MILESTONES:
-        passed = curves["seconds"].where(curves["loss"] < milestone)
+        passed = curves["seconds"].where(curves["loss"] < milestone, np.inf)
         fastest = passed.groupby(["curve", "round"], sort=False).min()
         columns[milestone] = fastest.groupby("curve", sort=False).median()
     return pd.DataFrame(columns)

@@ -33,12 +33,12 @@ from skvae.training._threaded import ThreadedStep
 from skvae.utils import _threads
 
 FITS: dict[str, tuple[int, dict[str, Any]]] = {
-    "256, batch 100": (6000, {"hidden_layer_sizes": (256,), "batch_size": 100}),
-    "256, batch 500": (6000, {"hidden_layer_sizes": (256,), "batch_size": 500}),
-    "512-256-128, batch 200": (12000, {"hidden_layer_sizes": (512, 256, 128), "batch_size": 200}),
-    "1024-512-256, batch 500": (20000, {"hidden_layer_sizes": (1024, 512, 256), "batch_size": 500}),
+    "256, batch 100": (20000, {"hidden_layer_sizes": (256,), "batch_size": 100}),
+    "256, batch 500": (30000, {"hidden_layer_sizes": (256,), "batch_size": 500}),
+    "512-256-128, batch 200": (20000, {"hidden_layer_sizes": (512, 256, 128), "batch_size": 200}),
+    "1024-512-256, batch 500": (30000, {"hidden_layer_sizes": (1024, 512, 256), "batch_size": 500}),
     "conv 32-64-16, batch 128": (
-        1500,
+        5000,
         {
             "architecture": "conv",
             "image_shape": (28, 28),
