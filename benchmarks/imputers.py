@@ -30,10 +30,15 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
-from skvae import VAEImputer
+from skvae import Gaussian, VAEImputer
 
 IMPUTERS: dict[str, Callable[[int], Any]] = {
     "VAEImputer": lambda seed: VAEImputer(random_state=seed),
+    "VAEImputer, full noise": lambda seed: VAEImputer(
+        likelihood=Gaussian("full"), random_state=seed
+    ),
+    "VAEImputer, encoder_dropout": lambda seed: VAEImputer(encoder_dropout=0.2, random_state=seed),
+    "VAEImputer, flow": lambda seed: VAEImputer(prior="flow", random_state=seed),
     "SimpleImputer": lambda seed: SimpleImputer(),
     "KNNImputer": lambda seed: KNNImputer(),
     "IterativeImputer, ridge": lambda seed: IterativeImputer(random_state=seed),

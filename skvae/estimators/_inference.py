@@ -324,7 +324,8 @@ def as_dtype(module: Module, dtype: str) -> Module:
 
 def chunk_size(module: VAE, n_draws: int = 1) -> int:
     """Return the number of rows to compute with at a time, each with a number of draws."""
-    return max(1, chunk_elements(module.bias.device) // (n_draws * module.max_width))
+    width = max(n_draws * module.max_width, module.row_width)
+    return max(1, chunk_elements(module.bias.device) // width)
 
 
 @torch.no_grad()

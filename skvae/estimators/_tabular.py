@@ -89,8 +89,8 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         Strength of weight decay. Each step multiplies the weight matrices of the decoder by one
         minus `alpha` times the learning rate, except for the weights of the linear path to the
         means. "auto" is ``(300 / n_samples) ** 2 * min(2, n_features / 20)``, and up to three times
-        as much for ``Gaussian("shared")``, for a model with a linear path, which few rows hold
-        close to the linear model. For other models, "auto" is 0.
+        as much for ``Gaussian("shared")`` and ``Gaussian("full")``, for a model with a linear path,
+        which few rows hold close to the linear model. For other models, "auto" is 0.
     learning_rate : {"cosine", "constant"}, default="cosine"
         Schedule of the learning rate. "cosine" rises to `learning_rate_init` over the first
         200 steps, within 5% and 20% of all steps, and then falls to zero along a cosine.

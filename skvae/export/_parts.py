@@ -102,7 +102,10 @@ class Decoder(Part):
             c = module.conditions(inputs[1]).to(module.dtype)
         params = module.decode(Z / module.prior_std, c)
         X_mean = module.unstandardize(likelihood.mean(params))
-        return {"X_mean": X_mean, **likelihood.public_parameters(params, module.units.scale)}
+        public = likelihood.public_parameters(params, module.units.scale)
+        if "whitening" in public:
+            public["whitening"] = module.units.for_deviations(public["whitening"])
+        return {"X_mean": X_mean, **public}
 
 
 class Score(_InputSpacePart):

@@ -115,11 +115,12 @@ def observed_log_prob(x: Tensor, params: Parameters) -> Tensor:
     Missing entries are NaN in x, (n, d).
     """
     is_observed = ~x.isnan()
-    factor = _observed_factor(is_observed, _covariance(params))
-    residual = torch.where(is_observed, x - mean(params), 0.0)
-    whitened = _solve(factor, residual, upper=False)
-    log_peak = _LOG_PEAK - factor.diagonal(dim1=-2, dim2=-1).log()
-    return (log_peak - 0.5 * whitened.square()).to(residual.dtype)
+    with autocast(x.device, torch.float32):
+        factor = _observed_factor(is_observed, _covariance(params))
+        residual = torch.where(is_observed, x - mean(params), 0.0)
+        whitened = _solve(factor, residual, upper=False)
+        log_peak = _LOG_PEAK - factor.diagonal(dim1=-2, dim2=-1).log()
+        return (log_peak - 0.5 * whitened.square()).to(residual.dtype)
 
 
 def complete(x: Tensor, draw: Tensor, params: Parameters) -> Tensor:
@@ -160,7 +161,8 @@ def _observed_factor(is_observed: Tensor, covariance: Tensor) -> Tensor:
 
 def _solve(factor: Tensor, residual: Tensor, *, upper: bool) -> Tensor:
     """Solve a triangular system for each row of residuals, (..., n, d)."""
-    columns = residual.to(factor.dtype).reshape(-1, *residual.shape[-2:]).permute(1, 2, 0)
+    n_codes = math.prod(residual.shape[:-2])
+    columns = residual.to(factor.dtype).reshape(n_codes, *residual.shape[-2:]).permute(1, 2, 0)
     solved = torch.linalg.solve_triangular(factor, columns, upper=upper)  # (n, d, ...)
     return solved.permute(2, 0, 1).reshape(residual.shape)
 

@@ -16,6 +16,7 @@ from ..utils import check_choice, soft_clamp, soft_clamp_inverse
 from . import _correlated_noise as correlated
 from ._base import Likelihood, Marginals, Parameters, ParameterScope
 
+_NOISES = ("feature", "shared", "row")
 # Learned noise stays within a factor e^7 (about 1,100) of the standard deviation of the data.
 _MAX_LOG_NOISE = 7.0
 # The square of a learned noise starts with this fraction of the squared floor at least, so that
@@ -36,12 +37,12 @@ DF_BOUNDS = (INITIAL_DF / _MAX_DF_FACTOR, INITIAL_DF * _MAX_DF_FACTOR)
 class LocationScale(Likelihood):
     """Distribution with a mean predicted by the decoder and a scale, called the noise."""
 
-    noise: Literal["feature", "shared", "row", "full"] | float = "feature"
+    noise: Any = "feature"
     floor: float = 0.0
 
     support = constraints.real
     remedy = "Remove or impute it."
-    _noises: ClassVar[tuple[str, ...]] = ("feature", "shared", "row")
+    _noises: ClassVar[tuple[str, ...]] = _NOISES
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -51,8 +52,7 @@ class LocationScale(Likelihood):
             raise ValueError(
                 f"{name}(noise=...) must be a positive finite number; got {self.noise!r}."
             )
-        takes_floor = isinstance(self.noise, str) and self.noise != "full"
-        if self.floor != 0 and not (_is_positive(self.floor) and takes_floor):
+        if self.floor != 0 and not (_is_positive(self.floor) and self.noise in _NOISES):
             raise ValueError(
                 f"{name}(floor=...) must be a finite number of at least 0, and 0 if the noise is "
                 f"fixed or 'full'; got {self!r}."
@@ -60,13 +60,17 @@ class LocationScale(Likelihood):
 
     @property
     def parameters(self) -> dict[str, ParameterScope]:
-        if self.noise == "full":
-            return dict(correlated.SCOPES)
-        return {"mean": "row", "log_noise": self.noise if isinstance(self.noise, str) else "fixed"}
+        scope: Any = self.noise if isinstance(self.noise, str) else "fixed"
+        return {"mean": "row", "log_noise": scope}
 
     @property
     def standardize(self) -> Literal["feature", "shared"]:
-        return "feature" if self.noise in ("feature", "row", "full") else "shared"
+        return "feature" if self.noise in ("feature", "row") else "shared"
+
+    @property
+    def is_correlated(self) -> bool:
+        """Whether the noise of a column is correlated with the noise of other columns."""
+        return False
 
     def initial_params(self, marginals: Marginals) -> Parameters:
         if isinstance(self.noise, str):
@@ -177,7 +181,8 @@ class Gaussian(LocationScale):
     leave unexplained as S. The correlations in S are shrunk towards 0, as strongly as is best for
     held-out rows. The linear model is then the covariance of the rows, shrunk towards the
     covariance of factor analysis [3]_. Weight decay, `alpha` of the estimators, also pulls S
-    towards its initial value. Other networks start at independent columns. In
+    towards its initial value. Other networks start at independent columns. Bounds hold for the
+    determinant of S, so the density of a perfectly reconstructed row stays finite. In
     `VAEOutlierDetector.explain`, correlated columns share the log-density of a row regardless of
     their order [4]_.
 
@@ -200,10 +205,22 @@ class Gaussian(LocationScale):
     Gaussian(noise='shared', floor=0.0)
     """
 
-    _noises = (*LocationScale._noises, "full")
+    _noises = (*_NOISES, "full")
+
+    @property
+    def is_correlated(self) -> bool:
+        return bool(self.noise == "full")
+
+    @property
+    def parameters(self) -> dict[str, ParameterScope]:
+        return dict(correlated.SCOPES) if self.is_correlated else super().parameters
+
+    @property
+    def standardize(self) -> Literal["feature", "shared"]:
+        return "feature" if self.is_correlated else super().standardize
 
     def initial_params(self, marginals: Marginals) -> Parameters:
-        if self.noise != "full":
+        if not self.is_correlated:
             return super().initial_params(marginals)
         return correlated.correlated_params(marginals.mean, torch.ones_like(marginals.mean).diag())
 
@@ -213,7 +230,7 @@ class Gaussian(LocationScale):
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         params = self._bounded(params)
-        if self.noise == "full":
+        if self.is_correlated:
             return correlated.log_prob(x, params)
         log_std = params["log_noise"]
         residual = (x - params["mean"]) * torch.exp(-log_std)
@@ -221,32 +238,32 @@ class Gaussian(LocationScale):
         return torch.addcmul(log_peak, residual, residual, value=-0.5)
 
     def observed_log_prob(self, x: Tensor, params: Parameters, placeholder: Tensor) -> Tensor:
-        if self.noise != "full":
+        if not self.is_correlated:
             return super().observed_log_prob(x, params, placeholder)
         return correlated.observed_log_prob(x, self._bounded(params))
 
     def contributions(self, x: Tensor, params: Parameters) -> Tensor:
-        if self.noise != "full":
+        if not self.is_correlated:
             return super().contributions(x, params)
         return correlated.contributions(x, self._bounded(params))
 
     def mean(self, params: Parameters) -> Tensor:
-        return correlated.mean(params) if self.noise == "full" else super().mean(params)
+        return correlated.mean(params) if self.is_correlated else super().mean(params)
 
     def public_parameters(self, params: Parameters, scale: Tensor) -> Parameters:
-        if self.noise != "full":
+        if not self.is_correlated:
             return super().public_parameters(params, scale)
         return {"whitening": correlated.whitening_matrix(self._bounded(params)) / scale}
 
     def sample(self, params: Parameters, generator: Generator) -> Tensor:
         mean, params = self.mean(params), self._bounded(params)
         eps = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        if self.noise == "full":
+        if self.is_correlated:
             return mean + correlated.color(eps, params)
         return mean + torch.exp(params["log_noise"]) * eps
 
     def complete(self, x: Tensor, params: Parameters, generator: Generator | None = None) -> Tensor:
-        if self.noise != "full":
+        if not self.is_correlated:
             return super().complete(x, params, generator)
         draw = self.mean(params) if generator is None else self.sample(params, generator)
         return correlated.complete(x, draw, self._bounded(params))

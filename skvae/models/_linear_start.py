@@ -69,15 +69,18 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
     encoder.linear.weight[:n_factors, :n_features] = weight
     mean_bias[:n_factors] = -weight @ model.mean
     log_var_bias[:n_factors] = soft_clamp_inverse(var.log(), MAX_LOG_VAR)
-    loadings, params = model.loadings, _learned_params(likelihood, model, df)
-    if likelihood.noise == "full":
+    loadings, params = model.loadings, {}
+    if not likelihood.is_correlated:
+        params = _learned_params(likelihood, model, df)
+    else:
         fit = partial(_fit_normal, module, likelihood)
-        params = correlated_params(model.mean, noise_covariance(x, model, fit))
+        covariance = noise_covariance(x, model, fit, likelihood.min_initial_variance)
+        params = correlated_params(model.mean, covariance)
         loadings = params["whitening"] @ loadings
     decoder.linear.weight[:n_features, :n_factors] = loadings
     if c is not None:
         encoder.linear.weight[:n_factors, n_features:] = -weight @ effects.T
-        if likelihood.noise == "full":
+        if likelihood.is_correlated:
             effects = effects @ params["whitening"].T
         decoder.linear.weight[:n_features, module.latent_dim :] = effects.T
     module.set_params(params)
@@ -169,7 +172,9 @@ def departures_of_noise(module: VAE) -> list[Tensor]:
 
     With zeros in place of these parameters, the noise has the covariance of the linear model.
     """
-    if "whitening" not in module.global_params or not isinstance(module.decoder, LinearPath):
+    likelihood = module.likelihood
+    is_correlated = isinstance(likelihood, LocationScale) and likelihood.is_correlated
+    if not is_correlated or not isinstance(module.decoder, LinearPath):
         return []
     return [p.detach() for p in module.global_params.values() if p.requires_grad]
 

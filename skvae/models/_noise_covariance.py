@@ -15,7 +15,9 @@ _WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 _N_FOLDS = 5
 
 
-def noise_covariance(x: Tensor, model: LinearModel, fit: Callable[[Tensor], LinearModel]) -> Tensor:
+def noise_covariance(
+    x: Tensor, model: LinearModel, fit: Callable[[Tensor], LinearModel], min_variance: float = 0.0
+) -> Tensor:
     """Return the covariance of what the factors of a model leave unexplained, (d, d).
 
     The covariance is shrunk towards the variances of the noise of the model, so the covariance of
@@ -31,12 +33,15 @@ def noise_covariance(x: Tensor, model: LinearModel, fit: Callable[[Tensor], Line
     model : LinearModel
         Factor analysis of the rows, rotated.
     fit : callable
-        Returns factor analysis of some of the rows.
+        Returns factor analysis of some of the rows and columns.
+    min_variance : float, default=0.0
+        Smallest variance of the noise of a column, which constant columns have.
     """
     residuals = _Residuals.of(x, model)
     variances = _shrunk(residuals.variances, _best_weight(x, fit))
     std = model.noise_var.sqrt()
-    return (residuals.axes * variances) @ residuals.axes.T * std * std[:, None]
+    covariance = (residuals.axes * variances) @ residuals.axes.T * std * std[:, None]
+    return covariance + (min_variance - covariance.diagonal()).clamp_min(0).diag()
 
 
 class _Residuals(NamedTuple):
@@ -60,10 +65,16 @@ class _Residuals(NamedTuple):
 
 
 def _best_weight(x: Tensor, fit: Callable[[Tensor], LinearModel]) -> float:
-    """Return the weight with the highest likelihood of held-out rows."""
-    if len(x) < 2 * _N_FOLDS:
-        return 1.0
+    """Return the weight with the highest likelihood of held-out rows.
+
+    Columns that are constant without the rows of a fold do not count: their likelihood depends on
+    the smallest variance only.
+    """
     fold = torch.arange(len(x), device=x.device) % _N_FOLDS
+    varies = [(x[fold != i] != x[fold != i][:1]).any(0) for i in range(_N_FOLDS)]
+    x = x[:, torch.stack(varies).all(0)]
+    if len(x) < 2 * _N_FOLDS or not x.shape[1]:
+        return 1.0
     weights = x.new_tensor(_WEIGHTS)[:, None]
     loss = x.new_zeros(len(weights))
     for i in range(_N_FOLDS):

@@ -91,6 +91,15 @@ class Units(nn.Module):
             x = x + x @ self.dependence.T
         return x + self.shift
 
+    def for_deviations(self, matrix: Tensor) -> Tensor:
+        """Return a matrix for x - shift, given a matrix for the deviations in dependent columns.
+
+        Both matrices, (m, d), are for columns in the units of X.
+        """
+        if not self.dependent_columns:
+            return matrix
+        return matrix - matrix.to(self.dependence.dtype) @ self.dependence
+
     def mask_dependent(self, x: Tensor) -> Tensor:
         """Return standardised rows with 0 in columns that other columns determine."""
         return x * self.is_independent if self.dependent_columns else x

@@ -103,7 +103,10 @@ class VAE(nn.Module):
             self.prior_weights[name] = nn.Parameter(value, requires_grad=is_learned)
         self.units = Units(n_features, self.likelihood.standardize, config.dependent_columns)
         self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
-        # Largest number of elements per row in any layer, to bound the memory of inference.
+        # Numbers of elements to bound the memory of inference: for each row, and in any layer for
+        # each row and code.
+        has_covariances = config.missing and "matrix" in scopes.values()
+        self.row_width = n_features**2 if has_covariances else n_features
         self.max_width = max(
             n_inputs,
             n_outputs * len(self.decoder_param_names),
@@ -117,8 +120,6 @@ class VAE(nn.Module):
             max_output_width(self.encoder, n_inputs),
             max_output_width(self.decoder, self.n_decoder_inputs),
         )
-        if config.missing and "matrix" in scopes.values():
-            self.max_width = max(self.max_width, n_features**2)  # a covariance for each row
         for name, constant in self.likelihood.constants().items():
             self._constants.register_buffer(name, constant, persistent=False)
 

@@ -69,7 +69,8 @@ class Trainer:
         self._captured_step = CapturedStep(self._eager_step, recorder) if recorder else None
         self._step: Step = self._captured_step or self._eager_step
         # A custom network may draw from torch's global generators, so no step must be rehearsed.
-        if noise.device.type == "cpu" and not (group.is_distributed or self._has_custom_networks):
+        is_custom = self._has_custom_networks
+        if not (recorder or is_custom or group.is_distributed) and noise.device.type == "cpu":
             self._step = ThreadedStep(self._eager_step)
 
     @property

@@ -152,8 +152,8 @@ def test_training_continues_with_the_first_relations(vae, X):
     ):
         continued = train()
         for name in ("dependence", "is_independent", "scale", "shift"):
-            expected = getattr(vae.module_, name)
-            assert torch.equal(getattr(continued.module_, name), expected)
+            expected = getattr(vae.module_.units, name)
+            assert torch.equal(getattr(continued.module_.units, name), expected)
 
 
 def test_a_fit_resumes_from_its_checkpoint(vae, X, tmp_path, monkeypatch):

@@ -151,7 +151,7 @@ def exact_density(imputer):
     b = imputer.module_.mean(torch.zeros(1, 1))[0].detach().numpy()
     loadings = imputer.module_.mean(torch.ones(1, 1))[0].detach().numpy() - b
     params = dict(imputer.module_.global_params)
-    (whitening,) = FULL.public_parameters(params, imputer.module_.scale).values()
+    (whitening,) = FULL.public_parameters(params, imputer.module_.units.scale).values()
     whitening = whitening.detach().numpy()
     noise = np.linalg.inv(whitening.T @ whitening)
     return multivariate_normal(b, np.outer(loadings, loadings) + noise)

@@ -117,7 +117,7 @@ def test_an_image_whose_filters_take_more_memory_than_the_weights_is_refused(ref
 @pytest.mark.parametrize("shape", [(7,), (4, 1), (), (10**4,), (0, 10**12)], ids=str)
 def test_weights_of_other_shapes_are_refused_early(refuse, shape):
     def change(state, arrays):
-        arrays["module_.weights.shift"] = np.zeros(shape)
+        arrays["module_.weights.units.shift"] = np.zeros(shape)
 
     refuse(change)
 
@@ -125,7 +125,7 @@ def test_weights_of_other_shapes_are_refused_early(refuse, shape):
 @pytest.mark.parametrize("dtype", ["i8", "?", "u1"])
 def test_weights_that_are_no_floats_are_refused(refuse, dtype):
     def change(state, arrays):
-        arrays["module_.weights.shift"] = arrays["module_.weights.shift"].astype(dtype)
+        arrays["module_.weights.units.shift"] = arrays["module_.weights.units.shift"].astype(dtype)
 
     refuse(change, "dtype")
 
@@ -137,7 +137,11 @@ def test_other_weights_are_refused(refuse):
         weights["more"] = {"array": "more"}
 
     refuse(add, "more")
-    refuse(lambda s, a: s["module_"]["dict"]["weights"]["dict"].pop("shift") and None, "shift")
+
+    def drop(state, arrays):
+        del state["module_"]["dict"]["weights"]["dict"]["units.shift"]
+
+    refuse(drop, "shift")
 
 
 def bins_of(state):

@@ -99,7 +99,7 @@ def rows():
     grey = rng.uniform(size=(1000, 20))
     counts = rng.negative_binomial(2, 0.1, size=(1000, 4)).astype(float)
     total = np.c_[real, real[:, 1] + real[:, 2]]
-    kinds = {"conv": grey, "grey": grey, "dependent": total}
+    kinds = {"conv": grey, "grey": grey, "dependent": total, "full": total}
     kinds |= dict.fromkeys(["poisson", "negative_binomial"], counts)
     return {name: kinds.get(name, real) for name in MODELS}
 

@@ -82,3 +82,15 @@ def test_the_weight_has_the_highest_density_of_new_rows(monkeypatch):
     chosen, best = density(weights), max(density((weight,)) for weight in weights)
     assert chosen > best - 0.2
     assert chosen > density((1.0,)) + 0.5
+
+
+@pytest.mark.parametrize("n_ones", [0, 1], ids=["constant", "one in a single row"])
+def test_a_column_that_hardly_varies_does_not_decide_the_weight(n_ones):
+    x = correlated_rows(200)
+    column = torch.zeros(200, 1, dtype=x.dtype)
+    column[:n_ones] = 1
+    both = torch.cat([x, column], 1)
+    expected = noise_covariance(x, fit(x), fit)
+    actual = noise_covariance(both, fit(both), fit, min_variance=1e-6)
+    assert_allclose(actual[:D, :D], expected, rtol=0.05, atol=0.05)
+    assert actual[D, D] >= 1e-6

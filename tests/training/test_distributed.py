@@ -128,8 +128,9 @@ def assert_alike(vae, reference):
         {"random_state": 0, "has_total": True, "alpha": 1.0},
         {"random_state": 0, "kind": "VAEOutlierDetector"},
         {"random_state": 0, "kind": "VAEImputer"},
+        {"random_state": 0, "kind": "VAEImputer", "likelihood": skvae.Gaussian("full")},
     ],
-    ids=["plain", "early stopping", "dependent columns", "trimmed", "weighted"],
+    ids=["plain", "early stopping", "dependent columns", "trimmed", "weighted", "correlated"],
 )
 def test_two_processes_give_the_model_of_one_process(folder, run, options):
     run(**options)

@@ -72,7 +72,7 @@ def test_the_start_of_very_many_rows_is_near_the_start_of_all_rows(monkeypatch):
     monkeypatch.setattr(_new_module, "_MAX_ROWS", 20_000)
     complete = make(X, likelihood=Gaussian())
     # The units are those of all rows. The noise is that of the sample.
-    assert torch.equal(sampled.scale, complete.scale)
+    assert torch.equal(sampled.units.scale, complete.units.scale)
     noise, expected = (m.global_params["log_noise"].detach() for m in (sampled, complete))
     assert_allclose(noise, expected, atol=0.05)
     assert not torch.equal(noise, expected)
