@@ -61,9 +61,9 @@ def other_program() -> Iterator[None]:
 
 def seconds(X: np.ndarray, params: dict[str, Any], n_threads: int, *, trials: bool) -> float:
     torch.set_num_threads(n_threads)
-    can_choose = ThreadedStep._can_choose if trials else lambda *_: False
+    has_equal_bits = ThreadedStep._has_equal_bits if trials else lambda *_: False
     vae = VAETransformer(2, likelihood="bernoulli", max_iter=1, random_state=0, **params)
-    with patch.object(ThreadedStep, "_can_choose", can_choose):
+    with patch.object(ThreadedStep, "_has_equal_bits", has_equal_bits):
         start = time.perf_counter()
         vae.fit(X)
         return time.perf_counter() - start

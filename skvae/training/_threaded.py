@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from statistics import fmean
 
 import torch
 
@@ -13,7 +14,8 @@ from ._batches import Batch
 from ._config import TrainingConfig
 from ._step import EagerStep, Scalar
 
-# Steps of a trial, whose fastest counts, and steps between two trials.
+# Steps of a trial, and steps between two trials. Mean times count: beside another program, some
+# steps with all threads are as fast as on an idle machine.
 _N_TRIAL_STEPS = 3
 _N_STEPS_BETWEEN_TRIALS = 50
 # A change must save more than this fraction of the time.
@@ -75,7 +77,7 @@ class ThreadedStep:
 
     def _begin_trial(self, batch: Batch, kl_weight: Scalar) -> None:
         self._n_until_trial = _N_STEPS_BETWEEN_TRIALS
-        self._time_before_trial = min(self._times[-_N_TRIAL_STEPS:])
+        self._time_before_trial = fmean(self._times)
         self._times.clear()
         if self._has_equal_bits(batch, kl_weight):
             self._is_trial = True
@@ -84,7 +86,7 @@ class ThreadedStep:
     def _end_trial(self) -> None:
         """End a trial that has enough steps."""
         if len(self._times) == _N_TRIAL_STEPS:
-            is_faster = min(self._times) < (1 - _MIN_GAIN) * self._time_before_trial
+            is_faster = fmean(self._times) < (1 - _MIN_GAIN) * self._time_before_trial
             self._times.clear()
             self._is_trial = False
             if not is_faster:
