@@ -110,7 +110,11 @@ def split(X: np.ndarray, n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray
     Columns that are constant in training are left out: their density has no bound.
     """
     train, test = train_test_split(X, test_size=0.2, random_state=seed)
-    train, test = train[:n_rows], test[:5000]
+    return without_constants(train[:n_rows], test[:5000])
+
+
+def without_constants(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows without the columns that are constant in training."""
     varies = train.std(axis=0) > 1e-9 * np.abs(train).max(axis=0)
     return train[:, varies], test[:, varies]
 

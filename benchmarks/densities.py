@@ -22,7 +22,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from defaults import best_mixture, data_sets, split
+from defaults import best_mixture, data_sets, split, without_constants
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -56,9 +56,7 @@ def measure(name: str, X: np.ndarray, n_rows: int, max_dim: int, seed: int) -> d
         key: VAETransformer(latent_dim, random_state=seed, **params)
         for key, params in MODELS.items()
     }
-    rows, validation = train_test_split(train, test_size=0.2, random_state=seed)
-    varies = rows.std(axis=0) > 1e-9 * np.abs(rows).max(axis=0)
-    rows, validation = rows[:, varies], validation[:, varies]
+    rows, validation = without_constants(*train_test_split(train, test_size=0.2, random_state=seed))
     best = max(models, key=lambda key: _score(clone(models[key]), rows, validation))
     scores = {key: _score(model, train, test) for key, model in models.items()}
     scaler = StandardScaler().fit(train)

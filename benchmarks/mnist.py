@@ -53,7 +53,7 @@ RUNS: dict[str, tuple[dict[str, object], float]] = {
         for name, lengths in (("mlp", (10, 12)), ("fourier_mlp", (10, 12, 40)))
         for epochs in lengths
     },
-    # About 90 seconds on two cores.
+    # 90 to 110 seconds on two cores.
     "deep fourier_mlp, encoder_dropout, 46 epochs": (
         {
             "architecture": "fourier_mlp",

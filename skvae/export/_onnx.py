@@ -16,7 +16,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators import BaseVAE, as_dtype
-from ..likelihoods import Histogram, LocationScale
+from ..likelihoods import Histogram
 from ..serialization import replacing
 from ..utils import __version__, check_choice, import_optional
 from ._operators import TRANSLATIONS, decompositions
@@ -131,11 +131,10 @@ def _check_arguments(estimator: Any, part: str, dtype: str) -> None:
             "ONNX does not support. Pickle the estimator instead, or export a VAETransformer or "
             "VAEImputer fitted to numbers with a numeric likelihood."
         )
-    likelihood = estimator.module_.likelihood
-    is_correlated = isinstance(likelihood, LocationScale) and likelihood.is_correlated
-    if part == "score" and is_correlated and estimator.module_.config.missing:
+    module = estimator.module_
+    if part == "score" and module.likelihood.is_correlated and module.config.missing:
         raise ValueError(
-            "The score of a VAEImputer with Gaussian('full') needs a Cholesky decomposition for "
+            f"The score of a VAEImputer with {module.likelihood} needs a matrix decomposition for "
             "each row, which ONNX does not have. Export the encoder or the decoder, or pickle the "
             "estimator."
         )

@@ -168,6 +168,11 @@ class Likelihood(ABC):
         return marginals.mean
 
     @property
+    def is_correlated(self) -> bool:
+        """Whether columns depend on each other given the code. By default not."""
+        return False
+
+    @property
     def is_row_random(self) -> bool:
         """Whether training draws rows at random in each step: see `draw_rows`. By default not."""
         return False

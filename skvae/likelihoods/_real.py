@@ -67,11 +67,6 @@ class LocationScale(Likelihood):
     def standardize(self) -> Literal["feature", "shared"]:
         return "feature" if self.noise in ("feature", "row") else "shared"
 
-    @property
-    def is_correlated(self) -> bool:
-        """Whether the noise of a column is correlated with the noise of other columns."""
-        return False
-
     def initial_params(self, marginals: Marginals) -> Parameters:
         if isinstance(self.noise, str):
             # Learned noise and floor together have the variance of a standardised column, 1.

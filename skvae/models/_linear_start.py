@@ -172,9 +172,7 @@ def departures_of_noise(module: VAE) -> list[Tensor]:
 
     With zeros in place of these parameters, the noise has the covariance of the linear model.
     """
-    likelihood = module.likelihood
-    is_correlated = isinstance(likelihood, LocationScale) and likelihood.is_correlated
-    if not is_correlated or not isinstance(module.decoder, LinearPath):
+    if not (module.likelihood.is_correlated and isinstance(module.decoder, LinearPath)):
         return []
     return [p.detach() for p in module.global_params.values() if p.requires_grad]
 

@@ -105,7 +105,7 @@ class VAE(nn.Module):
         self.register_buffer("placeholder", torch.zeros(n_features, dtype=torch.float64))
         # Numbers of elements to bound the memory of inference: for each row, and in any layer for
         # each row and code.
-        has_covariances = config.missing and "matrix" in scopes.values()
+        has_covariances = config.missing and self.likelihood.is_correlated
         self.row_width = n_features**2 if has_covariances else n_features
         self.max_width = max(
             n_inputs,
