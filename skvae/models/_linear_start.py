@@ -74,7 +74,7 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
         params = _learned_params(likelihood, model, df)
     else:
         fit = partial(_fit_normal, module, likelihood)
-        covariance = noise_covariance(x, model, fit, likelihood.min_initial_variance)
+        covariance = noise_covariance(x, model, fit)
         params = correlated_params(model.mean, covariance)
         loadings = params["whitening"] @ loadings
     decoder.linear.weight[:n_features, :n_factors] = loadings

@@ -15,9 +15,7 @@ _WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 _N_FOLDS = 5
 
 
-def noise_covariance(
-    x: Tensor, model: LinearModel, fit: Callable[[Tensor], LinearModel], min_variance: float = 0.0
-) -> Tensor:
+def noise_covariance(x: Tensor, model: LinearModel, fit: Callable[[Tensor], LinearModel]) -> Tensor:
     """Return the covariance of what the factors of a model leave unexplained, (d, d).
 
     The covariance is shrunk towards the variances of the noise of the model, so the covariance of
@@ -34,14 +32,14 @@ def noise_covariance(
         Factor analysis of the rows, rotated.
     fit : callable
         Returns factor analysis of some of the rows and columns.
-    min_variance : float, default=0.0
-        Smallest variance of the noise of a column, which constant columns have.
     """
     residuals = _Residuals.of(x, model)
     variances = _shrunk(residuals.variances, _best_weight(x, fit))
     std = model.noise_var.sqrt()
     covariance = (residuals.axes * variances) @ residuals.axes.T * std * std[:, None]
-    return covariance + (min_variance - covariance.diagonal()).clamp_min(0).diag()
+    # The residuals of constant columns say nothing about later values.
+    is_constant = (x == x[:1]).all(0)
+    return torch.where(is_constant.diag(), model.noise_var.diag(), covariance)
 
 
 class _Residuals(NamedTuple):
