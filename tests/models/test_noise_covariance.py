@@ -95,3 +95,13 @@ def test_a_column_that_hardly_varies_does_not_decide_the_weight(n_ones):
     assert_allclose(actual[:D, :D], expected, rtol=0.05, atol=0.05)
     if n_ones == 0:
         assert_allclose(actual[D, D], 1e-6)  # the smallest variance of the linear model
+
+
+def test_columns_with_hardly_any_noise_keep_their_relations():
+    x = normal(2000, D)
+    x[:, 1] = x[:, 0] + 1e-3 * x[:, 1]
+    x[:, 2] = x[:, 0] + 1e-3 * x[:, 2]
+    model = fit(x)
+    total = noise_covariance(x, model, fit) + model.loadings @ model.loadings.T
+    smallest = torch.linalg.eigvalsh(covariance_of(x))[:2]
+    assert_allclose(torch.linalg.eigvalsh(total)[:2], smallest, rtol=0.2)
