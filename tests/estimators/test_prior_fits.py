@@ -16,6 +16,8 @@ from helpers import FAST, FAST_TABULAR, assert_same_fit, mixed_table
 from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.priors import Flow, Mixture, Normal, VampPrior
 
+pytestmark = pytest.mark.torch_only
+
 X = np.random.RandomState(0).normal(size=(60, 4)) @ np.random.RandomState(1).normal(size=(4, 4))
 INCOMPLETE = np.where(np.random.RandomState(2).uniform(size=X.shape) < 0.2, np.nan, X)
 ESTIMATORS = {

@@ -10,6 +10,8 @@ from skvae.training._step import EagerStep
 from skvae.training._threaded import ThreadedStep
 from skvae.utils import _threads, single_thread
 
+pytestmark = pytest.mark.torch_only
+
 FULL, LAST = Batch(torch.zeros(4, 2), 4), Batch(torch.zeros(1, 2), 1)
 
 
