@@ -20,6 +20,8 @@ _N_TRIAL_STEPS = 3
 _N_STEPS_BETWEEN_TRIALS = 50
 # A change must save more than this fraction of the time.
 _MIN_GAIN = 0.05
+# A trial ends with a step that takes this many times as long as the steps before.
+_MAX_LOSS = 2.0
 
 
 class ThreadedStep:
@@ -84,8 +86,9 @@ class ThreadedStep:
             self._change()
 
     def _end_trial(self) -> None:
-        """End a trial that has enough steps."""
-        if len(self._times) == _N_TRIAL_STEPS:
+        """End a trial that has enough steps, or a step that is much too slow."""
+        is_slow = self._times[-1] > _MAX_LOSS * self._time_before_trial
+        if is_slow or len(self._times) == _N_TRIAL_STEPS:
             is_faster = fmean(self._times) < (1 - _MIN_GAIN) * self._time_before_trial
             self._times.clear()
             self._is_trial = False

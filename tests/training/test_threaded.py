@@ -72,6 +72,13 @@ def test_one_thread_takes_over_while_another_program_uses_a_core():
     assert machine.n_threads[-600:].count(2) > 500
 
 
+def test_a_trial_ends_with_a_step_that_is_much_too_slow():
+    machine = Machine({1: 1.5, 2: 4.0})
+    step = ThreadedStep(machine, machine.clock)
+    run(step, 300)
+    assert machine.n_threads.count(2) == 3 + 5  # the first steps, and a step of each trial
+
+
 def test_a_choice_lasts_for_several_epochs():
     machine = Machine({1: 1.0, 2: 2.0})
     step = ThreadedStep(machine, machine.clock)
