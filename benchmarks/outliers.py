@@ -50,7 +50,7 @@ from sklearn.svm import OneClassSVM
 
 from skvae import VAEOutlierDetector
 from skvae.datasets import fetch_adult, fetch_fashion_mnist, fetch_mnist, fetch_susy
-from skvae.priors import Flow, Mixture, Prior, VampPrior
+from skvae.priors import Flow, Mixture, VampPrior
 
 ODDS = ("cardio", "mammography", "pendigits", "satellite", "thyroid")
 MIN_CLASS_ROWS = 100
@@ -102,14 +102,15 @@ class PyOD(BaseEstimator):
 PRIORS = tuple(cls(training="separate") for cls in (Mixture, VampPrior, Flow))
 
 
-def with_prior(prior: Prior) -> Callable[[int], VAEOutlierDetector]:
-    return lambda seed: VAEOutlierDetector(novelty=True, prior=prior, random_state=seed)
+def novelty(**params: Any) -> Callable[[int], VAEOutlierDetector]:
+    return lambda seed: VAEOutlierDetector(novelty=True, random_state=seed, **params)
 
 
 DETECTORS: dict[str, Callable[[int], Any]] = {
     "VAEOutlierDetector": lambda seed: VAEOutlierDetector(random_state=seed),
-    "VAEOutlierDetector, novelty": lambda seed: VAEOutlierDetector(novelty=True, random_state=seed),
-    **{f"VAEOutlierDetector, novelty, {prior!r}": with_prior(prior) for prior in PRIORS},
+    "VAEOutlierDetector, novelty": novelty(),
+    **{f"VAEOutlierDetector, novelty, {prior!r}": novelty(prior=prior) for prior in PRIORS},
+    "VAEOutlierDetector, novelty, encoder_dropout": novelty(encoder_dropout=0.2),
     "IsolationForest": lambda seed: IsolationForest(random_state=seed),
     "OneClassSVM": lambda seed: OneClassSVM(),
     "LocalOutlierFactor": lambda seed: LocalOutlierFactor(novelty=True),

@@ -38,6 +38,11 @@ def tabular_vae(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     return TabularVAE(random_state=seed).fit(train).sample(len(train), random_state=seed)
 
 
+def with_flow(train: pd.DataFrame, seed: int) -> pd.DataFrame:
+    model = TabularVAE(prior="flow", random_state=seed)
+    return model.fit(train).sample(len(train), random_state=seed)
+
+
 def few_epochs(train: pd.DataFrame, seed: int) -> pd.DataFrame:
     model = TabularVAE(max_iter=4, random_state=seed)
     return model.fit(train).sample(len(train), random_state=seed)
@@ -74,6 +79,7 @@ def gaussian_copula(train: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 GENERATORS: dict[str, Generator] = {
     "TabularVAE": tabular_vae,
+    "TabularVAE, flow": with_flow,
     "TabularVAE, 4 epochs": few_epochs,
     "TabularVAE, independent": independent_columns,
     "TVAE": tvae,
