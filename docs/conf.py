@@ -57,6 +57,8 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skvae {release}"
+# Files for the root of the site: llms.txt, an index of the pages for language models.
+html_extra_path = ["extra"]
 html_show_sourcelink = False
 
 
