@@ -17,6 +17,7 @@ release = version = skvae.__version__
 extensions = [
     "myst_parser",
     "numpydoc",
+    "sphinx_design",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx_gallery.gen_gallery",
