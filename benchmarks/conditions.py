@@ -9,6 +9,7 @@ Cells of a type vary along three directions, by `--variation` in the log of the 
 Usage::
 
     SKVAE_DATA=... python benchmarks/conditions.py digits [--rows 60000] [--beta 1] [--seeds 5]
+        [--epochs 30] [--conv 32 64 256]
     python benchmarks/conditions.py batches [--variation 0.3] [--seeds 5]
 """
 
@@ -37,13 +38,18 @@ def digits(seed: int, options: argparse.Namespace) -> dict[str, float]:
     X_test, y_test = fetch_mnist(subset="test", return_X_y=True)
     classify = train_classifier(X, y, seed)
     rows = np.column_stack([X[:n_rows], y[:n_rows].astype(X.dtype)])
+    networks = (
+        {"architecture": "conv", "image_shape": (28, 28), "hidden_layer_sizes": options.conv}
+        if options.conv
+        else {"hidden_layer_sizes": (512, 256)}
+    )
     vae = VAETransformer(
         16,
         likelihood="bernoulli",
         condition_columns={X.shape[1]: "categorical"},
         beta=options.beta,
-        hidden_layer_sizes=(512, 256),
-        max_iter=30,
+        **networks,
+        max_iter=options.epochs,
         random_state=seed,
     )
     start = time.perf_counter()
@@ -125,6 +131,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--variation", type=float, default=0.3)
     parser.add_argument("--beta", type=float, default=1.0)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--conv", nargs="+", type=int, help="sizes of convolutional networks")
     options = parser.parse_args()
     function = {"digits": digits, "batches": batches}[options.run]
     table = pd.DataFrame([function(seed, options) for seed in range(options.seeds)])

@@ -40,6 +40,19 @@ RUNS: dict[str, tuple[dict[str, object], float]] = {
         },
         151.3,
     ),
+    **{
+        f"conv, 10 dimensions, {width} dense units, 6 epochs": (
+            {
+                "latent_dim": 10,
+                "architecture": "conv",
+                "image_shape": (28, 28),
+                "hidden_layer_sizes": (32, 64, width),
+                "max_iter": 6,
+            },
+            float("nan"),
+        )
+        for width in (16, 128)
+    },
     "deep mlp, 40 epochs": ({"hidden_layer_sizes": (512, 256, 128), "max_iter": 40}, 136.0),
     **{
         f"deep {name}, {epochs} epochs": (

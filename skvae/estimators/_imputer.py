@@ -78,7 +78,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
         ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages
         that each halve the image, followed by the width of a dense layer. "auto" is (256, 128), or
-        (32, 64, 16) for "conv". Custom architectures ignore this parameter.
+        (32, 64, 128) for "conv". Custom architectures ignore this parameter.
     activation : str, default="tanh"
         Activation function of the hidden layers: "gelu", "relu", "silu", "elu", "leaky_relu",
         "softplus", "tanh", "logistic" or "identity".

@@ -57,7 +57,7 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
     hidden_layer_sizes : array-like of int or "auto", default="auto"
         Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
         ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages
-        that each halve the image, followed by the width of a dense layer. "auto" is (32, 64, 16)
+        that each halve the image, followed by the width of a dense layer. "auto" is (32, 64, 128)
         for "conv", (128, 128) for a model with a linear path, and (256, 128) for other models.
         Custom architectures ignore this parameter.
     activation : str, default="gelu"

@@ -55,7 +55,7 @@ def resolve_architecture(
             options["linear_path"] = linear_path
         return partial(ARCHITECTURES[architecture], n_covariates=n_covariates, **options)
     shape = check_image_shape(image_shape, n_features)
-    sizes = _widths(hidden_layer_sizes, auto=(32, 64, 16))
+    sizes = _widths(hidden_layer_sizes, auto=(32, 64, 128))
     if len(sizes) < 2:
         raise ValueError(
             "architecture='conv' needs hidden_layer_sizes=(filters, ..., dense): at least one "
