@@ -180,6 +180,6 @@ class ContributionsDisplay:
             panel.invert_yaxis()
             panel.axvline(0, color="black", linewidth=0.8)
             panel.set_title(f"{self.decision[row]:+.1f} nats from the offset", fontsize=9)
-        self.axes_[0].set_xlabel("contribution, nats")
+        self.axes_[0].set_xlabel("contribution in nats, negative is unusual")
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -149,7 +149,8 @@ class LossCurveDisplay:
             panel.set(title=_LOSSES.get(loss, loss), xlabel="epoch")
             panel.xaxis.get_major_locator().set_params(integer=True)
         if losses[0] in _LOSSES:
-            self.axes_[0].set_ylabel("nats per row")
+            better = "" if losses[0] == "kl_loss" else ", lower is better"
+            self.axes_[0].set_ylabel(f"nats per row{better}")
         if len(self.axes_[0].lines) > 1:
             self.axes_[0].legend()
         self.ax_, self.figure_ = ax, ax.figure

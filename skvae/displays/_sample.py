@@ -253,12 +253,13 @@ class SampleDisplay:
         for i, panel in enumerate(columns):
             _draw_marginal(panel, real[:, i], generated[:, i], hist_kwargs)
             panel.set_title(names[i], fontsize=9)
+        columns[0].set_ylabel("fraction of rows")
         columns[0].legend(fontsize=8)
         matrices = split_axes(lower, 1, 2)[0]
         for panel, rows, title in zip(matrices, (real, generated), _TITLES, strict=True):
             image = _draw_correlations(panel, rows, names)
             panel.set_title(f"correlations, {title}", fontsize=9)
-        ax.figure.colorbar(image, ax=list(matrices))
+        ax.figure.colorbar(image, ax=list(matrices), label="correlation")
         self.axes_ = np.array([*columns, *matrices])
 
 

@@ -182,6 +182,7 @@ class SyntheticTableDisplay:
             panel.set_title(title, fontsize=8, parse_math=False)
             panel.tick_params(labelsize=6)
             panel.set_yticks([])
+        columns[0].set_ylabel("fraction of rows", fontsize=8)
         columns[0].legend(fontsize=7)
         matrices = list(split_axes(lower, 1, 3)[0])
         names = [_shorten(name) for name in self.real_associations]

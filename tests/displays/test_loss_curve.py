@@ -17,7 +17,7 @@ def test_each_loss_has_a_curve_for_training_and_for_validation(fit):
         np.testing.assert_array_equal(training.get_xdata(), [1, 2, 3])
         np.testing.assert_array_equal(training.get_ydata(), vae.history_[key])
         np.testing.assert_array_equal(validation.get_ydata(), vae.history_[f"validation_{key}"])
-    assert display.axes_[0].get_ylabel() == "nats per row"
+    assert display.axes_[0].get_ylabel() == "nats per row, lower is better"
     assert [t.get_text() for t in display.axes_[0].get_legend().get_texts()] == [
         "training",
         "validation",
