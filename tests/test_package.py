@@ -1,5 +1,6 @@
 """The package as a whole."""
 
+import json
 import re
 from pathlib import Path
 
@@ -33,6 +34,11 @@ def test_hooks_run_the_ruff_of_tox():
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     version = re.search(r"ruff-pre-commit\n\s+rev: v([\d.]+)", hooks)[1]
     assert f"ruff=={version}" in (ROOT / "tox.ini").read_text()
+
+
+def test_the_version_switcher_of_the_documentation_has_the_version():
+    versions = json.loads((ROOT / "docs" / "_static" / "switcher.json").read_text())
+    assert skvae.__version__ in [entry["version"] for entry in versions]
 
 
 def test_classifiers_name_the_versions_of_python_that_are_tested():
