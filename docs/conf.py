@@ -77,6 +77,7 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "backreferences_dir": "gallery/backreferences",
     "doc_module": "skvae",
+    "reference_url": {"skvae": None},  # links from code to the API reference
     "min_reported_time": 1_000_000,  # seconds: pages do not change from build to build
     "write_computation_times": False,
     "download_all_examples": False,
