@@ -52,22 +52,30 @@ INSPECT = """async () => {
     const name = `${element.tagName.toLowerCase()} class="${element.className}"`;
     return `<${name}> ${text}`;
   };
-  const scrolls = (element) => {
-    for (let e = element; e && e !== document.body; e = e.parentElement)
-      if (getComputedStyle(e).overflowX !== "visible") return true;
+  const mayBeWide = (element) => { // code and tables may scroll, but whole articles may not
+    for (let e = element; e && !e.matches("main, .bd-article-container"); e = e.parentElement) {
+      const {overflowX, textOverflow} = getComputedStyle(e);
+      if (/auto|scroll/.test(overflowX) || textOverflow === "ellipsis") return true;
+    }
     return false;
   };
-  const isCut = (element) => {
-    const box = element.getBoundingClientRect();
-    return box.width > 0 && box.right > document.documentElement.clientWidth + 1;
-  };
+  const texts = (element) => // may be wider than the box of the element
+    [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => {
+      const range = document.createRange();
+      range.selectNode(node);
+      return range;
+    });
+  const isCut = (element) => [element, ...texts(element)].some((part) => {
+    const {width, right} = part.getBoundingClientRect();
+    return width > 1 && right > document.documentElement.clientWidth + 1;
+  });
   return {
     images: [...document.images].filter((i) => !i.naturalWidth).map((i) => i.currentSrc || i.src),
     formulas: all(".math:not(:has(mjx-container)), mjx-merror").map((e) => e.textContent),
     links: all("a[href]").map((a) => a.href),
     anchors: all("[id], a[name]").map((e) => e.id || e.name),
     excess: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    cut: all("main *").filter((e) => isCut(e) && !scrolls(e)).slice(0, 1).map(nameOf),
+    cut: all("main *").filter((e) => isCut(e) && !mayBeWide(e)).slice(0, 2).map(nameOf),
     scrolled: all("main pre, main .pst-scrollable-table-container")
       .filter((e) => e.scrollWidth > e.clientWidth + 1).map(nameOf),
   };

@@ -54,6 +54,11 @@ def test_a_sound_site_has_no_problems(check, write):
         ("<a href='#missing'>link</a>", "broken anchor: /index.html#missing"),
         ("<div style='width: 2000px'>wide</div>", "pixels wider than the window"),
         ("<p style='width: 2000px'>wide</p>", "cut at the right edge: <p"),
+        (f"<h1 style='overflow: hidden'>{'Wide' * 200}</h1>", "cut at the right edge: <h1"),
+        (
+            f"<p class='bd-article-container' style='overflow: auto'>{'Wide' * 200}</p>",
+            "cut at the right edge: <p",
+        ),
         (f"<pre style='overflow: auto'>{'long ' * 500}</pre>", "wider than its box: <pre"),
     ],
 )
