@@ -11,8 +11,8 @@ then solves the three exercises.
 # %%
 # The data
 # --------
-# Pixels lie in [0, 1], so we use the Bernoulli likelihood. The log-density is the negative binary
-# cross-entropy of Keras, summed over the pixels.
+# Pixels lie in [0, 1], so we use the likelihood `~skvae.likelihoods.Bernoulli`. The log-density is
+# the negative binary cross-entropy of Keras, summed over the pixels.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -82,6 +82,7 @@ from skvae import Gaussian, VAETransformer
 from skvae.datasets import fetch_mnist
 from skvae.displays import LatentSpaceDisplay, LossCurveDisplay, ManifoldDisplay
 
+plt.style.use("tableau-colorblind10")
 rng = np.random.RandomState(0)
 mu, sigma = rng.normal(size=1000), np.exp(rng.normal(size=1000))
 closed_form = 0.5 * (mu**2 + sigma**2 - np.log(sigma**2) - 1)
@@ -150,7 +151,7 @@ print(f"log p(x):  {np.mean(log_evidence):.3f}")
 figure, ax = plt.subplots(layout="constrained")
 ax.semilogx(n_draws, bounds, "o-", base=2, label="bound")
 ax.axhline(np.mean(log_evidence), color="black", linestyle="--", label="log p(x), by integration")
-ax.set(xlabel="draws from the posterior", ylabel="nats per row")
+ax.set(xlabel="draws from the posterior", ylabel="nats per row, higher is better")
 ax.legend()
 
 # %%

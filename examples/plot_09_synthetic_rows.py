@@ -19,9 +19,10 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from skvae import TabularVAE, datasets
-from skvae.displays import LossCurveDisplay, SyntheticTableDisplay
+from skvae.displays import LatentSpaceDisplay, LossCurveDisplay, SyntheticTableDisplay
 from skvae.metrics import compare_tables
 
+plt.style.use("tableau-colorblind10")
 adult = datasets.fetch_adult().frame
 train, test = train_test_split(adult, test_size=0.2, stratify=adult["income"], random_state=0)
 vae = TabularVAE(early_stopping=True, random_state=0).fit(train)
@@ -71,7 +72,8 @@ occupations = pd.DataFrame(
     }
 )
 ax = occupations.sort_values("synthetic").plot.barh(figsize=(7, 4))
-ax.set(xlabel="fraction", ylabel="")
+ax.set(xlabel="fraction of the rows", ylabel="")
+ax.legend(loc="lower right")
 ax.figure.tight_layout()
 
 # %%
@@ -90,12 +92,14 @@ print(test.loc[scores.nsmallest(3).index].T.to_string())
 # represent the level of education (the levels form stripes), and age together with marital status.
 
 mean, std = vae.encode(test)
-first, second = np.argsort(std.mean(axis=0))[:2]
-fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
-points = axes[0].scatter(mean[:, first], mean[:, second], c=test["education-num"], s=3)
-fig.colorbar(points, ax=axes[0], label="education-num")
-for status in ("Never-married", "Married-civ-spouse", "Divorced"):
-    chosen = test["marital-status"] == status
-    axes[1].scatter(mean[chosen, first], mean[chosen, second], s=3, label=status)
-axes[1].legend(markerscale=4)
+codes = mean[:, np.argsort(std.mean(axis=0))[:2]]
+statuses = test["marital-status"].astype(str)
+frequent = statuses.isin(["Never-married", "Married-civ-spouse", "Divorced"])
+figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+options = {"scatter_kwargs": {"s": 4}}
+LatentSpaceDisplay.from_codes(codes, test["education-num"], ax=axes[0], **options)
+LatentSpaceDisplay.from_codes(codes[frequent], statuses[frequent], ax=axes[1], **options)
+for ax, title in zip(axes, ["level of education", "marital status"], strict=True):
+    ax.set(title=title, xlabel="most informative dimension", ylabel="second dimension")
 plt.show()
+# sphinx_gallery_thumbnail_path = "images/synthetic-table.png"

@@ -17,6 +17,7 @@ MNIST.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.stats import norm
 
 from skvae import VAETransformer
 from skvae.datasets import fetch_mnist
@@ -44,7 +45,11 @@ models = {
 
 figure, axes = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
 for ax, (name, vae) in zip(axes, models.items(), strict=True):
-    LatentSpaceDisplay.from_estimator(vae, test.data, test.target, ax=ax, max_points=3000)
+    # The display draws contours of learned priors only, unless we pass a density.
+    density = {"log_density": lambda Z: norm.logpdf(Z).sum(axis=1)} if name == "Normal" else {}
+    LatentSpaceDisplay.from_estimator(
+        vae, test.data, test.target, ax=ax, max_points=3000, **density
+    )
     ax.set_title(name)
     ax.get_legend().set_visible(name == "Flow")
 
@@ -81,3 +86,4 @@ for c in largest:
     print(c, *np.bincount(test.target[component == c], minlength=10), sep="\t")
 
 plt.show()
+# sphinx_gallery_thumbnail_path = "images/priors.png"

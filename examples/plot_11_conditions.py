@@ -18,7 +18,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from skvae import VAETransformer, datasets
-from skvae.displays import SampleDisplay
+from skvae.displays import LatentSpaceDisplay, SampleDisplay
 
 mnist = datasets.fetch_mnist(subset="test")
 X = np.column_stack([mnist.data, mnist.target.astype(np.float32)])
@@ -45,7 +45,7 @@ figure, ax = plt.subplots(figsize=(7, 5), layout="constrained")
 ax.imshow(images.swapaxes(1, 2).reshape(n_styles * 28, 11 * 28), cmap="gray_r")
 ax.axvline(27.5, color="black", linewidth=0.8)
 ax.set_xticks(14 + 28 * np.arange(11), ["image", *map(str, range(10))])
-ax.set_yticks([])
+ax.set(xlabel="class", ylabel="style", yticks=[])
 
 # %%
 # New digits of a class need no rejection.
@@ -56,8 +56,9 @@ SampleDisplay.from_estimator(vae, n_samples=100, conditions={784: 3}, random_sta
 # Counts without a batch effect
 # -----------------------------
 # Cells of four types, which vary within a type, are measured in three batches. The rates of genes
-# differ between batches, and the total count differs between cells. The model is given the batch,
-# and the total count as the exposure, a factor of all rates.
+# differ between batches, and the total count differs between cells. The likelihood of the counts is
+# `~skvae.likelihoods.NegativeBinomial`. The model is given the batch, and the total count as the
+# exposure, a factor of all rates.
 
 rng = np.random.RandomState(0)
 n_cells, n_genes = 2000, 100
@@ -79,12 +80,15 @@ codes = {
         random_state=0,
     ).fit_transform(np.column_stack([counts, batch, total])),
 }
-figure, axes = plt.subplots(2, 2, figsize=(7, 7), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(9, 8), layout="constrained")
 for (title, Z), row in zip(codes.items(), axes, strict=True):
     for ax, (name, labels) in zip(row, {"type": cell_type, "batch": batch}.items(), strict=True):
         accuracy = cross_val_score(KNeighborsClassifier(5), Z, labels).mean()
-        ax.scatter(*Z.T, c=labels, s=3, cmap="tab10")
+        names = [f"{name} {i + 1}" for i in range(labels.max() + 1)]
+        LatentSpaceDisplay.from_codes(Z, labels, target_names=names, ax=ax)
         ax.set_title(f"{title}\nby {name}: 5-NN accuracy {accuracy:.2f}", fontsize=9)
 
 # %%
 # Next: :doc:`../user_guide/conditions`
+
+# sphinx_gallery_thumbnail_path = "images/styles.png"

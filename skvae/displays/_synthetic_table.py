@@ -181,6 +181,7 @@ class SyntheticTableDisplay:
             title = f"{_shorten(name)}  ({marginal.distance:.3f})"
             panel.set_title(title, fontsize=8, parse_math=False)
             panel.tick_params(labelsize=6)
+            panel.xaxis.get_offset_text().set_fontsize(6)
             panel.set_yticks([])
         columns[0].set_ylabel("fraction of rows", fontsize=8)
         columns[0].legend(fontsize=7)
