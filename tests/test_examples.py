@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("plot_*.py"))
 
 
@@ -81,6 +82,14 @@ def run_quickly(fresh_processes, tmp_path):
 
 def test_the_gallery_has_eleven_scripts():
     assert len(SCRIPTS) == 11
+
+
+def test_every_picture_of_the_documentation_has_a_script_and_is_small():
+    namespace = runpy.run_path(str(DOCS / "update_images.py"))
+    pictures = {path.stem: path for path in (DOCS / "images").iterdir()}
+    assert pictures.keys() == {*namespace["IMAGES"], *namespace["OTHERS"]}
+    assert {f"{script}.py" for script, _ in namespace["IMAGES"].values()} <= set(SCRIPTS)
+    assert max(path.stat().st_size for path in pictures.values()) < namespace["MAX_BYTES"]
 
 
 @pytest.mark.slow
