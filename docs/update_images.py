@@ -19,6 +19,7 @@ from PIL import Image
 DOCS = Path(__file__).parent
 MAX_BYTES = 150_000
 MAX_WIDTH = 1300  # pixels
+THUMBNAIL_SIZE = (400, 280)  # of Sphinx-Gallery
 COLORS = (256, 128, 64, 32, 16)
 # Name -> the script that draws the picture, and which of its pictures it is.
 IMAGES = {
@@ -43,6 +44,20 @@ IMAGES = {
     "samples-threes": ("plot_11_conditions", 2),
     "batches": ("plot_11_conditions", 3),
 }
+# Script -> the number of the picture that represents the script in the gallery.
+THUMBNAILS = {
+    "plot_01_mnist_mlp": 2,
+    "plot_02_mnist_conv": 3,
+    "plot_03_fashion_mnist": 3,
+    "plot_04_elbo": 1,
+    "plot_05_embeddings": 3,
+    "plot_06_digits_selection": 3,
+    "plot_07_outliers": 1,
+    "plot_08_imputation": 1,
+    "plot_09_synthetic_rows": 2,
+    "plot_10_priors": 1,
+    "plot_11_conditions": 1,
+}
 # Pictures of other scripts: examples/compare_embeddings.py and benchmarks/speed.py.
 OTHERS = ("embeddings-digits", "speed")
 
@@ -61,15 +76,22 @@ def reduce(source: Path) -> bytes:
     raise SystemExit(f"{source} is too large: draw it with fewer points or pixels.")
 
 
+def find(script: str, number: int) -> Path:
+    """Return the path of a picture in the gallery."""
+    return DOCS / "gallery" / "images" / f"sphx_glr_{script}_{number:03}.png"
+
+
 def main() -> None:
     """Run the script."""
-    sources = {
-        name: DOCS / "gallery" / "images" / f"sphx_glr_{script}_{number:03}.png"
-        for name, (script, number) in IMAGES.items()
-    }
+    sources = {name: find(script, number) for name, (script, number) in IMAGES.items()}
     sources |= {Path(path).stem: Path(path) for path in sys.argv[1:]}
     for name, source in sources.items():
         (DOCS / "images" / f"{name}.png").write_bytes(reduce(source))
+    for script, number in THUMBNAILS.items():
+        image = Image.open(find(script, number)).convert("RGB")
+        image.thumbnail(THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
+        # Builds that do not run the scripts scale the file, which needs colours without a palette.
+        image.quantize(128).convert("RGB").save(DOCS / "images" / "thumbnails" / f"{script}.png")
 
 
 if __name__ == "__main__":

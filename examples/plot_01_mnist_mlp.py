@@ -183,4 +183,4 @@ print(pd.DataFrame.from_dict(rows, orient="index").round(3))
 # For classification, however, the raw features are best.
 
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/latent-space-mnist.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_01_mnist_mlp.png"

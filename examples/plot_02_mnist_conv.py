@@ -68,4 +68,4 @@ ManifoldDisplay.from_estimator(vae, n_steps=15)
 ReconstructionDisplay.from_estimator(vae, test.data)
 
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/manifold-mnist.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_02_mnist_conv.png"

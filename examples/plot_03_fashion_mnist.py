@@ -64,4 +64,4 @@ ManifoldDisplay.from_estimator(vae, n_steps=20, image_shape=(28, 28))
 ReconstructionDisplay.from_estimator(vae, fashion.data, image_shape=(28, 28))
 
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/manifold-fashion-mnist.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_03_fashion_mnist.png"

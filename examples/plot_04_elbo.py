@@ -176,4 +176,4 @@ LatentSpaceDisplay.from_estimator(vae, test.data, test.target, target_names=test
 ManifoldDisplay.from_estimator(vae, n_steps=20, image_shape=(28, 28))
 
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/bound.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_04_elbo.png"

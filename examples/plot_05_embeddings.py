@@ -96,4 +96,4 @@ susy = fetch_susy(subset="sample")
 compare(StandardScaler().fit_transform(susy.data), susy.target, susy.target_names, "gaussian")
 
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/embeddings-fashion-mnist.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_05_embeddings.png"

@@ -113,4 +113,4 @@ for ax, (column, unit) in zip(
     ax.set(xlabel="beta", ylabel=f"{unit}, higher is better", title=f"{column} of the test rows")
 
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/beta.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_06_digits_selection.png"

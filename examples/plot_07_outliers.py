@@ -126,4 +126,4 @@ for ax, image in zip(axes.ravel(), unseen.data[np.r_[order[:10], order[-10:]]], 
 axes[0, 0].set_title("strangest", fontsize=9)
 axes[1, 0].set_title("most usual", fontsize=9)
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/contributions.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_07_outliers.png"

@@ -90,4 +90,4 @@ ax = table.T.plot(style="o-", figsize=(6, 4), ylim=(0, None))
 ax.set(ylabel="root mean squared error, lower is better", xticks=table.columns)
 ax.figure.tight_layout()
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/imputed-digits.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_08_imputation.png"

@@ -102,4 +102,4 @@ LatentSpaceDisplay.from_codes(codes[frequent], statuses[frequent], ax=axes[1], *
 for ax, title in zip(axes, ["level of education", "marital status"], strict=True):
     ax.set(title=title, xlabel="most informative dimension", ylabel="second dimension")
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/synthetic-table.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_09_synthetic_rows.png"

@@ -86,4 +86,4 @@ for c in largest:
     print(c, *np.bincount(test.target[component == c], minlength=10), sep="\t")
 
 plt.show()
-# sphinx_gallery_thumbnail_path = "images/priors.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_10_priors.png"

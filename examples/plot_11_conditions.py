@@ -91,4 +91,4 @@ for (title, Z), row in zip(codes.items(), axes, strict=True):
 # %%
 # Next: :doc:`../user_guide/conditions`
 
-# sphinx_gallery_thumbnail_path = "images/styles.png"
+# sphinx_gallery_thumbnail_path = "images/thumbnails/plot_11_conditions.png"

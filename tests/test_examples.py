@@ -86,10 +86,15 @@ def test_the_gallery_has_eleven_scripts():
 
 def test_every_picture_of_the_documentation_has_a_script_and_is_small():
     namespace = runpy.run_path(str(DOCS / "update_images.py"))
-    pictures = {path.stem: path for path in (DOCS / "images").iterdir()}
+    pictures = {path.stem: path for path in (DOCS / "images").glob("*.png")}
     assert pictures.keys() == {*namespace["IMAGES"], *namespace["OTHERS"]}
     assert {f"{script}.py" for script, _ in namespace["IMAGES"].values()} <= set(SCRIPTS)
     assert max(path.stat().st_size for path in pictures.values()) < namespace["MAX_BYTES"]
+    thumbnails = {path.name for path in (DOCS / "images" / "thumbnails").iterdir()}
+    assert {f"{name}.py" for name in namespace["THUMBNAILS"]} == set(SCRIPTS)
+    assert thumbnails == {f"{name}.png" for name in namespace["THUMBNAILS"]}
+    for script in SCRIPTS:
+        assert f'"images/thumbnails/{script[:-3]}.png"' in (EXAMPLES / script).read_text()
 
 
 @pytest.mark.slow
