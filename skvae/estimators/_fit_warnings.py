@@ -25,6 +25,8 @@ _MIN_STEPS = 50
 # learning rate is almost zero: 2 % are usual, whether or not longer training would gain much.
 _LAST_FRACTION = 0.1
 _MIN_Z = 3.0
+# Higher than any automatic learning rate: an even higher rate would not help.
+_HIGH_RATE = 0.02
 
 
 def warn_about_fit(loop: TrainingLoop, params: dict[str, Any]) -> None:
@@ -111,9 +113,10 @@ def warn_if_not_converged(loop: TrainingLoop) -> None:
         return
     if config.learning_rate != "constant" and not _still_falls(objectives):
         return
+    change = "raise" if config.learning_rate_init <= _HIGH_RATE else "lower"
     warnings.warn(
         f"Training has not converged: the loss was still falling after max_iter={config.max_iter} "
-        "epochs. Raise max_iter, or raise learning_rate_init, which is "
+        f"epochs. Raise max_iter, or {change} learning_rate_init, which is "
         f"{config.learning_rate_init:.3g}.",
         ConvergenceWarning,
         stacklevel=find_stack_level(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy.sparse import issparse
+from sklearn.base import is_outlier_detector
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import validate_data
 from torch.distributions import constraints
@@ -31,6 +32,7 @@ from ._readers import import_columns
 if TYPE_CHECKING:
     from ..columns import Table
 
+_TAKES_MISSING = ", or use TabularVAE, which takes missing values in columns of any type"
 _REMEDIES = {
     "complex numbers": "Split the real and imaginary parts into two columns.",
     "records": "Pass a data frame, or an array with one axis for the columns.",
@@ -272,9 +274,10 @@ def _explain_non_finite(estimator: Any, X: Any, values: Any, allow_nan: bool) ->
                 f"{found} With missing_values={marker!r}, NaN is an error: pass "
                 "missing_values=np.nan."
             )
+        other = "" if is_outlier_detector(estimator) else _TAKES_MISSING
         return ValueError(
             f"{found} {name} does not accept missing values. Fill the missing values with "
-            "VAEImputer, or use TabularVAE, which takes missing values in columns of any type."
+            f"VAEImputer{other}."
         )
     place = find_first(values, np.isinf)
     if place is None:

@@ -101,7 +101,9 @@ def read_file(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
     if file_format != _FORMAT:
         is_earlier = isinstance(file_format, int) and file_format < _FORMAT
         remedy = (
-            "save the object again with this version" if is_earlier else "install a newer version"
+            "load it with the version that wrote it, or fit again"
+            if is_earlier
+            else "install a newer version"
         )
         raise ValueError(
             f"{os.fspath(path)!r} has format {file_format!r:.80}, and this version of skvae reads "

@@ -151,6 +151,13 @@ def test_a_loss_that_falls_at_the_end_of_the_schedule_is_a_warning(losses, warns
         assert re.match(NOT_CONVERGED.format(len(losses)), str(seen[0].message))
 
 
+@pytest.mark.parametrize(("rate", "change"), [(0.01, "raise"), (10.0, "lower")])
+def test_a_high_learning_rate_is_not_to_be_raised(rate, change):
+    loop = scripted_loop(FALLING, learning_rate="cosine", learning_rate_init=rate)
+    with pytest.warns(ConvergenceWarning, match=f"or {change} learning_rate_init"):
+        warn_if_not_converged(loop)
+
+
 def test_an_objective_that_levels_off_does_not_warn_at_a_large_beta():
     # The sum of the terms falls, and the objective at beta = 3 is constant.
     loop = scripted_loop(FALLING, learning_rate="cosine", beta=3.0)

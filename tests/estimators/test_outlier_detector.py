@@ -53,6 +53,12 @@ def test_the_automatic_offset_separates_clean_rows_from_far_rows(detector, X):
     assert np.mean(detector.predict(far) == -1) > 0.9
 
 
+def test_missing_values_are_an_error_that_names_no_other_kind_of_estimator(X):
+    missing = np.where(np.arange(X.shape[1]) == 1, np.nan, X)
+    with pytest.raises(ValueError, match=r"with VAEImputer\.$"):
+        VAEOutlierDetector(**FAST).fit(missing)
+
+
 def test_decision_function_is_the_score_minus_the_offset(detector, X):
     decision = detector.decision_function(X)
     assert np.array_equal(decision, detector.score_samples(X) - detector.offset_)

@@ -103,6 +103,13 @@ def test_a_loaded_detector_has_the_same_offset(blobs, tmp_path):
     np.testing.assert_array_equal(loaded.feature_names_in_, detector.feature_names_in_)
 
 
+@pytest.mark.parametrize("kind", [float, int, np.float64, np.float32])
+def test_an_offset_set_by_a_user_is_saved(kind, blobs, tmp_path):
+    detector = VAEOutlierDetector(**FAST).fit(blobs)
+    detector.offset_ = kind(-3)
+    assert through_file(detector, tmp_path).offset_ == -3
+
+
 def test_a_loaded_tabular_model_keeps_columns_of_every_type(tmp_path):
     X = mixed_frame()
     vae = TabularVAE(4, column_types={"integer": "ordinal"}, **FAST).fit(X)
@@ -236,7 +243,7 @@ def test_errors_distinguish_foreign_files_from_damaged_files(tmp_path):
     save_file({"a": np.zeros(3)}, path)
     with pytest.raises(ValueError, match="not written by skvae"):
         skvae.load(path)
-    for number, remedy in [(5, "install a newer version"), (3, "save the object again")]:
+    for number, remedy in [(5, "install a newer version"), (3, "the version that wrote it")]:
         header = {"format": number, "sha256": "", "document": {}}
         save_file({"a": np.zeros(3)}, path, metadata={"skvae": json.dumps(header)})
         with pytest.raises(ValueError, match=rf"format {number}.*{remedy}"):
