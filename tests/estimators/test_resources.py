@@ -23,7 +23,7 @@ from skvae import TabularVAE, VAEImputer, VAEOutlierDetector, VAETransformer
 
 pytestmark = pytest.mark.torch_only
 
-N_FITS = int(os.environ.get("SKVAE_FITS", "40"))
+N_FITS = int(os.environ.get("SKVAE_FITS", "20"))
 N_WARM_UP = 10  # what is imported, compiled and cached once
 # A model below fills about a third of a MiB, with its optimiser's state.
 MOST_GROWTH = 4 * 2**20

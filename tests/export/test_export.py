@@ -164,6 +164,7 @@ def test_the_encoder_returns_the_posterior(rows, fitted, exported):
     assert_parity(run, X, expected, FLOAT64)
 
 
+@pytest.mark.torch_only
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
@@ -183,6 +184,7 @@ def test_the_decoder_returns_the_mean(name, dtype, fitted, exported):
     assert_parity(run, Z, expected, FLOAT32 if dtype == "float32" else FLOAT64)
 
 
+@pytest.mark.torch_only
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
