@@ -9,6 +9,9 @@ import numpy as np
 from ..models import check_channels_first
 from ._estimators import final_estimator
 
+# White: images without a transparent value have white gaps.
+GAP_IN_COLOR = 1.0
+
 
 def resolve_image_shape(
     estimator: Any, image_shape: tuple[int, ...] | None
@@ -70,7 +73,7 @@ def draw_images(ax: Any, images: np.ndarray, **imshow_kwargs: Any) -> Any:
         Axes to draw on.
     images : ndarray of shape (n_rows, n_columns, height, width) or (..., height, width, 3)
         Images with values in [0, 1]. For grey images with other values, the colour scale extends
-        from the lowest to the highest value.
+        from the lowest to the highest value. NaN is transparent in grey images.
     **imshow_kwargs : dict
         Keyword arguments for ``ax.imshow``, overriding the defaults.
 
@@ -80,10 +83,10 @@ def draw_images(ax: Any, images: np.ndarray, **imshow_kwargs: Any) -> Any:
         The drawn grid.
     """
     n_rows, n_columns, height, width, *channels = images.shape
-    lowest, highest = images.min(), images.max()
+    lowest, highest = np.nanmin(images), np.nanmax(images)
     if lowest >= 0 and highest <= 1:
         lowest, highest = 0, 1
-    gap = 1 if channels else np.nan  # white in colour images, transparent in grey images
+    gap = GAP_IN_COLOR if channels else np.nan  # transparent in grey images
     padding = [(0, 0), (0, 0), (0, 1), (0, 1), *((0, 0) for _ in channels)]
     # matplotlib clips colour images, too, but with a message.
     images = np.clip(images, 0, 1) if channels else images

@@ -19,7 +19,7 @@ from ._estimators import (
     invert_earlier_steps,
     without_conditions,
 )
-from ._images import draw_images, resolve_image_shape, to_images
+from ._images import GAP_IN_COLOR, draw_images, resolve_image_shape, to_images
 from ._tables import check_table, column_names, panel_grid, panel_grid_size
 
 _N_IMAGES = 100
@@ -296,12 +296,14 @@ def _draw_correlations(ax: Any, rows: np.ndarray, names: Sequence[str]) -> Any:
 
 
 def _arrange(images: np.ndarray) -> np.ndarray:
-    """Arrange images in a nearly square grid, with blank images at the end of the last row."""
+    """Arrange images in a nearly square grid, with nothing at the end of the last row."""
     n_columns = int(np.ceil(np.sqrt(len(images))))
     n_rows = -(-len(images) // n_columns)
     blank = n_rows * n_columns - len(images)
     padding = [(0, blank), *((0, 0) for _ in images.shape[1:])]
-    return np.pad(images, padding).reshape(n_rows, n_columns, *images.shape[1:])
+    nothing = GAP_IN_COLOR if images.ndim == 4 else np.nan
+    padded = np.pad(images.astype(np.float64), padding, constant_values=nothing)
+    return padded.reshape(n_rows, n_columns, *images.shape[1:])
 
 
 def _check_real_rows(X: Any) -> Any:

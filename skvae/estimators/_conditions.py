@@ -119,7 +119,10 @@ class ConditionReader:
         keys = [_find_key(given, column) for column in self.columns]
         absent = [column.name for column, key in zip(self.columns, keys, strict=True) if not key]
         if absent:
-            raise ValueError(f"conditions must name all of {self.names}; absent: {absent}.")
+            raise ValueError(
+                f"conditions must name all of {self.names}; absent: {absent}. The argument names "
+                f"{list(given)}."
+            )
         unknown = [key for key in given if not any(key in found for found in keys)]
         if unknown and isinstance(conditions, Mapping):
             raise ValueError(

@@ -17,12 +17,12 @@ def test_generated_images_are_means_unless_noise_is_requested(vae):
     np.testing.assert_allclose(image_grid(means)[9:17, :8], means.samples[10].reshape(8, 8))
 
 
-def test_the_last_row_of_a_grid_ends_with_blank_images():
+def test_the_last_row_of_a_grid_may_end_early():
     display = SampleDisplay.from_rows(np.ones((7, 4)), image_shape=(2, 2))
     picture = image_grid(display)
     assert picture.shape == (8, 8)
     np.testing.assert_array_equal(picture[6:, :2], 1)
-    np.testing.assert_array_equal(picture[6:, 3:5], 0)
+    assert np.isnan(picture[6:, 3:5]).all()
 
 
 def test_an_image_shape_with_one_channel_equals_the_shape_without_channels():
