@@ -10,6 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -231,7 +232,7 @@ def _check_fitted(state: State, config: VAEConfig) -> None:
         "_n_features_out": lambda v: v == config.latent_dim,
         "device_": lambda v: type(v) is str,
         "feature_names_in_": lambda v: _is_array(v, "O", n_features) and set(map(type, v)) == {str},
-        "offset_": lambda v: isinstance(v, (float, int, np.number)) and np.isfinite(v),
+        "offset_": lambda v: isinstance(v, Real) and not isinstance(v, bool),
         "usual_contributions_": lambda v: _is_array(v, "f", config.n_features + 1),
         "indicator_": lambda v: _is_indicator(v, n_features),
     }

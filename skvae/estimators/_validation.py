@@ -32,7 +32,6 @@ from ._readers import import_columns
 if TYPE_CHECKING:
     from ..columns import Table
 
-_TAKES_MISSING = ", or use TabularVAE, which takes missing values in columns of any type"
 _REMEDIES = {
     "complex numbers": "Split the real and imaginary parts into two columns.",
     "records": "Pass a data frame, or an array with one axis for the columns.",
@@ -274,11 +273,10 @@ def _explain_non_finite(estimator: Any, X: Any, values: Any, allow_nan: bool) ->
                 f"{found} With missing_values={marker!r}, NaN is an error: pass "
                 "missing_values=np.nan."
             )
-        other = "" if is_outlier_detector(estimator) else _TAKES_MISSING
-        return ValueError(
-            f"{found} {name} does not accept missing values. Fill the missing values with "
-            f"VAEImputer{other}."
-        )
+        remedy = "Fill the missing values with VAEImputer"
+        if not is_outlier_detector(estimator):
+            remedy += ", or use TabularVAE, which takes missing values in columns of any type"
+        return ValueError(f"{found} {name} does not accept missing values. {remedy}.")
     place = find_first(values, np.isinf)
     if place is None:
         return None

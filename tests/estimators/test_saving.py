@@ -110,6 +110,12 @@ def test_an_offset_set_by_a_user_is_saved(kind, blobs, tmp_path):
     assert through_file(detector, tmp_path).offset_ == -3
 
 
+def test_an_offset_below_all_scores_is_saved(blobs, tmp_path):
+    detector = VAEOutlierDetector(**FAST).fit(blobs)
+    detector.offset_ = -np.inf  # no row is an outlier
+    assert (through_file(detector, tmp_path).predict(blobs) == 1).all()
+
+
 def test_a_loaded_tabular_model_keeps_columns_of_every_type(tmp_path):
     X = mixed_frame()
     vae = TabularVAE(4, column_types={"integer": "ordinal"}, **FAST).fit(X)
