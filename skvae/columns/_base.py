@@ -143,6 +143,11 @@ class ColumnCodec(ABC):
         satisfied : ndarray of bool, of shape (n,)
         """
 
+    @property
+    def is_identifier(self) -> bool:
+        """Whether the values are names of the training rows."""
+        return False
+
     def _insert_missing(self, bin_index: np.ndarray, is_missing: np.ndarray) -> np.ndarray:
         """Return the bin of each value, (n,), from the bins of the values that are present."""
         result = np.full(len(is_missing), np.nan)

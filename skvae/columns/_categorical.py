@@ -27,6 +27,8 @@ _MIN_CATEGORY_ROWS = 10
 _MAX_LEVELS = 200
 # Largest number of ordered categories with separate levels. Time and memory grow with the levels.
 _MAX_ORDERED_LEVELS = 1000
+# Smallest number of training rows, each with another category, of a column of identifiers.
+_MIN_IDENTIFIERS = 20
 # Rows attributed to all unseen categories of a level together.
 _UNSEEN_PSEUDOCOUNT = 1.0
 # Classes of values that can be equal to each other.
@@ -112,6 +114,12 @@ class CategoricalColumn(ColumnCodec):
                     f"it has {value!r} of type {type(value).__name__} in row {row!r}, but had "
                     f"values such as {self._categories[0]!r} in fit: convert the column"
                 )
+
+    @property
+    def is_identifier(self) -> bool:
+        n_rows = sum(self.bins.counts) - (self.bins.counts[-1] if self.has_missing else 0)
+        n_categories = sum(self.bins.observed) - self.has_missing
+        return self.bins.n_ordered == 0 and n_rows == n_categories >= _MIN_IDENTIFIERS
 
     def cast(self, values: Any) -> Any:
         if values.dtype == self.dtype:

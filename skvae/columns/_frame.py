@@ -70,6 +70,12 @@ class FrameCodec:
         """Likelihood of the bin numbers."""
         return Histogram(tuple(codec.bins for codec in self.codecs))
 
+    @property
+    def identifiers(self) -> list[Any]:
+        """Names of the columns whose values are names of the training rows."""
+        codecs = zip(self.names, self.codecs, strict=True)
+        return [name for name, codec in codecs if codec.is_identifier]
+
     def encode(self, frame: Any) -> np.ndarray:
         """Return the bin of each value.
 

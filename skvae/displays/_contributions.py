@@ -15,6 +15,7 @@ from ._estimators import (
     apply_earlier_steps,
     check_methods,
     final_estimator,
+    invert_earlier_steps,
     without_conditions,
 )
 from ._tables import check_table, column_names
@@ -37,8 +38,12 @@ class ContributionsDisplay:
         Contributions of the codes in nats, relative to the median of the training rows.
     decision : ndarray of shape (n_samples,)
         Scores minus the offset of the detector, in nats. Negative for outliers.
+    X_reconstructed : array-like of shape (n_samples, n_features), default=None
+        Reconstructions of the rows, shown next to the values if given.
     feature_names : sequence of str, default=None
         Names of the features. By default, x0, x1, ...
+    row_names : sequence, default=None
+        Names of the rows. By default, 0, 1, ...
 
     Attributes
     ----------
@@ -71,13 +76,17 @@ class ContributionsDisplay:
         features: Any,
         code: Any,
         decision: np.ndarray,
+        X_reconstructed: Any = None,
         feature_names: Sequence[str] | None = None,
+        row_names: Sequence[Any] | None = None,
     ) -> None:
         self.X = X
         self.features = features
         self.code = code
         self.decision = decision
+        self.X_reconstructed = X_reconstructed
         self.feature_names = feature_names
+        self.row_names = row_names
 
     @classmethod
     def from_estimator(
@@ -91,11 +100,15 @@ class ContributionsDisplay:
     ) -> Self:
         """Explain the scores of rows and plot the contributions.
 
+        Each bar is labelled with the value of the feature and the value of the reconstruction,
+        which shows whether the value is unusually high or low.
+
         Parameters
         ----------
         estimator : fitted estimator
             `VAEOutlierDetector`, or a pipeline with a `VAEOutlierDetector` as the final step. The
-            earlier steps must preserve the columns.
+            earlier steps must preserve the columns. Reconstructions are shown if the steps have
+            `inverse_transform`.
         X : array-like of shape (n_samples, n_features)
             Rows to explain, at most six.
         feature_names : sequence of str, default=None
@@ -123,15 +136,27 @@ class ContributionsDisplay:
             raise ValueError(
                 f"X must have at most {_MAX_ROWS} rows to explain; got {len(numbers)} rows."
             )
-        features, code = final_estimator(estimator).explain(apply_earlier_steps(estimator, X))
+        detector = final_estimator(estimator)
+        transformed = apply_earlier_steps(estimator, X)
+        features, code = detector.explain(transformed)
         if features.shape != numbers.shape:
             raise ValueError(
                 f"The steps before the detector transform {numbers.shape[1]} columns into "
                 f"{features.shape[1]}. Pass the final step and the transformed rows instead."
             )
-        decision = estimator.decision_function(X)
+        reconstructed = without_conditions(estimator, detector.reconstruct(transformed))
+        try:
+            reconstructed = invert_earlier_steps(estimator, reconstructed)
+        except AttributeError:  # a step without inverse_transform
+            reconstructed = None
         display = cls(
-            X=numbers, features=features, code=code, decision=decision, feature_names=names
+            X=numbers,
+            features=features,
+            code=code,
+            decision=estimator.decision_function(X),
+            X_reconstructed=reconstructed,
+            feature_names=names,
+            row_names=X.index if hasattr(X, "iloc") else None,
         )
         return display.plot(ax, **plot_options)
 
@@ -160,26 +185,36 @@ class ContributionsDisplay:
             Object that stores the data and the axes.
         """
         check_scalar(max_features, "max_features", Integral, min_val=1)
-        rows, features, code = map(np.asarray, (self.X, self.features, self.code))
+        features, code = np.asarray(self.features), np.asarray(self.code)
         n_rows, n_features = features.shape
         n_bars = min(max_features, n_features + 1)
-        size = (4.2 * n_rows, 1.0 + 0.3 * n_bars)
+        size = (4.8 * n_rows, 1.0 + 0.3 * n_bars)
         ax = new_axes(size) if ax is None else ax
         self.axes_ = split_axes(ax, 1, n_rows)[0]
-        names = column_names(self.feature_names, n_features)
-        for row, panel in enumerate(self.axes_):
-            labels = [f"{name} = {value:.4g}" for name, value in zip(names, rows[row], strict=True)]
+        row_names = range(n_rows) if self.row_names is None else self.row_names
+        for row, (panel, row_name) in enumerate(zip(self.axes_, row_names, strict=True)):
             values = np.append(features[row], code[row])
             shown = np.abs(values).argsort()[::-1][:n_bars]
             colors = np.where(values[shown] < 0, SECONDARY_COLOR, PRIMARY_COLOR)
             panel.barh(
-                [[*labels, "code"][i] for i in shown],
+                [[*self._labels(row), "code"][i] for i in shown],
                 values[shown],
                 **{"color": colors, **(bar_kwargs or {})},
             )
             panel.invert_yaxis()
             panel.axvline(0, color="black", linewidth=0.8)
-            panel.set_title(f"{self.decision[row]:+.1f} nats from the offset", fontsize=9)
+            title = f"row {row_name}: {self.decision[row]:+.1f} nats from the offset"
+            panel.set_title(title, fontsize=9)
         self.axes_[0].set_xlabel("contribution in nats, negative is unusual")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _labels(self, row: int) -> list[str]:
+        """Return the names, values and reconstructions of the features of a row."""
+        values = np.asarray(self.X)[row]
+        names = column_names(self.feature_names, len(values))
+        labels = [f"{name} = {value:.4g}" for name, value in zip(names, values, strict=True)]
+        if self.X_reconstructed is None:
+            return labels
+        expected = np.asarray(self.X_reconstructed)[row]
+        return [f"{a}, expected {b:.4g}" for a, b in zip(labels, expected, strict=True)]

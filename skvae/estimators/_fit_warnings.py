@@ -75,6 +75,24 @@ def warn_if_collapsed(params: dict[str, Any], history: dict[str, list[float]]) -
     )
 
 
+def warn_about_identifiers(names: list[Any]) -> None:
+    """Warn if synthetic rows would contain names of training rows.
+
+    Parameters
+    ----------
+    names : list
+        Names of columns with another category in each row.
+    """
+    if not names:
+        return
+    warnings.warn(
+        f"Each row has another category in {names}. If the categories are identifiers, such as "
+        "names of people, drop the columns before fit: a model cannot learn anything from "
+        "identifiers, and synthetic rows would contain the identifiers of training rows.",
+        stacklevel=find_stack_level(),
+    )
+
+
 def warn_if_overfitted(loop: TrainingLoop) -> None:
     """Warn if held-out rows have far higher losses than training rows.
 

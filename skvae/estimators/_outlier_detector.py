@@ -381,6 +381,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         is unusual. Negative contributions indicate an outlier. The sum is the score:
         ``features.sum(axis=1) + code + usual_contributions_.sum() == score_samples(X)``.
 
+        Compare X with `reconstruct` to see whether a value is unusually high or low.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)

@@ -200,6 +200,15 @@ class VAEParameters(BaseEstimator):
         _check_names(params, cls._get_param_names(), cls.__name__, ValueError)  # as scikit-learn
         return super().set_params(**params)
 
+    def _validate_params(self) -> None:
+        schedule: Any = self.learning_rate
+        if isinstance(schedule, Real):
+            raise ValueError(
+                "learning_rate is the schedule, 'cosine' or 'constant': pass the rate as "
+                f"learning_rate_init={schedule!r}."
+            )
+        super()._validate_params()
+
     @abstractmethod
     def _resolve_likelihood(self) -> Likelihood:
         """Return the likelihood object of the parameters or of the training data."""

@@ -17,6 +17,7 @@ from ..priors import Prior
 from ..utils import isolate, local_random_state
 from ._base import BaseVAE
 from ._conditions import Expanded, fit_conditions
+from ._fit_warnings import warn_about_identifiers
 from ._inference import as_dtype, check_n_samples, posterior_mean
 from ._parameters import OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
@@ -428,7 +429,9 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
 
     def _make_reader(self, X_valid: Any) -> FrameReader:
         conditions = fit_conditions(self.condition_columns, X_valid.frame)
-        return FrameReader(self.column_types, conditions=conditions).fit(X_valid)
+        reader = FrameReader(self.column_types, conditions=conditions).fit(X_valid)
+        warn_about_identifiers(reader.codec.identifiers)
+        return reader
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

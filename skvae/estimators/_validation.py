@@ -180,7 +180,7 @@ def check_support(
             kind = "Negative" if value < 0 else "Unsuitable"
             raise ValueError(
                 f"{kind} values in data passed to {type(estimator).__name__}: {value} in {place}, "
-                f"{_describe_row(source, row + chunk.start)}, is outside the support of "
+                f"{_describe_row(source, row + chunk.start)}, is impossible for "
                 f"{likelihood}. {likelihood.remedy}"
             )
 
@@ -251,6 +251,8 @@ def _remedy(estimator: Any, error: UnsuitableEntryError) -> str:
     if error.content == "invalid numbers":
         return "Replace the signalling NaN by NaN or None."
     others = "TabularVAE takes columns of any type."
+    if is_outlier_detector(estimator):
+        others = "Drop the column, or convert it: categories by a OneHotEncoder, times to days."
     if estimator._takes_missing:
         others = "VAEImputer(likelihood='mixed') and TabularVAE take columns of any type."
     if error.content in ("strings", "bytes"):

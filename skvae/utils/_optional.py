@@ -44,8 +44,8 @@ def import_optional(module: str, needed_by: str) -> Any:
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         raise ImportError(
-            f"{needed_by} needs {package}, which is not installed. Install {package}, or skvae "
-            f"with the extra {_EXTRAS[package]!r}."
+            f"{needed_by} needs {package}, which is not installed. Install skvae with the extra "
+            f"{_EXTRAS[package]!r}, or {package} alone."
         ) from error
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from skvae import VAEOutlierDetector
 from skvae.displays import ContributionsDisplay
@@ -40,9 +40,32 @@ def test_labels_show_the_values_before_the_scaler_of_a_pipeline(table):
     pipeline = make_pipeline(StandardScaler(), VAEOutlierDetector(2, **params)).fit(table)
     display = ContributionsDisplay.from_estimator(pipeline, table[:1], max_features=20)
     labels = [label.get_text() for label in display.axes_[0].get_yticklabels()]
-    assert f"alcohol = {table.alcohol[0]:.4g}" in labels
+    scaler, detector = pipeline
+    scaled = detector.reconstruct(scaler.transform(table[:1]))
+    expected = scaler.inverse_transform(scaled)[0, table.columns.get_loc("alcohol")]
+    assert f"alcohol = {table.alcohol[0]:.4g}, expected {expected:.4g}" in labels
     assert len(labels) == table.shape[1] + 1
     assert np.array_equal(display.decision, pipeline.decision_function(table[:1]))
+
+
+def test_steps_without_inverse_leave_out_the_reconstructions(table):
+    params = {"hidden_layer_sizes": 8, "max_iter": 3, "random_state": 0}
+    pipeline = make_pipeline(FunctionTransformer(), Normalizer(), VAEOutlierDetector(2, **params))
+    display = ContributionsDisplay.from_estimator(pipeline.fit(table), table[:1], max_features=20)
+    labels = [label.get_text() for label in display.axes_[0].get_yticklabels()]
+    assert f"alcohol = {table.alcohol[0]:.4g}" in labels
+
+
+def test_titles_name_the_rows(detector, table):
+    display = ContributionsDisplay.from_estimator(detector, table[3:5])
+    starts = [panel.get_title().partition(":")[0] for panel in display.axes_]
+    assert starts == ["row 3", "row 4"]
+    named = table[3:4].set_axis(["a"], axis="index")
+    assert "row a: " in ContributionsDisplay.from_estimator(detector, named).axes_[0].get_title()
+    X = table.to_numpy()
+    detector = VAEOutlierDetector(2, hidden_layer_sizes=8, max_iter=1).fit(X)
+    display = ContributionsDisplay.from_estimator(detector, X[3:4].tolist())
+    assert "row 0: " in display.axes_[0].get_title()
 
 
 def test_a_pipeline_that_changes_the_columns_is_an_error(table):

@@ -5,12 +5,13 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from helpers import FAST
 from helpers_training import build, make_config, rows
-from skvae import VAETransformer
+from skvae import TabularVAE, VAETransformer
 from skvae.estimators._fit_warnings import (
     _row_losses,
     warn_about_fit,
@@ -185,3 +186,29 @@ def test_training_that_a_callback_ends_does_not_warn():
     loop.is_finished = False
     with warnings.catch_warnings(action="error"):
         warn_about_fit(loop, {})
+
+
+# ---- Identifiers ---------------------------------------------------------------------
+
+IDENTIFIER_COLUMNS = {
+    # name: values of a column, whether a fit of TabularVAE warns
+    "strings": ([f"row {i}" for i in range(20)], True),
+    "categories": (pd.Categorical([f"row {i}" for i in range(20)]), True),
+    "strings and missing values": ([*map(str, range(20)), None, None], True),
+    "a repeated string": ([*map(str, range(20)), "0"], False),
+    "few rows": ([f"row {i}" for i in range(19)], False),
+    "numbers": (np.arange(20.0), False),
+    "ordered categories": (pd.Categorical(range(20), ordered=True), False),
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "warns"), IDENTIFIER_COLUMNS.values(), ids=list(IDENTIFIER_COLUMNS)
+)
+def test_another_category_in_each_row_is_a_warning(values, warns):
+    X = pd.DataFrame({"a": np.arange(len(values)) % 3, "key": values})
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        TabularVAE(2, hidden_layer_sizes=8, max_iter=1).fit(X)
+    messages = [str(warning.message) for warning in seen]
+    assert sum("another category in ['key']" in message for message in messages) == warns

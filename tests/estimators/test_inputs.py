@@ -300,6 +300,7 @@ def test_sampling_and_decoding_before_fit_are_errors():
         ({"kl_warmup": 2}, "kl_warmup"),
         ({"prior_std": 0}, "prior_std"),
         ({"prior_std": np.inf}, "prior_std"),
+        ({"learning_rate": 0.1}, "pass the rate as learning_rate_init=0.1"),
         ({"learning_rate_init": np.inf}, "learning_rate_init"),
         ({"batch_size": 0}, "batch_size"),
         ({"max_iter": 0}, "max_iter"),

@@ -339,6 +339,12 @@ def test_the_error_for_other_values_names_a_remedy(name, advice):
 
 
 @pytest.mark.parametrize("name", ["strings", "categories", "dates", "periods"])
+def test_the_detector_asks_for_numbers(name):
+    with pytest.raises((ValueError, TypeError), match=r"convert it: categories by a OneHotEncoder"):
+        VAEOutlierDetector(max_iter=1).fit(REFUSED[name])
+
+
+@pytest.mark.parametrize("name", ["strings", "categories", "dates", "periods"])
 def test_the_imputer_names_the_likelihood_for_columns_of_any_type(name):
     with pytest.raises((ValueError, TypeError), match=r"likelihood='mixed'\) and TabularVAE"):
         VAEImputer(**SMALL).fit(REFUSED[name])
@@ -355,7 +361,7 @@ def test_the_error_names_the_label_of_the_row_if_it_differs_from_the_position():
     labels = [f"r{i}" for i in range(N)]
     with pytest.raises(ValueError, match=r"column 'b', row 0 \(index 'r0'\)"):
         VAETransformer(**SMALL).fit(frame(B_MISSING, labels))
-    with pytest.raises(ValueError, match=r"column 'b', row 1 \(index 'r1'\), is outside"):
+    with pytest.raises(ValueError, match=r"column 'b', row 1 \(index 'r1'\), is impossible"):
         VAETransformer(likelihood="bernoulli").fit(pd.DataFrame({"b": [0, 2]}, ["r0", "r1"]))
     with pytest.raises(ValueError, match=r"column 'b', row 0 \(index 7\)"):
         VAETransformer(**SMALL).fit(frame(B_MISSING, range(7, 7 + N)))

@@ -154,7 +154,7 @@ FAILING = {
         (vae(likelihood="bernoulli"), X > 0),
         (vae(likelihood="bernoulli"), X),
         1,
-        "outside the support",
+        "is impossible for",
         "ValueError",
     ),
     "parameter": ((vae(), X), (vae(latent_dim=0), X), 1, "latent_dim", "ValueError"),
