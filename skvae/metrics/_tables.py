@@ -22,7 +22,7 @@ def compare_tables(
     train: DataFrame,
     test: DataFrame,
     *,
-    target: Any,
+    target: Any = None,
     random_state: Any = None,
 ) -> DataFrame:
     """Compare synthetic tables with the real table used for training.
@@ -41,8 +41,9 @@ def compare_tables(
         Real rows used to fit the generators of the synthetic tables.
     test : DataFrame of shape (n_test, n_columns)
         Real rows held out from the generators.
-    target : str
-        Name of the column to predict from the other columns.
+    target : str, default=None
+        Name of the column to predict from the other columns. Without a target, the comparison has
+        no predictive scores.
     random_state : int, RandomState instance or None, default=None
         Controls the predictive models and the random subsets of rows for the nearest-neighbour
         search. Pass an int for reproducible results.
@@ -67,8 +68,8 @@ def compare_tables(
             same number of rows from both tables. 0.5 is ideal, and 1 indicates copies of training
             rows.
         "mean"
-            Mean of the three predictive scores, ``1 - column_distance``, ``1 - association_error``
-            and ``1 - 2 * |closer_to_training - 0.5|`` (higher is better).
+            Mean of the predictive scores, ``1 - column_distance``, ``1 - association_error`` and
+            ``1 - 2 * |closer_to_training - 0.5|`` (higher is better).
 
     Raises
     ------
@@ -108,13 +109,13 @@ def compare_tables(
     reader = TableReader(train, "train")
     index = _target_index(reader.names, target)
     values = {"train": reader.read(train, "train"), "test": reader.read(test, "test")}
-    _check_target(values["train"][index], target, "train", min_values=2)
-    _check_target(
-        values["test"][index], target, "test", min_values=1 + reader.columns[index].is_numeric
-    )
     synthetic = {name: reader.read(table, f"table {name!r}") for name, table in tables.items()}
-    for name, columns in synthetic.items():
-        _check_target(columns[index], target, f"table {name!r}", min_values=1)
+    if index is not None:
+        min_test_values = 1 + reader.columns[index].is_numeric
+        _check_target(values["train"][index], target, "train", min_values=2)
+        _check_target(values["test"][index], target, "test", min_values=min_test_values)
+        for name, columns in synthetic.items():
+            _check_target(columns[index], target, f"table {name!r}", min_values=1)
     seed = draw_seed(local_random_state(random_state))
     rows = {
         name: _compare(columns, values["train"], values["test"], reader.columns, index, seed)
@@ -128,12 +129,14 @@ def _compare(
     train: list[np.ndarray],
     test: list[np.ndarray],
     readers: list[ColumnReader],
-    target: int,
+    target: int | None,
     seed: int,
 ) -> dict[str, float]:
     """Return the metrics of a table, from the columns returned by `TableReader.read`."""
     is_numeric = [reader.is_numeric for reader in readers]
-    row = predictive_scores(table, train, test, is_numeric, target, seed)
+    row = {}
+    if target is not None:
+        row = predictive_scores(table, train, test, is_numeric, target, seed)
     distance = float(np.mean(distances(train, table, is_numeric)))
     error = _mean_difference(
         *(association_matrix(columns, is_numeric) for columns in (train, table))
@@ -161,13 +164,13 @@ def _check_names(tables: Any) -> None:
             raise TypeError(f"The names of tables must be strings; got {name!r}.")
 
 
-def _target_index(names: list[Any], target: Any) -> int:
+def _target_index(names: list[Any], target: Any) -> int | None:
+    if len(names) < 2:
+        raise ValueError(f"train must have at least two columns; got only {names[0]!r}.")
+    if target is None and None not in names:
+        return None
     if target not in names:
         raise ValueError(f"target must be a column of train, {names}; got {target!r}.")
-    if len(names) < 2:
-        raise ValueError(
-            f"train must have columns from which to predict the target; got only {target!r}."
-        )
     return names.index(target)
 
 

@@ -317,7 +317,7 @@ def test_a_target_without_different_values_or_without_features_is_an_error(table
             compare_tables({"x": table}, constant, table, target=target)
     with pytest.raises(ValueError, match="target 'size' is constant in test"):
         compare_tables({"x": table}, table, constant, target="size")
-    with pytest.raises(ValueError, match="columns from which to predict the target"):
+    with pytest.raises(ValueError, match="must have at least two columns; got only 'size'"):
         compare_tables({"x": table[["size"]]}, table[["size"]], table[["size"]], target="size")
     with pytest.raises(ValueError, match="at least one table"):
         compare_tables({}, table, table, target="label")
@@ -331,6 +331,18 @@ def test_columns_without_known_values_are_compared(table, value):
     for synthetic, train in ((empty, empty), (table, table), (empty, table)):
         comparison = compare_tables({"x": synthetic}, train, train, target="label")
         assert comparison.notna().all(axis=None)
+
+
+def test_a_comparison_without_target_has_the_other_metrics(table):
+    synthetic, test = table.sample(frac=1.0, replace=True, random_state=0), table[::2]
+    arguments = {"tables": {"x": synthetic}, "train": table, "test": test, "random_state": 0}
+    with_target = compare_tables(**arguments, target="label").loc["x"]
+    found = compare_tables(**arguments).loc["x"]
+    names = ["column_distance", "association_error", "closer_to_training"]
+    assert found.index.tolist() == [*names, "mean"]
+    pd.testing.assert_series_equal(found[names], with_target[names])
+    distance, error, closer = found[names]
+    assert found["mean"] == pytest.approx(1 - (distance + error + 2 * abs(closer - 0.5)) / 3)
 
 
 def test_other_columns_and_an_unknown_target_are_errors(table):
