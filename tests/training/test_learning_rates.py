@@ -10,9 +10,9 @@ from skvae.training._learning_rates import group_decaying_weights, group_paramet
 pytestmark = pytest.mark.torch_only
 
 
-def factors(likelihood, **options):
+def factors(likelihood, latent_dim=2, **options):
     """Return the factor of each parameter by name."""
-    module = build_vae(5, 2, likelihood=likelihood, **options)
+    module = build_vae(5, latent_dim, likelihood=likelihood, **options)
     names = {parameter: name for name, parameter in module.named_parameters()}
     groups = group_parameters(module)
     assert len({factor for factor, _ in groups}) == len(groups)
@@ -39,6 +39,12 @@ def test_decoders_of_logits_learn_faster_most_of_all_from_the_code(likelihood):
         "decoder.2.bias": 2.0,
         "decoder.4.weight": 2.0,
     }
+
+
+@pytest.mark.parametrize(("latent_dim", "factor"), [(20, 8.0), (25, 5.12), (40, 2.0), (100, 2.0)])
+def test_codes_of_many_dimensions_have_lower_factors(latent_dim, factor):
+    found, _ = factors("bernoulli", latent_dim, hidden_layer_sizes=(4,))
+    assert found["decoder.0.weight"] == pytest.approx(factor)
 
 
 def test_weights_decay_by_the_factors_of_their_learning_rates():
