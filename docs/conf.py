@@ -96,6 +96,11 @@ html_extra_path = ["extra"]
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["skvae.css"]
+# Pages without neighbours in a section need no list of the section.
+html_sidebars = {
+    name: []
+    for name in ("changelog", "contributing", "deprecation", "faq", "install", "related_projects")
+}
 html_favicon = "_static/logo.svg"
 html_theme_options = {
     "logo": {
