@@ -40,6 +40,8 @@ def decompositions(dtype: str) -> dict[Any, Callable[..., Any]]:
     table: dict[Any, Callable[..., Any]] = {
         _aten.lgamma.default: _lgamma,
         _aten.expm1.default: _expm1,
+        _aten.binary_cross_entropy_with_logits.default: _binary_cross_entropy,
+        _aten.log_sigmoid.default: _log_sigmoid,
     }
     if dtype == "float64":
         activations = [_aten.gelu, _aten.elu, _aten.leaky_relu, _aten.softplus]
@@ -53,6 +55,16 @@ def decompositions(dtype: str) -> dict[Any, Callable[..., Any]]:
 def _expm1(x: Tensor) -> Tensor:
     """Return exp(x) - 1 without cancellation, by tanh(x / 2) = (exp(x) - 1) / (exp(x) + 1)."""
     return torch.tanh(x / 2) * (torch.exp(x) + 1)
+
+
+def _binary_cross_entropy(logits: Tensor, x: Tensor, *options: Any) -> Tensor:
+    """Return -log p(x) of a Bernoulli distribution for each entry."""
+    return (1 - x) * logits - _log_sigmoid(logits)
+
+
+def _log_sigmoid(x: Tensor) -> Tensor:
+    """Return log(sigmoid(x)), whose sigmoid would be 0 in onnxruntime for x below about -17."""
+    return x.clamp_max(0) - torch.log1p(torch.exp(-x.abs()))
 
 
 def _lgamma(x: Tensor) -> Tensor:

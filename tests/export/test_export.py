@@ -207,6 +207,21 @@ def test_the_score_part_returns_the_bound(name, dtype, rows, fitted, exported):
     assert_parity(run, X, expected, tolerance)
 
 
+@pytest.mark.torch_only
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", FLOAT32), ("float64", FLOAT64)])
+def test_scores_of_certain_pixels_are_the_bound(dtype, tolerance, rows, exported):
+    X = (rows["conv"] > 0.5).astype(dtype)
+    X[:, 0], X[:, 1] = 0, 1
+    vae = VAETransformer(likelihood="bernoulli", **FAST).fit(X)
+    # onnxruntime rounds the sigmoid of such logits to 0 and 1.
+    vae.module_.bias.data[..., :2] = torch.tensor([-40.0, 40.0])
+    run = exported(vae, part="score", dtype=dtype)
+    assert_parity(run, X, {"score": vae.score_samples(X)}, tolerance)
+    X[0, :2] = [1, 0]
+    assert run(X)["score"][0] < -70
+    assert_parity(run, X, {"score": vae.score_samples(X)}, tolerance)
+
+
 def test_float64_convolutions_are_right_in_the_reference_runtime(rows, fitted, tmp_path):
     X = rows["conv"][:3]
     to_onnx(fitted["conv"], tmp_path / "conv.onnx", dtype="float64")
@@ -481,6 +496,9 @@ def test_operators_agree_with_scipy():
     x = np.linspace(-8, 8, 4001)
     assert_allclose(_operators._erf(torch.from_numpy(x)).numpy(), special.erf(x), atol=1e-13)
     assert_allclose(_operators._expm1(torch.from_numpy(x)).numpy(), special.expm1(x), rtol=1e-14)
+    x = np.linspace(-700, 700, 4001)
+    log_sigmoid = _operators._log_sigmoid(torch.from_numpy(x)).numpy()
+    assert_allclose(log_sigmoid, special.log_expit(x), rtol=1e-14)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-7), ("float64", 1e-14)])
