@@ -16,11 +16,15 @@ from ._estimators import (
     check_methods,
     final_estimator,
     invert_earlier_steps,
+    names_around_steps,
     without_conditions,
 )
 from ._tables import check_table, column_names
 
 _MAX_ROWS = 6
+# In inches.
+_BARS_WIDTH = 2.6
+_CHARACTER_WIDTH = 0.085
 
 
 class ContributionsDisplay:
@@ -107,8 +111,8 @@ class ContributionsDisplay:
         ----------
         estimator : fitted estimator
             `VAEOutlierDetector`, or a pipeline with a `VAEOutlierDetector` as the final step. The
-            earlier steps must preserve the columns. Reconstructions are shown if the steps have
-            `inverse_transform`.
+            earlier steps must preserve the columns and the order of columns. Reconstructions are
+            shown if the steps have `inverse_transform`.
         X : array-like of shape (n_samples, n_features)
             Rows to explain, at most six.
         feature_names : sequence of str, default=None
@@ -128,7 +132,8 @@ class ContributionsDisplay:
         TypeError
             If the estimator is no `VAEOutlierDetector`.
         ValueError
-            If there are more than six rows, or if the steps of a pipeline change the columns.
+            If there are more than six rows, or if the steps of a pipeline change the columns or the
+            order of columns.
         """
         check_methods(cls, estimator, "explain")
         numbers, names = check_table(without_conditions(estimator, X), feature_names)
@@ -139,11 +144,7 @@ class ContributionsDisplay:
         detector = final_estimator(estimator)
         transformed = apply_earlier_steps(estimator, X)
         features, code = detector.explain(transformed)
-        if features.shape != numbers.shape:
-            raise ValueError(
-                f"The steps before the detector transform {numbers.shape[1]} columns into "
-                f"{features.shape[1]}. Pass the final step and the transformed rows instead."
-            )
+        _check_preserved(estimator, numbers.shape[1], features.shape[1])
         reconstructed = without_conditions(estimator, detector.reconstruct(transformed))
         try:
             reconstructed = invert_earlier_steps(estimator, reconstructed)
@@ -188,8 +189,9 @@ class ContributionsDisplay:
         features, code = np.asarray(self.features), np.asarray(self.code)
         n_rows, n_features = features.shape
         n_bars = min(max_features, n_features + 1)
-        size = (4.8 * n_rows, 1.0 + 0.3 * n_bars)
-        ax = new_axes(size) if ax is None else ax
+        if ax is None:
+            longest = max(len(label) for row in range(n_rows) for label in self._labels(row))
+            ax = new_axes(((_BARS_WIDTH + _CHARACTER_WIDTH * longest) * n_rows, 1.0 + 0.3 * n_bars))
         self.axes_ = split_axes(ax, 1, n_rows)[0]
         row_names = range(n_rows) if self.row_names is None else self.row_names
         for row, (panel, row_name) in enumerate(zip(self.axes_, row_names, strict=True)):
@@ -203,9 +205,9 @@ class ContributionsDisplay:
             )
             panel.invert_yaxis()
             panel.axvline(0, color="black", linewidth=0.8)
-            title = f"row {row_name}: {self.decision[row]:+.1f} nats from the offset"
+            title = f"row {row_name}: {self.decision[row]:+.1f} nats from offset"
             panel.set_title(title, fontsize=9)
-        self.axes_[0].set_xlabel("contribution in nats, negative is unusual")
+        self.axes_[0].set_xlabel("contribution in nats, < 0 is unusual")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -218,3 +220,20 @@ class ContributionsDisplay:
             return labels
         expected = np.asarray(self.X_reconstructed)[row]
         return [f"{a}, expected {b:.4g}" for a, b in zip(labels, expected, strict=True)]
+
+
+def _check_preserved(estimator: Any, n_columns: int, n_transformed: int) -> None:
+    """Raise `ValueError` if the steps of pipelines before a detector change the columns."""
+    remedy = "Pass the final step and the transformed rows instead."
+    if n_transformed != n_columns:
+        raise ValueError(
+            f"The steps before the detector transform {n_columns} columns into {n_transformed}. "
+            f"{remedy}"
+        )
+    for before, after in names_around_steps(estimator):
+        # A ColumnTransformer adds prefixes.
+        if not all(b == a or b.endswith(f"__{a}") for a, b in zip(before, after, strict=True)):
+            raise ValueError(
+                f"The steps before the detector transform the columns {before} into {after}. "
+                f"{remedy}"
+            )

@@ -98,6 +98,24 @@ def invert_earlier_steps(estimator: Any, X: Any) -> Any:
     return X
 
 
+def names_around_steps(estimator: Any) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the names of columns before and after the steps before the final estimator.
+
+    Pipelines whose steps do not name their outputs are left out.
+    """
+    for outer in _unwrap(estimator):
+        if isinstance(outer, Pipeline) and len(outer) > 1:
+            steps = outer[:-1]
+            before = getattr(steps, "feature_names_in_", None)
+            if before is None:
+                before = [f"x{j}" for j in range(steps.n_features_in_)]
+            try:
+                after = steps.get_feature_names_out()
+            except (AttributeError, ValueError):
+                continue
+            yield list(before), list(after)
+
+
 def condition_positions(estimator: Any) -> list[int]:
     """Return the positions of the condition columns of the final estimator, if any."""
     final = final_estimator(estimator)

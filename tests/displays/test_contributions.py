@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, RobustScaler, StandardScaler
 
 from skvae import VAEOutlierDetector
 from skvae.displays import ContributionsDisplay
@@ -72,6 +73,21 @@ def test_a_pipeline_that_changes_the_columns_is_an_error(table):
     pipeline = make_pipeline(PCA(3), VAEOutlierDetector(2, max_iter=1)).fit(table)
     with pytest.raises(ValueError, match="transform 13 columns into 3"):
         ContributionsDisplay.from_estimator(pipeline, table[:1])
+
+
+def test_steps_that_reorder_the_columns_are_an_error(table):
+    names = list(table.columns)
+    for first, rest, changed in ((names[5:], names[:5], True), (names[:5], names[5:], False)):
+        scaler = make_column_transformer((StandardScaler(), first), (RobustScaler(), rest))
+        pipeline = make_pipeline(scaler, VAEOutlierDetector(2, max_iter=1)).fit(table)
+        if changed:
+            with pytest.raises(ValueError, match="transform the columns"):
+                ContributionsDisplay.from_estimator(pipeline, table[:1])
+        else:
+            ContributionsDisplay.from_estimator(pipeline, table[:1])
+    pipeline = make_pipeline(PCA(13), VAEOutlierDetector(2, max_iter=1)).fit(table.to_numpy())
+    with pytest.raises(ValueError, match="into \\['pca0'"):
+        ContributionsDisplay.from_estimator(pipeline, table[:1].to_numpy())
 
 
 def test_more_than_6_rows_are_an_error(detector, table):
