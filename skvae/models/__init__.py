@@ -9,7 +9,12 @@ from ._conditions import Condition
 from ._config import VAEConfig
 from ._convolutions import check_channels_first
 from ._dependent_columns import LinearDependence, confirm_dependence, find_dependence
-from ._linear_start import decaying_weights, departures_of_noise, start_at_linear_model
+from ._linear_start import (
+    decaying_weights,
+    departures_of_noise,
+    scale_given_conditions,
+    start_at_linear_model,
+)
 from ._networks import ARCHITECTURES, widest_layer
 from ._objectives import (
     ElboTerms,
@@ -46,6 +51,7 @@ __all__ = [
     "importance_weighted_bound",
     "importance_weighted_draws",
     "importance_weighted_terms",
+    "scale_given_conditions",
     "start_at_linear_model",
     "weight_shapes",
     "widest_layer",

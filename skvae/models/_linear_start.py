@@ -25,6 +25,9 @@ from ._robust_linear_model import NoiseScope, StudentNoise, robust_linear_model
 from ._vae import VAE
 
 _N_CONCENTRATION_STEPS = 3
+# Smallest standard deviation given the conditions, as a fraction of the deviation of all rows: the
+# inputs of the networks would be very large otherwise.
+_MIN_SCALE = 0.01
 
 
 @torch.no_grad()
@@ -84,6 +87,26 @@ def start_at_linear_model(module: VAE, x: Tensor, *, trim: float = 0.0) -> None:
             effects = effects @ params["whitening"].T
         decoder.linear.weight[:n_features, module.latent_dim :] = effects.T
     module.set_params(params)
+
+
+@torch.no_grad()
+def scale_given_conditions(module: VAE, x: Tensor) -> None:
+    """Set the units of columns to standard deviations given the conditions.
+
+    A floor of the noise is a fraction of the unit. In units of all rows, differences between
+    conditions could make the floor larger than the spread of the rows of one condition.
+
+    Parameters
+    ----------
+    module : VAE
+        A module with conditions, after `initialize`.
+    x : Tensor of shape (n, n_features + n_conditions)
+        Standardised training rows, in float64.
+    """
+    x, c = module.split(x)
+    assert c is not None
+    residual = x - x.mean(0) - (c - c.mean(0)) @ _regression(x, c)
+    module.units.scale *= residual.square().mean(0).sqrt().clamp_(_MIN_SCALE, 1.0)
 
 
 def _regression(x: Tensor, c: Tensor) -> Tensor:

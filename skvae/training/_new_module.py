@@ -15,6 +15,7 @@ from ..models import (
     build_vae,
     confirm_dependence,
     find_dependence,
+    scale_given_conditions,
     start_at_linear_model,
 )
 from ._batches import Rows, column_moments
@@ -54,6 +55,8 @@ def new_module(config: VAEConfig, rows: Rows, generator: Generator, *, trim: flo
             dependence = _find_dependence(rows, x, mean, var, config.modelled)
         module = build_vae(replace(config, dependent_columns=dependence is not None), generator)
         module.initialize(len(rows), mean, var, dependence)
+        if module.conditions is not None and module.units.scheme == "feature":
+            scale_given_conditions(module, module.standardize(x, dtype=torch.float64))
         start_at_linear_model(module, module.standardize(x, dtype=torch.float64), trim=trim)
     if module.learns_prior:
         module.initialize_prior(module.standardize(_sample(rows, generator)), generator)

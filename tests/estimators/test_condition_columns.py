@@ -260,6 +260,22 @@ def test_the_detector_explains_modelled_columns_given_the_context(frame):
     np.testing.assert_allclose(total, detector.score_samples(frame), rtol=1e-6)
 
 
+def test_distances_between_categories_do_not_matter(frame):
+    effects = frame[MODELLED] - frame.groupby("label")[MODELLED].transform("mean")
+    near = frame[["label"]].join(effects)
+    means = 30 * frame["label"].map({"x": 0, "y": 1, "z": 2}).to_numpy()[:, None]
+    far = near.assign(**dict(zip(MODELLED, (near[MODELLED] + means).T.to_numpy(), strict=True)))
+    scores = [
+        VAEOutlierDetector(2, condition_columns=["label"], random_state=0).fit(X).score(X)
+        for X in (near, far)
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=0.5)
+    # A column that the condition determines has a unit of a hundredth of its standard deviation.
+    constant = near.assign(a=means)
+    vae = VAETransformer(2, condition_columns=["label"], **FAST).fit(constant)
+    assert vae.module_.units.scale[0] == pytest.approx(0.01 * means.std())
+
+
 def test_the_imputer_returns_condition_columns_unchanged(array):
     X = array.copy()
     X[np.random.RandomState(0).uniform(size=N) < 0.4, 0] = np.nan
