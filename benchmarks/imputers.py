@@ -28,15 +28,25 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skvae import Gaussian, VAEImputer
+
+
+def mixed_imputer(seed: int, **params: Any) -> Any:
+    """Return an imputer that reads arrays as data frames of columns of any type."""
+    imputer = VAEImputer(likelihood="mixed", random_state=seed, **params)
+    return make_pipeline(FunctionTransformer(pd.DataFrame), imputer)
+
 
 IMPUTERS: dict[str, Callable[[int], Any]] = {
     "VAEImputer": lambda seed: VAEImputer(random_state=seed),
     "VAEImputer, full noise": lambda seed: VAEImputer(
         likelihood=Gaussian("full"), random_state=seed
     ),
+    "VAEImputer, mixed": mixed_imputer,
+    "VAEImputer, mixed, 200 epochs": lambda seed: mixed_imputer(seed, max_iter=200),
     "VAEImputer, encoder_dropout": lambda seed: VAEImputer(encoder_dropout=0.2, random_state=seed),
     "VAEImputer, flow": lambda seed: VAEImputer(prior="flow", random_state=seed),
     "SimpleImputer": lambda seed: SimpleImputer(),
@@ -77,7 +87,7 @@ def measure(
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        filled = IMPUTERS[imputer](seed).fit_transform(incomplete)
+        filled = np.asarray(IMPUTERS[imputer](seed).fit_transform(incomplete))
     seconds = time.perf_counter() - start
     hidden = np.isnan(incomplete)
     return float(np.sqrt(np.mean((filled - X)[hidden] ** 2))), seconds

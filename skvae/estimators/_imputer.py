@@ -28,6 +28,9 @@ from ._persistence import loadable
 from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker, replace_marker
 from ._validation import validate_array, validate_table
 
+# Numbers of epochs with ``max_iter="auto"``.
+_AUTO_ITER, _AUTO_ITER_MIXED = 200, 40
+
 
 @loadable
 class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
@@ -130,9 +133,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         Number of rows per step. "auto" divides the rows into equal batches of at most a fiftieth
         of the rows, but 64 to 200 rows. For more than 100,000 rows, batches are a five-hundredth of
         the rows, and at most 2,000 rows.
-    max_iter : int or "auto", default=200
-        Largest number of epochs. "auto" is the number of epochs for 400 steps, plus 0.9 steps for
-        each row, up to 30,000 steps.
+    max_iter : int or "auto", default="auto"
+        Largest number of epochs. "auto" is 200 epochs, or 40 with ``likelihood="mixed"``, whose
+        decoder has many more outputs and over-fits earlier.
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the
         validation loss has not improved by `tol` for `n_iter_no_change` epochs, and to keep the
@@ -249,7 +252,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         learning_rate: str = "cosine",
         learning_rate_init: Any = 0.002,
         batch_size: Any = "auto",
-        max_iter: Any = 200,
+        max_iter: Any = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: Any = "auto",
@@ -402,6 +405,9 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
     @property
     def _is_mixed(self) -> bool:
         return isinstance(self.likelihood, str) and self.likelihood == "mixed"
+
+    def _auto_n_steps(self, n_rows: int, steps_per_epoch: int, starts_linear: bool) -> float:
+        return steps_per_epoch * (_AUTO_ITER_MIXED if self._is_mixed else _AUTO_ITER)
 
     def _resolve_likelihood(self) -> Likelihood:
         return self._reader.likelihood if self._is_mixed else resolve_likelihood(self.likelihood)

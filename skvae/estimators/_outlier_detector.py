@@ -24,6 +24,8 @@ from ._persistence import loadable
 _OUTLIER_TRIM, _OUTLIER_LIKELIHOOD = 0.2, StudentT(floor=0.4, df=2)
 # Largest number of training rows from which usual contributions are computed.
 _MAX_ROWS_TO_EXPLAIN = 10_000
+# Longer training fits single rows.
+_MAX_AUTO_ITER = 60
 
 
 @loadable
@@ -241,9 +243,6 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         "trim": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="left")],
     }
 
-    # Longer training fits single rows.
-    _max_auto_iter = 60
-
     offset_: float
     usual_contributions_: np.ndarray
 
@@ -410,6 +409,10 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         if not self.novelty:
             return _OUTLIER_LIKELIHOOD
         return StudentT(self._auto_noise, floor=0.1)
+
+    def _auto_n_steps(self, n_rows: int, steps_per_epoch: int, starts_linear: bool) -> float:
+        n_steps = super()._auto_n_steps(n_rows, steps_per_epoch, starts_linear)
+        return min(n_steps, _MAX_AUTO_ITER * steps_per_epoch)
 
     def _params_for(self, config_class: type) -> dict[str, Any]:
         params = super()._params_for(config_class)

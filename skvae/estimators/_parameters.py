@@ -121,8 +121,6 @@ class VAEParameters(BaseEstimator):
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
     }
 
-    # Largest number of epochs with ``max_iter="auto"``.
-    _max_auto_iter: ClassVar[float] = math.inf
     # Whether X may have missing entries.
     _takes_missing: ClassVar[bool] = False
 
@@ -263,9 +261,9 @@ class VAEParameters(BaseEstimator):
         if batch_size == "auto":
             batch_size = auto_batch_size(n_rows, starts_linear)
         steps_per_epoch = math.ceil(n_rows / batch_size)
-        n_auto_steps = auto_n_steps(n_rows, starts_linear)
+        n_auto_steps = self._auto_n_steps(n_rows, steps_per_epoch, starts_linear)
         if max_iter == "auto":
-            max_iter = min(max(1, round(n_auto_steps / steps_per_epoch)), self._max_auto_iter)
+            max_iter = max(1, round(n_auto_steps / steps_per_epoch))
         n_steps = max_iter * steps_per_epoch
         if rate == "auto":
             rate = auto_learning_rate(n_steps, starts_linear, widest_layer(module.encoder))
@@ -287,6 +285,10 @@ class VAEParameters(BaseEstimator):
                 "dtype": training_dtype(self.precision, module.bias.device, module.networks),
             }
         )
+
+    def _auto_n_steps(self, n_rows: int, steps_per_epoch: int, starts_linear: bool) -> float:
+        """Return the number of training steps with ``max_iter="auto"``."""
+        return auto_n_steps(n_rows, starts_linear)
 
     def _params_for(self, config_class: type) -> dict[str, Any]:
         """Return the parameters of the estimator with the names of a configuration's fields.

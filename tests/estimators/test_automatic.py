@@ -1,10 +1,11 @@
 """Automatic values of the parameters of training."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers import FAST, assert_same_fit
-from skvae import Gaussian, StudentT, VAETransformer
+from skvae import Gaussian, StudentT, VAEImputer, VAETransformer
 from skvae.estimators._automatic import (
     auto_alpha,
     auto_batch_size,
@@ -152,3 +153,10 @@ def test_weight_decay_is_strong_for_few_rows_many_columns_and_a_shared_or_full_n
     n_rows, n_features, likelihood, alpha
 ):
     assert auto_alpha(n_rows, n_features, likelihood) == pytest.approx(alpha)
+
+
+def test_the_imputer_trains_for_a_fixed_number_of_epochs(blobs):
+    X = blobs[:30]
+    params = {"n_importance_samples": 2, "n_training_draws": 1, "hidden_layer_sizes": (4,)}
+    assert VAEImputer(2, **params).fit(X).n_iter_ == 200
+    assert VAEImputer(2, likelihood="mixed", **params).fit(pd.DataFrame(X)).n_iter_ == 40

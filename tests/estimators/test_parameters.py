@@ -93,7 +93,7 @@ CONSTRUCTORS = {
         **without(TRAINING, "n_importance_samples"),
         "alpha": 0.0,
         "learning_rate_init": 0.002,
-        "max_iter": 200,
+        "max_iter": "auto",
     },
     TabularVAE: {
         "latent_dim": 16,
