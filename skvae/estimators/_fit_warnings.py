@@ -134,7 +134,8 @@ def warn_if_not_converged(loop: TrainingLoop) -> None:
     change = "raise" if config.learning_rate_init <= _HIGH_RATE else "lower"
     warnings.warn(
         f"Training has not converged: the loss was still falling after max_iter={config.max_iter} "
-        f"epochs. Raise max_iter, or {change} learning_rate_init, which is "
+        "epochs. Raise max_iter if held-out rows then score higher, because a model that over-fits "
+        f"improves on the training rows only. Or {change} learning_rate_init, which is "
         f"{config.learning_rate_init:.3g}.",
         ConvergenceWarning,
         stacklevel=find_stack_level(),

@@ -155,7 +155,7 @@ def test_a_loss_that_falls_at_the_end_of_the_schedule_is_a_warning(losses, warns
 @pytest.mark.parametrize(("rate", "change"), [(0.01, "raise"), (10.0, "lower")])
 def test_a_high_learning_rate_is_not_to_be_raised(rate, change):
     loop = scripted_loop(FALLING, learning_rate="cosine", learning_rate_init=rate)
-    with pytest.warns(ConvergenceWarning, match=f"or {change} learning_rate_init"):
+    with pytest.warns(ConvergenceWarning, match=f"Or {change} learning_rate_init"):
         warn_if_not_converged(loop)
 
 
