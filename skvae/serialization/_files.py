@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -153,6 +154,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     may write to the same path.
     """
     path = Path(path)
+    if not path.parent.exists():
+        raise FileNotFoundError(
+            errno.ENOENT, "The folder of the file does not exist", os.fspath(path.parent)
+        )
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=_prefix(path)) as scratch:
         unfinished = Path(scratch) / path.name
         with open(unfinished, "wb") as file:

@@ -197,7 +197,7 @@ def test_the_error_for_an_unsupported_value_names_the_value_and_keeps_the_old_fi
     vae.tol = object()
     with pytest.raises(TypeError, match=r"builtins\.object cannot be saved.*in tol"):
         vae.save(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="folder of the file does not exist"):
         VAETransformer().save(tmp_path / "no such folder" / "vae.safetensors")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
