@@ -207,7 +207,7 @@ class ContributionsDisplay:
             panel.axvline(0, color="black", linewidth=0.8)
             title = f"row {row_name}: {self.decision[row]:+.1f} nats from offset"
             panel.set_title(title, fontsize=9)
-        self.axes_[0].set_xlabel("contribution in nats, < 0 is unusual")
+            panel.set_xlabel("contribution in nats, < 0 is unusual")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

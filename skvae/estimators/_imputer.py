@@ -29,7 +29,7 @@ from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker, 
 from ._validation import validate_array, validate_table
 
 # Numbers of epochs with ``max_iter="auto"``.
-_AUTO_ITER, _AUTO_ITER_MIXED = 200, 40
+_AUTO_ITER, _AUTO_ITER_MIXED = 200, 80
 
 
 @loadable
@@ -134,7 +134,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         of the rows, but 64 to 200 rows. For more than 100,000 rows, batches are a five-hundredth of
         the rows, and at most 2,000 rows.
     max_iter : int or "auto", default="auto"
-        Largest number of epochs. "auto" is 200 epochs, or 40 with ``likelihood="mixed"``, whose
+        Largest number of epochs. "auto" is 200 epochs, or 80 with ``likelihood="mixed"``, whose
         decoder has many more outputs and over-fits earlier.
     early_stopping : bool, default=False
         Whether to hold out a fraction `validation_fraction` of the rows, to stop when the

@@ -417,7 +417,7 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         if reader is None:
             return None, wanted
         given = {key: wanted.pop(key) for key in reader.keys_in(wanted)}
-        return given or None, wanted
+        return given or conditions, wanted  # without any condition column, an error names the keys
 
     # ---- Data ------------------------------------------------------------------------
 

@@ -159,4 +159,4 @@ def test_the_imputer_trains_for_a_fixed_number_of_epochs(blobs):
     X = blobs[:30]
     params = {"n_importance_samples": 2, "n_training_draws": 1, "hidden_layer_sizes": (4,)}
     assert VAEImputer(2, **params).fit(X).n_iter_ == 200
-    assert VAEImputer(2, likelihood="mixed", **params).fit(pd.DataFrame(X)).n_iter_ == 40
+    assert VAEImputer(2, likelihood="mixed", **params).fit(pd.DataFrame(X)).n_iter_ == 80

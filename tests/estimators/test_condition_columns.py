@@ -240,6 +240,11 @@ def test_invalid_conditions_are_errors(vae, tabular, conditions, message):
         tabular.inverse_transform([[0, 0], [1, 1]], conditions=conditions)
 
 
+def test_the_error_without_any_condition_column_names_the_keys(tabular):
+    with pytest.raises(ValueError, match=r"absent: \['label', 'age'\].*names \['lable'\]"):
+        tabular.sample(2, conditions={"lable": "x"})
+
+
 def test_models_without_condition_columns_take_no_conditions(array):
     with pytest.raises(ValueError, match="has no condition columns"):
         VAETransformer(**FAST).fit(array).sample(conditions={"label": 1})
