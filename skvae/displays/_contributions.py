@@ -232,7 +232,8 @@ def _check_preserved(estimator: Any, n_columns: int, n_transformed: int) -> None
         )
     for before, after in names_around_steps(estimator):
         # A ColumnTransformer adds prefixes.
-        if not all(b == a or b.endswith(f"__{a}") for a, b in zip(before, after, strict=True)):
+        same = [b == a or b.endswith(f"__{a}") for a, b in zip(before, after, strict=False)]
+        if len(before) != len(after) or not all(same):
             raise ValueError(
                 f"The steps before the detector transform the columns {before} into {after}. "
                 f"{remedy}"

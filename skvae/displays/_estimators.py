@@ -106,10 +106,10 @@ def names_around_steps(estimator: Any) -> Iterator[tuple[list[str], list[str]]]:
     for outer in _unwrap(estimator):
         if isinstance(outer, Pipeline) and len(outer) > 1:
             steps = outer[:-1]
-            before = getattr(steps, "feature_names_in_", None)
-            if before is None:
-                before = [f"x{j}" for j in range(steps.n_features_in_)]
             try:
+                before = getattr(steps, "feature_names_in_", None)
+                if before is None:
+                    before = [f"x{j}" for j in range(steps.n_features_in_)]
                 after = steps.get_feature_names_out()
             except (AttributeError, ValueError):
                 continue

@@ -159,7 +159,9 @@ class Gaussian(LocationScale):
 
     Columns are standardised: each column by its own standard deviation if the noise is "feature",
     "row" or "full", and all columns by one common scale if the noise is "shared" or fixed, because
-    a common noise must mean the same in every column. ``log_noise``, the log of a learned sigma in
+    a common noise must mean the same in every column. In a model with condition columns and a
+    linear path, each column's own standard deviation is that of the residuals of a linear
+    regression on the conditions. ``log_noise``, the log of a learned sigma in
     standardised units, is squashed smoothly into (-7, 7). The noise therefore never falls below
     about a thousandth of a standard deviation, and the density of a perfectly reconstructed
     column stays finite. In a column that is a linear function of other columns, the unit is the

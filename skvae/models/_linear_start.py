@@ -106,7 +106,8 @@ def scale_given_conditions(module: VAE, x: Tensor) -> None:
     x, c = module.split(x)
     assert c is not None
     residual = x - x.mean(0) - (c - c.mean(0)) @ _regression(x, c)
-    module.units.scale *= residual.square().mean(0).sqrt().clamp_(_MIN_SCALE, 1.0)
+    std = residual.square().mean(0).sqrt().clamp(_MIN_SCALE, 1.0)
+    module.units.scale *= torch.where(x.var(0, correction=0) > 0, std, 1.0)
 
 
 def _regression(x: Tensor, c: Tensor) -> Tensor:

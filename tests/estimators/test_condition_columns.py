@@ -275,10 +275,16 @@ def test_distances_between_categories_do_not_matter(frame):
         for X in (near, far)
     ]
     assert scores[0] == pytest.approx(scores[1], abs=0.5)
-    # A column that the condition determines has a unit of a hundredth of its standard deviation.
-    constant = near.assign(a=means)
-    vae = VAETransformer(2, condition_columns=["label"], **FAST).fit(constant)
-    assert vae.module_.units.scale[0] == pytest.approx(0.01 * means.std())
+
+
+def test_columns_that_the_conditions_determine_have_positive_units(frame):
+    determined = 30.0 * frame["label"].map({"x": 0, "y": 1, "z": 2})
+    X = frame[["label", *MODELLED]].assign(a=determined, b=7.0)
+    vae = VAETransformer(2, condition_columns=["label"], **FAST).fit(X)
+    a, b = vae.module_.units.scale[:2].tolist()
+    assert a == pytest.approx(0.01 * determined.std(ddof=0))
+    assert b == 1
+    assert np.isfinite(vae.score(X))
 
 
 def test_the_imputer_returns_condition_columns_unchanged(array):
