@@ -252,7 +252,10 @@ def _remedy(estimator: Any, error: UnsuitableEntryError) -> str:
         return "Replace the signalling NaN by NaN or None."
     others = "TabularVAE takes columns of any type."
     if is_outlier_detector(estimator):
-        others = "Drop the column, or convert it: categories by a OneHotEncoder, times to days."
+        others = (
+            "Drop the column, or convert it: categories by a OneHotEncoder, times to days. Or rank "
+            "the rows by TabularVAE.score_samples, which takes columns of any type."
+        )
     if estimator._takes_missing:
         others = "VAEImputer(likelihood='mixed') and TabularVAE take columns of any type."
     if error.content in ("strings", "bytes"):
