@@ -265,6 +265,7 @@ def test_the_detector_explains_modelled_columns_given_the_context(frame):
     np.testing.assert_allclose(total, detector.score_samples(frame), rtol=1e-6)
 
 
+@pytest.mark.torch_only
 def test_distances_between_categories_do_not_matter(frame):
     effects = frame[MODELLED] - frame.groupby("label")[MODELLED].transform("mean")
     near = frame[["label"]].join(effects)

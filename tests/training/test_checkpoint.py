@@ -367,7 +367,7 @@ def train_and_save(folder, seconds):
 
 @needs_kill
 @pytest.mark.slow
-@pytest.mark.parametrize(("seconds", "n_kills"), [(None, 6), (0.001, 6)])
+@pytest.mark.parametrize(("seconds", "n_kills"), [(None, 4), (0.001, 4)])
 def test_a_process_killed_many_times_gives_the_same_model_bit_for_bit(
     seconds, n_kills, tmp_path, fresh_processes
 ):
