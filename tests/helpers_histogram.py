@@ -76,6 +76,13 @@ TABLES = {
     "single column": (ORDERED,),
     "four ordered": (FOUR_ORDERED, TWO_ORDERED),
 }
+
+
+def naive_is_known(column, value):
+    """Return whether a value is neither missing nor an unseen category."""
+    return not np.isnan(value) and (column.n_ordered > 0 or column.observed[int(value)])
+
+
 every_column = pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
 every_table = pytest.mark.parametrize("columns", TABLES.values(), ids=TABLES)
 

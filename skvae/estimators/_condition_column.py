@@ -14,6 +14,8 @@ from ._numbers import column_content, list_cells, read_column
 KINDS = ("numeric", "categorical", "exposure")
 # One-hot columns for more categories would need more memory than the modelled columns.
 _MAX_CATEGORIES = 1000
+# Integers with at most as many values, in at least as many rows for each, may be classes.
+_MAX_CLASSES, _MIN_ROWS_PER_CLASS = 20, 10
 # Largest number of categories in an error message.
 _MAX_LISTED = 20
 # Describes the place of a row of a column, for errors.
@@ -83,6 +85,20 @@ class ConditionColumn:
                 "such as the month, or declare the column 'categorical'."
             )
         return "numeric" if content == "numbers" else "categorical"
+
+    def may_have_classes(self, values: Any) -> bool:
+        """Return whether a numeric column for training has few different integers.
+
+        Two values are the same to the model as numbers and as categories.
+        """
+        if self.kind != "numeric":
+            return False
+        numbers = read_column(values, self.position)
+        different = np.unique(numbers[: _MAX_CLASSES * 1000])
+        return bool(
+            2 < len(different) <= min(_MAX_CLASSES, len(numbers) / _MIN_ROWS_PER_CLASS)
+            and (different == np.round(different)).all()
+        )
 
     @property
     def numbers(self) -> tuple[float, ...]:

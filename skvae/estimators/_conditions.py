@@ -13,6 +13,7 @@ from ..serialization import serializable
 from ..utils import import_optional
 from ._condition_column import KINDS, ConditionColumn, Place
 from ._entries import UnsuitableEntryError
+from ._fit_warnings import warn_about_classes
 from ._numbers import list_cells
 from ._table_columns import get_column, n_columns, replace_column
 from ._validation import column_names, describe_place
@@ -44,6 +45,11 @@ class ConditionReader:
     def names(self) -> list[Any]:
         """Names of the columns, or positions if X has no names."""
         return [column.name for column in self.columns]
+
+    @property
+    def kinds(self) -> dict[Any, Any]:
+        """Kinds of the columns, by name."""
+        return {column.name: column.kind for column in self.columns}
 
     def for_module(self, observed: np.ndarray) -> tuple[Condition, ...]:
         """Return the columns as the module sees them.
@@ -192,7 +198,12 @@ def fit_conditions(condition_columns: Any, X: Any) -> ConditionReader | None:
         columns.append(ConditionColumn(position, name, kind))
     if len(columns) == n_columns(X):
         raise ValueError("condition_columns has all columns of X: leave a column to model.")
-    return ConditionReader([column.fit(get_column(X, column.position)) for column in columns])
+    inferred = [column for column in columns if column.kind is None]
+    reader = ConditionReader([column.fit(get_column(X, column.position)) for column in columns])
+    warn_about_classes(
+        [c.name for c in inferred if c.may_have_classes(get_column(X, c.position))], reader.kinds
+    )
+    return reader
 
 
 def are_conditions(condition_columns: Any, reader: ConditionReader | None, n_features: int) -> bool:

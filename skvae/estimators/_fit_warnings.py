@@ -93,6 +93,27 @@ def warn_about_identifiers(names: list[Any]) -> None:
     )
 
 
+def warn_about_classes(names: list[Any], kinds: dict[Any, Any]) -> None:
+    """Warn if condition columns that are taken as numbers may have classes.
+
+    Parameters
+    ----------
+    names : list
+        Names of the columns.
+    kinds : dict
+        Kinds of all condition columns, by name.
+    """
+    if not names:
+        return
+    categorical = {name: "categorical" if name in names else kinds[name] for name in kinds}
+    warnings.warn(
+        f"The condition columns {names} have few different integers, and are taken as numbers. If "
+        f"the integers are classes, pass condition_columns={categorical}. If they are numbers, "
+        f"pass condition_columns={kinds}.",
+        stacklevel=find_stack_level(),
+    )
+
+
 def warn_if_overfitted(loop: TrainingLoop) -> None:
     """Warn if held-out rows have far higher losses than training rows.
 

@@ -17,6 +17,10 @@ from ._readers import ArrayReader, FrameReader, import_columns
 class ImputationStrategy(ABC):
     """Estimates of missing entries from weighted codes, and filling of tables."""
 
+    def hide_unknown(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows with NaN for observed entries that say nothing about missing entries."""
+        return rows
+
     @abstractmethod
     def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         """Return one value for each entry of the modelled columns, (n, d).
@@ -116,6 +120,13 @@ class MixedImputation(ImputationStrategy):
 
     def __init__(self, reader: FrameReader) -> None:
         self.reader = reader
+
+    def hide_unknown(self, rows: np.ndarray) -> np.ndarray:
+        rows = rows.copy()
+        for j, codec in zip(self.reader.modelled_in_rows, self.reader.codec.codecs, strict=True):
+            is_known = codec.bins.is_known().numpy()
+            rows[~is_known[np.nan_to_num(rows[:, j]).astype(np.intp)], j] = np.nan
+        return rows
 
     def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         likelihood = module.likelihood

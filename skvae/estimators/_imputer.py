@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import TransformerMixin
 from sklearn.utils import check_scalar
-from sklearn.utils._param_validation import MissingValues, StrOptions
+from sklearn.utils._param_validation import MissingValues
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from ..utils import draw_seed, isolate, local_random_state, seeded_generator
 from ._base import BaseVAE
 from ._conditions import fit_conditions
 from ._imputer_output import ImputerOutputMixin
-from ._parameters import NETWORK_CONSTRAINTS, names_in_errors
+from ._parameters import NETWORK_CONSTRAINTS, names_in_errors, one_of
 from ._persistence import loadable
 from ._readers import ArrayReader, FrameReader, incomplete_rows, is_nan_marker, replace_marker
 from ._validation import validate_array, validate_table
@@ -225,7 +225,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         "missing_values": [MissingValues(numeric_only=True), None],
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
-        "likelihood": [StrOptions({"mixed", *LIKELIHOODS}), Likelihood],
+        "likelihood": [one_of("mixed", *LIKELIHOODS), Likelihood],
     }
     _takes_missing: ClassVar[bool] = True
 
@@ -392,7 +392,8 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         if not len(index):
             return np.empty((0, *shape))
         n_draws = self.n_importance_samples + math.prod(shape[:-1])
-        return self._compute(rows, function, n_draws=n_draws, index=index)
+        known = self._strategy.hide_unknown(rows)
+        return self._compute(known, function, n_draws=n_draws, index=index)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

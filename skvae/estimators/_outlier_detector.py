@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import OutlierMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ..likelihoods import LIKELIHOODS, Likelihood, StudentT
@@ -17,7 +17,7 @@ from ..priors import Prior
 from ..utils import isolate
 from ._array_vae import ArrayVAE
 from ._numbers import labelled_like
-from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
+from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors, one_of
 from ._persistence import loadable
 
 # Meaning of "auto" for outlier detection.
@@ -237,10 +237,10 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         **ArrayVAE._parameter_constraints,
         **NETWORK_CONSTRAINTS,
         **OBJECTIVE_CONSTRAINTS,
-        "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
-        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
+        "contamination": [one_of("auto"), Interval(Real, 0, 0.5, closed="right")],
+        "likelihood": [one_of("auto", *LIKELIHOODS), Likelihood],
         "novelty": ["boolean"],
-        "trim": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="left")],
+        "trim": [one_of("auto"), Interval(Real, 0, 0.5, closed="left")],
     }
 
     offset_: float

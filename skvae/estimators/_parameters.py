@@ -8,6 +8,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any, ClassVar, ParamSpec, Self
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, ParamSpec, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
 from ..likelihoods import LIKELIHOODS, Likelihood
 from ..models import ACTIVATIONS, ARCHITECTURES, VAE, VAEConfig, widest_layer
@@ -73,11 +74,16 @@ def _check_names(
             raise error(f"{cls} has no parameter {name!r}: the name is {replacement!r}.")
 
 
+def one_of(*options: str) -> StrOptions:
+    """Return the constraint of a parameter that may be one of some names."""
+    return StrOptions(dict.fromkeys(options).keys())  # in order, in contrast to a set
+
+
 # Constraints of parameters of several estimators, but not all.
 NETWORK_CONSTRAINTS: dict[str, list[Any]] = {
-    "architecture": [StrOptions(set(ARCHITECTURES)), callable],
+    "architecture": [one_of(*ARCHITECTURES), callable],
     "image_shape": ["array-like", None],
-    "likelihood": [StrOptions(set(LIKELIHOODS)), Likelihood],
+    "likelihood": [one_of(*LIKELIHOODS), Likelihood],
 }
 OBJECTIVE_CONSTRAINTS: dict[str, list[Any]] = {
     "beta": [Interval(Real, 0, None, closed="left")],
@@ -91,34 +97,34 @@ class VAEParameters(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "prior": [StrOptions(set(PRIORS)), Prior],
+        "prior": [one_of(*PRIORS), Prior],
         "condition_columns": ["array-like", dict, None],
         "encoder_dropout": [Interval(Real, 0, 1, closed="left")],
         "n_training_draws": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": [
             "array-like",
             Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
+            one_of("auto"),
         ],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions({"adam", "adamw", "rmsprop"})],
-        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "learning_rate": [StrOptions({"cosine", "constant"})],
-        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "activation": [one_of(*ACTIVATIONS)],
+        "solver": [one_of("adam", "adamw", "rmsprop")],
+        "alpha": [one_of("auto"), Interval(Real, 0, None, closed="left")],
+        "learning_rate": [one_of("cosine", "constant")],
+        "learning_rate_init": [one_of("auto"), Interval(Real, 0, None, closed="neither")],
+        "batch_size": [one_of("auto"), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [one_of("auto"), Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [one_of("auto"), Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_importance_samples": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, Checkpoint, None],
-        "on_interrupt": [StrOptions({"keep", "raise"})],
+        "on_interrupt": [one_of("keep", "raise")],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
         "device": [str, torch.device],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "precision": [one_of("auto", "float32", "bfloat16")],
     }
 
     # Whether X may have missing entries.
@@ -205,7 +211,19 @@ class VAEParameters(BaseEstimator):
                 "learning_rate is the schedule, 'cosine' or 'constant': pass the rate as "
                 f"learning_rate_init={schedule!r}."
             )
+        for name, constraints in self._parameter_constraints.items():
+            self._check_spelling(name, getattr(self, name, None), constraints)
         super()._validate_params()
+
+    def _check_spelling(self, name: str, value: Any, constraints: list[Any]) -> None:
+        """Raise an error if the value of a parameter is a misspelt name."""
+        options = [o for c in constraints if isinstance(c, StrOptions) for o in c.options]
+        if isinstance(value, str) and value not in options:
+            for close in get_close_matches(value.lower(), options, 1):
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(self).__name__} must be one of {options}. "
+                    f"Got {value!r} instead. Did you mean {close!r}?"
+                )
 
     @abstractmethod
     def _resolve_likelihood(self) -> Likelihood:

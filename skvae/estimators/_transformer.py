@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,7 +15,7 @@ from ..priors import Prior
 from ..utils import isolate
 from ._array_vae import ArrayVAE
 from ._inference import posterior_mean
-from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors
+from ._parameters import NETWORK_CONSTRAINTS, OBJECTIVE_CONSTRAINTS, names_in_errors, one_of
 from ._persistence import loadable
 from ._validation import validate_codes
 
@@ -210,7 +209,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ArrayVAE
         **ArrayVAE._parameter_constraints,
         **NETWORK_CONSTRAINTS,
         **OBJECTIVE_CONSTRAINTS,
-        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood],
+        "likelihood": [one_of("auto", *LIKELIHOODS), Likelihood],
     }
     # Conditions are not routed through pipelines.
     __metadata_request__inverse_transform: ClassVar[dict[str, Any]] = {"conditions": UNUSED}

@@ -64,6 +64,14 @@ class ColumnBins:
         """Number of levels."""
         return len(self.counts)
 
+    def is_known(self) -> Tensor:
+        """Return whether a value in each bin says anything about other columns, (n_bins,).
+
+        Training rows with other values of the level stand for the value. If the levels have no
+        order, as those of categories, a value without training rows resembles no other value.
+        """
+        return torch.tensor(self.observed) | (self.n_ordered > 0)
+
     @property
     def n_coefficients(self) -> int:
         """Number of basis functions: see `basis`."""

@@ -48,6 +48,7 @@ class Histogram(Likelihood):
 
             - "bin_offset", (d,): number of bins in preceding columns.
             - "level", (n_bins_total,): level of each bin, numbered through all columns.
+            - "is_known", (n_bins_total,): see `ColumnBins.is_known`.
             - "log_density", (n_bins_total,): log-density of a value in each bin, given the level.
             - "score", (n_levels_total,): normal score of each level.
 
@@ -66,6 +67,7 @@ class Histogram(Likelihood):
         constants = {
             "bin_offset": torch.tensor(_offsets([column.n_bins for column in self.columns])),
             "level": torch.cat([k + offset for k, offset in zip(level, level_offset, strict=True)]),
+            "is_known": torch.cat([column.is_known() for column in self.columns]),
             "log_density": torch.cat(log_fraction) - torch.cat(log_width),
             "score": torch.cat([column.scores() for column in self.columns]),
         }
@@ -93,7 +95,7 @@ class Histogram(Likelihood):
     def encoder_input(self, x: Tensor, constants: Parameters) -> Tensor:
         """Return indicators of the levels, followed by the normal score of each column.
 
-        All inputs of a missing entry are 0.
+        All inputs of a missing entry and of an unseen category are 0.
 
         Parameters
         ----------
@@ -106,10 +108,10 @@ class Histogram(Likelihood):
         -------
         inputs : Tensor of shape (n, n_levels_total + d)
         """
-        level, is_observed = self.levels(x, constants)
+        level, is_known = self.levels(x, constants)
         n_levels = sum(column.n_levels for column in self.columns)
-        indicators = x.new_zeros(len(x), n_levels).scatter_(-1, level, is_observed)
-        scores = constants["score"].to(x.dtype)[level] * is_observed
+        indicators = x.new_zeros(len(x), n_levels).scatter_(-1, level, is_known)
+        scores = constants["score"].to(x.dtype)[level] * is_known
         return torch.cat([indicators, scores], -1)
 
     def initial_params(self, marginals: Marginals) -> Parameters:
@@ -169,10 +171,12 @@ class Histogram(Likelihood):
         -------
         level : Tensor of shape (n, d)
             Level of each value. Arbitrary for missing entries.
-        is_observed : Tensor of shape (n, d)
-            1 for observed entries and 0 for missing entries, in the dtype of `x`.
+        is_known : Tensor of shape (n, d)
+            0 for missing entries and unseen categories, and 1 elsewhere, in the dtype of `x`.
         """
-        return constants["level"][self._bin_index(x, constants)], (x >= 0).to(x.dtype)
+        bin_index = self._bin_index(x, constants)
+        is_known = (x >= 0) & constants["is_known"][bin_index]
+        return constants["level"][bin_index], is_known.to(x.dtype)
 
     def log_p(self, j: int, coefficients: Tensor, constants: Parameters) -> Tensor:
         """Return the log-probability of each level of column j.

@@ -46,7 +46,7 @@ def mixed(frame):
     """Return the frame with a modelled column of words, and counts as conditions."""
     rng = np.random.RandomState(1)
     label = frame["label"].astype("category")
-    return frame.assign(label=label, word=rng.choice(["p", "q"], N), age=rng.randint(5, size=N))
+    return frame.assign(label=label, word=rng.choice(["p", "q"], N), age=rng.randint(50, size=N))
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,21 @@ def test_an_empty_list_is_no_condition(array):
 def test_invalid_columns_are_errors(frame, columns, message):
     with pytest.raises(ValueError, match=message):
         VAETransformer(condition_columns=columns, **FAST).fit(frame)
+
+
+def test_classes_that_are_taken_as_numbers_cause_a_warning(frame, array):
+    kinds = (
+        r"\{'label': 'categorical', 'age': 'numeric'\}.*\{'label': 'numeric', 'age': 'numeric'\}"
+    )
+    numbered = frame.assign(label=array[:, 1].astype(int))
+    with pytest.warns(UserWarning, match=rf"\['label'\] have few different integers.*{kinds}"):
+        VAETransformer(condition_columns=COLUMNS, **FAST).fit(numbered)
+    with pytest.warns(UserWarning, match=r"condition columns \[1\] have few different integers"):
+        VAETransformer(condition_columns=[1, 5], **FAST).fit(array)
+    # Warnings are errors in these tests.
+    VAETransformer(condition_columns={1: "numeric", 5: "numeric"}, **FAST).fit(array)
+    VAETransformer(condition_columns=[1], **FAST).fit(array + 0.5)
+    VAETransformer(condition_columns=[1], **FAST).fit(np.minimum(array, 1))
 
 
 def test_names_need_a_frame(array):

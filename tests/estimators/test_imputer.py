@@ -436,6 +436,22 @@ def test_mixed_imputers_can_be_pickled_and_scored(mixed, mixed_imputer):
     assert mixed_imputer.score(unseen) < mixed_imputer.score(holes)
 
 
+def test_an_unseen_category_stays_and_says_nothing_about_other_entries():
+    rng = np.random.RandomState(0)
+    word = rng.choice(["often", "seldom"], 200, p=[0.7, 0.3])
+    X = pd.DataFrame({"word": word, "number": rng.normal(size=200) + 5 * (word == "often")})
+    imputer = VAEImputer(latent_dim=1, likelihood="mixed", max_iter=40, random_state=0).fit(X)
+    rows = pd.DataFrame({"word": ["often", "seldom", "never", None], "number": np.nan})
+    filled = imputer.transform(rows)
+    often, seldom, never, missing = filled["number"]
+    assert filled["word"].tolist()[:3] == ["often", "seldom", "never"]
+    assert seldom < 1
+    assert often > 4
+    assert 1 < never == missing < 4
+    for table in imputer.sample_imputations(rows, 3, random_state=0):
+        assert table["word"].tolist()[:3] == ["often", "seldom", "never"]
+
+
 def test_mixed_imputation_needs_frames_with_missing_values_of_pandas(mixed):
     with pytest.raises(TypeError, match="data frame of pandas, polars or Arrow; got ndarray"):
         VAEImputer(**MIXED).fit(np.zeros((3, 2)))

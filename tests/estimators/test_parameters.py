@@ -167,6 +167,22 @@ def test_other_unknown_names_are_the_usual_errors():
         LinearVAE(epochs=2)  # has no parameter max_iter
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [("prior", "Vamp", "vamp"), ("solver", "adams", "adam"), ("max_iter", "AUTO", "auto")],
+)
+def test_the_error_for_a_misspelt_value_names_the_value(name, value, meant):
+    message = rf"'{name}' parameter of TabularVAE must be one of .*Did you mean '{meant}'\?"
+    with pytest.raises(ValueError, match=message):
+        TabularVAE(**{name: value}).fit(np.eye(4))
+
+
+def test_errors_list_the_possible_values_in_order():
+    names = "{'auto', 'float32', 'bfloat16'}"
+    with pytest.raises(ValueError, match=f"must be a str among {names}. Got 'double'"):
+        VAETransformer(precision="double").fit(np.eye(4))
+
+
 class PCALike(VAETransformer):
     """A subclass with a parameter of another library."""
 

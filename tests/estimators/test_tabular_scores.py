@@ -85,6 +85,11 @@ def test_unseen_values_have_a_finite_and_lower_score(mixed_vae, mixed, values):
     assert np.isfinite(mixed_vae.transform(change(mixed, **values))).all()
 
 
+def test_codes_ignore_unseen_categories(dependent, dependent_vae):
+    unseen, missing = dependent.assign(b="never"), dependent.assign(b=None)
+    assert np.array_equal(dependent_vae.transform(unseen), dependent_vae.transform(missing))
+
+
 def test_the_score_decreases_with_the_distance_of_a_number(mixed_vae, mixed):
     scores = [mixed_vae.score(change(mixed, wide=10.0**k)) for k in (4, 6, 9, 20, 100)]
     assert (np.diff(scores) < 0).all()

@@ -17,6 +17,7 @@ from helpers_histogram import (
     check_frequencies,
     column_bins,
     every_table,
+    naive_is_known,
     naive_level_probability,
     naive_marginal,
     naive_sampling_probability,
@@ -133,7 +134,7 @@ def test_gradient_of_log_prob_is_correct(columns):
 
 
 @every_table
-def test_encoder_input_has_indicators_and_scores_and_zeros_for_missing_entries(columns):
+def test_encoder_input_has_indicators_and_scores_and_zeros_for_unknown_entries(columns):
     likelihood = Histogram(columns)
     x = random_rows(columns)
     actual = likelihood.encoder_input(torch.where(x.isnan(), -1.0, x), likelihood.constants())
@@ -141,7 +142,7 @@ def test_encoder_input_has_indicators_and_scores_and_zeros_for_missing_entries(c
     expected = np.zeros(actual.shape)
     n_levels = [column.n_levels for column in columns]
     for i, j in product(range(len(x)), range(len(columns))):
-        if not x[i, j].isnan():
+        if naive_is_known(columns[j], float(x[i, j])):
             level = columns[j].level[int(x[i, j])]
             expected[i, sum(n_levels[:j]) + level] = 1
             expected[i, sum(n_levels) + j] = columns[j].scores()[level]

@@ -20,6 +20,7 @@ from helpers_histogram import (
     check_frequencies,
     every_table,
     naive_basis,
+    naive_is_known,
     naive_level_probability,
     naive_marginal,
     naive_sampling_probability,
@@ -96,7 +97,7 @@ class NaiveModel:
         if self.context:
             total = self.z @ self.context["code_weight"] + self.context["column_bias"][j]
             for i in range(j):
-                if not np.isnan(row[i]):
+                if naive_is_known(self.columns[i], row[i]):
                     level = self.level_offset[i] + self.columns[i].level[int(row[i])]
                     total = total + self.context["level_embedding"][level]
             gelu = total * stats.norm.cdf(total)
