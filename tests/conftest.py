@@ -17,7 +17,7 @@ pytest.register_assert_rewrite("helpers")
 
 # Number of inputs for tests of properties. The profile "ci" repeats the same inputs.
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("ci", max_examples=30, derandomize=True, database=None, **_COMMON)
+settings.register_profile("ci", max_examples=20, derandomize=True, database=None, **_COMMON)
 settings.register_profile("long", max_examples=2000, **_COMMON)
 settings.load_profile("ci")
 

@@ -77,9 +77,9 @@ def test_codes_and_networks_of_a_separate_prior_are_those_of_the_normal_prior():
 
 
 def test_a_learned_prior_improves_the_score_of_rows_in_groups():
-    X, _ = make_blobs(600, 3, centers=4, cluster_std=0.4, random_state=0)
+    X, _ = make_blobs(300, 3, centers=4, cluster_std=0.4, random_state=0)
     scores = {
-        name: VAETransformer(2, prior=prior, max_iter=60, random_state=0).fit(X).score(X)
+        name: VAETransformer(2, prior=prior, max_iter=40, random_state=0).fit(X).score(X)
         for name, prior in {
             "normal": "normal",
             "mixture": Mixture(6),

@@ -1,6 +1,6 @@
 """Any input gives a finite result of the right shape, or an error that says what is wrong.
 
-The default profile tries 180 inputs, the same in each run. The profile "long" draws 12,000 new
+The default profile tries 120 inputs, the same in each run. The profile "long" draws 12,000 new
 inputs: ``pytest tests/estimators/test_properties.py --hypothesis-profile=long``.
 """
 

@@ -353,9 +353,9 @@ def test_the_unfinished_file_of_a_killed_process_is_removed(tmp_path, fresh_proc
 
 KILLED = {
     "hidden_layer_sizes": (16,),
-    "max_iter": 400,
+    "max_iter": 200,
     "early_stopping": True,
-    "n_iter_no_change": 400,
+    "n_iter_no_change": 200,
     "random_state": 0,
 }
 
@@ -367,7 +367,7 @@ def train_and_save(folder, seconds):
 
 @needs_kill
 @pytest.mark.slow
-@pytest.mark.parametrize(("seconds", "n_kills"), [(None, 4), (0.001, 4)])
+@pytest.mark.parametrize(("seconds", "n_kills"), [(None, 2), (0.001, 3)])
 def test_a_process_killed_many_times_gives_the_same_model_bit_for_bit(
     seconds, n_kills, tmp_path, fresh_processes
 ):

