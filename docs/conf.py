@@ -110,6 +110,8 @@ html_theme_options = {
     },
     # Paths in the file start at the root of the host: see CONTRIBUTING.md.
     "switcher": {"json_url": "_static/switcher.json", "version_match": release},
+    # A single line at 1,400 pixels.
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
 }
 
