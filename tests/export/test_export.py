@@ -233,6 +233,7 @@ def test_float64_convolutions_are_right_in_the_reference_runtime(rows, fitted, t
 # ---- Parameters of the likelihood ----------------------------------------------------
 
 
+@pytest.mark.torch_only
 @pytest.mark.parametrize("name", ["linear", "fixed"])
 def test_log_noise_is_in_the_units_of_x(name, rows, fitted, exported):
     vae, X = fitted[name], rows[name][:5]
@@ -253,6 +254,7 @@ def test_log_noise_is_in_the_units_of_x(name, rows, fitted, exported):
     assert_allclose(reference.logpdf(X).sum(axis=1), log_p, rtol=1e-9)
 
 
+@pytest.mark.torch_only
 def test_whitened_differences_to_the_mean_have_the_density_of_the_row(rows, fitted, exported):
     vae, X = fitted["full"], rows["full"][:5]
     Z = vae.transform(X)
@@ -268,6 +270,7 @@ def test_whitened_differences_to_the_mean_have_the_density_of_the_row(rows, fitt
     assert_allclose(expected, log_p, rtol=1e-6)
 
 
+@pytest.mark.torch_only
 def test_learned_degrees_of_freedom_are_a_value_for_each_column(rows, fitted, exported):
     vae, X = fitted["activations"], rows["activations"][:5]
     Z = vae.transform(X)
@@ -283,6 +286,7 @@ def test_learned_degrees_of_freedom_are_a_value_for_each_column(rows, fitted, ex
     assert_allclose(reference.logpdf(X).sum(axis=1), log_p, rtol=1e-9)
 
 
+@pytest.mark.torch_only
 @pytest.mark.parametrize(
     ("name", "dtype", "parameter", "mean"),
     [
@@ -296,6 +300,7 @@ def test_parameters_of_the_likelihood_match_the_mean(name, dtype, parameter, mea
     assert_allclose(mean(answers[parameter]), answers["X_mean"], rtol=1e-5)
 
 
+@pytest.mark.torch_only
 def test_log_dispersion_matches_the_negative_binomial_of_scipy(fitted, exported):
     Z = np.eye(2)
     answers = exported("negative_binomial", part="decoder", dtype="float64")(Z)
@@ -333,6 +338,7 @@ def test_the_score_part_of_a_detector_returns_scores_and_decisions(rows, detecto
     assert np.array_equal(is_inlier[clear], detector.predict(frame)[clear])
 
 
+@pytest.mark.torch_only
 @pytest.mark.parametrize("mark", [np.nan, -7.5])
 def test_the_encoder_of_an_imputer_accepts_missing_entries(mark, rows, exported):
     X = rows["mlp"].astype("float32")
@@ -344,6 +350,7 @@ def test_the_encoder_of_an_imputer_accepts_missing_entries(mark, rows, exported)
     assert_parity(run, X, expected, FLOAT32)
 
 
+@pytest.mark.torch_only
 def test_an_imputer_with_a_full_noise_exports_all_parts_but_its_score(rows, exported, tmp_path):
     X = rows["full"].astype("float32")
     X[np.random.RandomState(0).uniform(size=X.shape) < 0.3] = np.nan
@@ -370,6 +377,7 @@ def test_metadata_describe_the_estimator(detector, exported):
     }
 
 
+@pytest.mark.torch_only
 @pytest.mark.parametrize(("part", "other"), [("encoder", b"decoder"), ("decoder", b"encoder")])
 def test_a_file_contains_one_part_and_no_paths(part, other, exported):
     content = exported("dependent", part=part, dtype="float64").content
@@ -390,6 +398,7 @@ def test_a_full_disk_keeps_the_old_file(fitted, exported, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.torch_only
 def test_export_of_custom_networks_changes_no_state(rows, tmp_path, capfd):
     path, X = tmp_path / "part.onnx", rows["mlp"].astype("float32")
     vae = VAETransformer(**FAST, architecture=custom_networks).fit(X[:50])
