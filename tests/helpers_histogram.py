@@ -80,7 +80,11 @@ TABLES = {
 
 def naive_is_known(column, value):
     """Return whether a value is neither missing nor an unseen category."""
-    return not np.isnan(value) and (column.n_ordered > 0 or column.observed[int(value)])
+    if np.isnan(value) or column.n_ordered:
+        return not np.isnan(value)
+    level = column.level[int(value)]
+    has_rows = any(o for k, o in zip(column.level, column.observed, strict=True) if k == level)
+    return column.observed[int(value)] or not has_rows
 
 
 every_column = pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
@@ -139,6 +143,15 @@ def naive_marginal(column):
 def naive_level_probability(column, coefficients):
     """Return the probability of each level."""
     return special.softmax(np.log(naive_marginal(column)) + coefficients @ naive_basis(column))
+
+
+def naive_bin_probability(column, level_probability):
+    """Return the probability of each bin; that of an unseen category is fixed."""
+    known = np.array([naive_is_known(column, k) for k in range(len(column.level))])
+    level, fraction = np.array(column.level), np.exp(column.log_fraction)
+    fixed = np.where(known, 0, naive_marginal(column)[level] * fraction)
+    share = known * fraction / np.bincount(level, known * fraction)[level]
+    return fixed + (1 - fixed.sum()) * level_probability[level] * share
 
 
 def naive_sampling_probability(column, level_probability):

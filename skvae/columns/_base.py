@@ -174,11 +174,17 @@ class BinsBuilder:
         return len(self._counts)
 
     def add_level(
-        self, counts: Sequence[float], log_widths: Sequence[float], observed: Sequence[bool]
+        self,
+        counts: Sequence[float],
+        log_widths: Sequence[float],
+        observed: Sequence[bool],
+        *,
+        is_ordered: bool = True,
     ) -> None:
         """Add a level.
 
-        The bin with the median of the training rows represents the level.
+        The bin with the median of the training rows represents the level, or the bin with the most
+        rows if the bins have no order.
 
         Parameters
         ----------
@@ -189,11 +195,14 @@ class BinsBuilder:
             Log of the width of each bin, in the units of X.
         observed : sequence of bool
             Whether each bin has training rows.
+        is_ordered : bool, default=True
+            Whether the bins have an order.
         """
         weights, is_observed = np.asarray(counts, dtype=float), np.asarray(observed)
         n_rows = np.where(is_observed, weights, 0.0)
-        median = int(np.searchsorted(n_rows.cumsum(), 0.5 * n_rows.sum()))
-        self._representative_bin.append(len(self._level) + median)
+        median = np.searchsorted(n_rows.cumsum(), 0.5 * n_rows.sum())
+        representative = int(median if is_ordered else n_rows.argmax())
+        self._representative_bin.append(len(self._level) + representative)
         self._level += [self.n_levels] * len(weights)
         self._fraction += (weights / weights.sum()).tolist()
         self._log_width += list(log_widths)

@@ -44,9 +44,10 @@ _CLASSES: dict[type, tuple[type, ...]] = {
 class CategoricalColumn(ColumnCodec):
     """Codec of categories: a bin for each category, with a common level for rare categories.
 
-    An additional bin stands for all categories that did not occur in training. The bin belongs to
-    the level of the rare categories, or to the last level if no category is rare, and has the
-    probability of one additional training row. The bin is never sampled.
+    An additional bin stands for all categories that did not occur in training, and has the
+    probability of one additional training row. The bin is never sampled. If the categories are
+    ordered, the bin belongs to the last level. Otherwise, the probability does not depend on the
+    code: see `ColumnBins.is_known`.
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ class CategoricalColumn(ColumnCodec):
                 counts=[n or _UNSEEN_PSEUDOCOUNT / level.count(0.0) for n in level],
                 log_widths=[0.0] * len(level),
                 observed=[n > 0 for n in level],
+                is_ordered=is_ordered,
             )
         is_missing = values.isna().to_numpy()
         self.has_missing = missing_is_level and bool(is_missing.any())

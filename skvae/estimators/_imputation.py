@@ -17,10 +17,6 @@ from ._readers import ArrayReader, FrameReader, import_columns
 class ImputationStrategy(ABC):
     """Estimates of missing entries from weighted codes, and filling of tables."""
 
-    def hide_unknown(self, rows: np.ndarray) -> np.ndarray:
-        """Return rows with NaN for observed entries that say nothing about missing entries."""
-        return rows
-
     @abstractmethod
     def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         """Return one value for each entry of the modelled columns, (n, d).
@@ -121,13 +117,6 @@ class MixedImputation(ImputationStrategy):
     def __init__(self, reader: FrameReader) -> None:
         self.reader = reader
 
-    def hide_unknown(self, rows: np.ndarray) -> np.ndarray:
-        rows = rows.copy()
-        for j, codec in zip(self.reader.modelled_in_rows, self.reader.codec.codecs, strict=True):
-            is_known = codec.bins.is_known().numpy()
-            rows[~is_known[np.nan_to_num(rows[:, j]).astype(np.intp)], j] = np.nan
-        return rows
-
     def estimate(self, module: VAE, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         likelihood = module.likelihood
         assert isinstance(likelihood, Histogram)
@@ -139,8 +128,7 @@ class MixedImputation(ImputationStrategy):
             p = torch.einsum("kn,knl->nl", weights.to(log_p.dtype), log_p.exp())
             means = self.reader.codec.codecs[j].level_means()
             if means is None:
-                bins = torch.tensor(likelihood.columns[j].representative_bin, device=p.device)
-                estimates.append(bins[p.argmax(-1)].to(p.dtype))
+                estimates.append(likelihood.most_probable_bin(j, p, params))
             else:
                 estimates.append(p @ torch.from_numpy(means).to(p))
         return torch.stack(estimates, -1)

@@ -392,8 +392,7 @@ class VAEImputer(ImputerOutputMixin, TransformerMixin, BaseVAE):
         if not len(index):
             return np.empty((0, *shape))
         n_draws = self.n_importance_samples + math.prod(shape[:-1])
-        known = self._strategy.hide_unknown(rows)
-        return self._compute(known, function, n_draws=n_draws, index=index)
+        return self._compute(rows, function, n_draws=n_draws, index=index)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -65,12 +65,28 @@ class ColumnBins:
         return len(self.counts)
 
     def is_known(self) -> Tensor:
-        """Return whether a value in each bin says anything about other columns, (n_bins,).
+        """Return whether a value in each bin says anything about the code, (n_bins,).
 
-        Training rows with other values of the level stand for the value. If the levels have no
-        order, as those of categories, a value without training rows resembles no other value.
+        Training rows with other values of the level stand for a value without training rows. If
+        the levels have no order, as those of categories, the value resembles no other value.
         """
-        return torch.tensor(self.observed) | (self.n_ordered > 0)
+        observed, level = torch.tensor(self.observed), torch.tensor(self.level)
+        n_observed = torch.zeros(self.n_levels).index_add_(0, level, observed.float())
+        return observed | (n_observed[level] == 0) | (self.n_ordered > 0)
+
+    def log_weight(self) -> Tensor:
+        """Return the log of the weight of each bin, (n_bins,).
+
+        The probability of a bin is the weight times the probability of the level. Bins that are not
+        known have a probability that does not depend on the code: the weight alone.
+        """
+        level, is_known = torch.tensor(self.level), self.is_known()
+        fraction = torch.tensor(self.log_fraction, dtype=torch.float64).exp()
+        marginal = self.log_marginal().exp()[level] * fraction
+        known = torch.where(is_known, fraction, 0.0)
+        per_level = known.new_zeros(self.n_levels).index_add_(0, level, known)
+        p_known = 1 - marginal[~is_known].sum()
+        return torch.where(is_known, p_known * known / per_level[level], marginal).log()
 
     @property
     def n_coefficients(self) -> int:

@@ -49,7 +49,8 @@ class Histogram(Likelihood):
             - "bin_offset", (d,): number of bins in preceding columns.
             - "level", (n_bins_total,): level of each bin, numbered through all columns.
             - "is_known", (n_bins_total,): see `ColumnBins.is_known`.
-            - "log_density", (n_bins_total,): log-density of a value in each bin, given the level.
+            - "log_density", (n_bins_total,): log-density of a value in each bin, given the level
+              if the bin is known.
             - "score", (n_levels_total,): normal score of each level.
 
             Tables of each column j:
@@ -57,6 +58,8 @@ class Histogram(Likelihood):
             - "log_marginal_j", (n_levels,): see `ColumnBins.log_marginal`.
             - "basis_j", (n_coefficients, n_levels): see `ColumnBins.basis`.
             - "sampling_fraction_j", (n_bins,): p(bin | level) among observed bins, 0 elsewhere.
+            - "representative_bin_j", (n_levels,): see `ColumnBins`.
+            - "representative_fraction_j", (n_levels,): p(bin | level) of the representative bin.
             - "group_j", (n_bins,): see `ColumnBins.groups`.
             - "group_level_j", (n_groups,): level of each group.
         """
@@ -68,7 +71,7 @@ class Histogram(Likelihood):
             "bin_offset": torch.tensor(_offsets([column.n_bins for column in self.columns])),
             "level": torch.cat([k + offset for k, offset in zip(level, level_offset, strict=True)]),
             "is_known": torch.cat([column.is_known() for column in self.columns]),
-            "log_density": torch.cat(log_fraction) - torch.cat(log_width),
+            "log_density": torch.cat([c.log_weight() for c in self.columns]) - torch.cat(log_width),
             "score": torch.cat([column.scores() for column in self.columns]),
         }
         for j, column in enumerate(self.columns):
@@ -77,7 +80,10 @@ class Histogram(Likelihood):
             fraction = log_fraction[j].exp() * torch.tensor(column.observed)
             per_level = torch.zeros(column.n_levels, dtype=fraction.dtype)
             per_level = per_level.index_add_(0, level[j], fraction)
-            constants[f"sampling_fraction_{j}"] = fraction / per_level.clamp_min(1e-300)[level[j]]
+            fraction = fraction / per_level.clamp_min(1e-300)[level[j]]
+            constants[f"sampling_fraction_{j}"] = fraction
+            constants[f"representative_bin_{j}"] = torch.tensor(column.representative_bin)
+            constants[f"representative_fraction_{j}"] = fraction[list(column.representative_bin)]
             group = constants[f"group_{j}"] = column.groups()
             group_level = level[j].new_zeros(int(group[-1]) + 1)
             constants[f"group_level_{j}"] = group_level.index_copy(0, group, level[j])
@@ -119,14 +125,14 @@ class Histogram(Likelihood):
         return {"coefficients": marginals.mean.new_zeros(self.decoder_width(len(marginals.mean)))}
 
     def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
-        level, _ = self.levels(x, params)
+        level, is_known = self.levels(x, params)
         per_column = self.split(params["coefficients"])
         log_p = torch.cat([self.log_p(j, c, params) for j, c in enumerate(per_column)], -1)
         log_density = params["log_density"].to(log_p.dtype)[self._bin_index(x, params)]
         # `torch.broadcast_shapes` would import SymPy, which takes longer than most fits.
         shape = torch.broadcast_tensors(log_p[..., 0], level[..., 0])[0].shape
         log_p_level = log_p.expand(*shape, -1).gather(-1, level.expand(*shape, -1))  # (..., n, d)
-        return log_p_level + log_density
+        return log_p_level * is_known + log_density
 
     def mean(self, params: Parameters) -> Tensor:
         """Return the representative bin of each row and column, in place of a mean.
@@ -203,8 +209,8 @@ class Histogram(Likelihood):
         """Return the most representative bin of column j.
 
         For an ordered column, the representative bin of the median level, unless unordered levels
-        (missing values) have a probability above one half. Otherwise, the representative bin of
-        the most probable level.
+        (missing values) have a probability above one half. Otherwise, the most probable of the
+        representative bins.
 
         Parameters
         ----------
@@ -222,14 +228,30 @@ class Histogram(Likelihood):
         """
         column = self.columns[j]
         p = self.log_p(j, coefficients, constants).exp()
-        level = p.argmax(-1)
         if column.n_ordered:
             ordered = p[..., : column.n_ordered]
             total = ordered.sum(-1)
             below_median = ordered.cumsum(-1) < 0.5 * total.unsqueeze(-1)
             median = below_median.sum(-1).clamp_max(column.n_ordered - 1)
-            level = torch.where(total >= 0.5, median, level)
-        return torch.tensor(column.representative_bin, device=p.device)[level].to(p.dtype)
+            median = constants[f"representative_bin_{j}"][median].to(p.dtype)
+            return torch.where(total >= 0.5, median, self.most_probable_bin(j, p, constants))
+        return self.most_probable_bin(j, p, constants)
+
+    @staticmethod
+    def most_probable_bin(j: int, p: Tensor, constants: Parameters) -> Tensor:
+        """Return the representative bin of column j with the highest probability, (...).
+
+        Parameters
+        ----------
+        j : int
+            Column number.
+        p : Tensor of shape (..., n_levels)
+            Probabilities of the levels.
+        constants : dict of str to Tensor
+            Tensors of `constants`.
+        """
+        level = (p * constants[f"representative_fraction_{j}"].to(p.dtype)).argmax(-1)
+        return constants[f"representative_bin_{j}"][level].to(p.dtype)
 
     def sample_column(
         self,

@@ -90,6 +90,17 @@ def test_codes_ignore_unseen_categories(dependent, dependent_vae):
     assert np.array_equal(dependent_vae.transform(unseen), dependent_vae.transform(missing))
 
 
+def test_later_rows_with_unseen_categories_teach_nothing_about_known_categories():
+    rng = np.random.RandomState(0)
+    first = pd.DataFrame({"a": rng.choice(["u", "v"], 300), "b": rng.normal(size=300)})
+    later = first.assign(a=first["a"].replace("v", "new"))
+    vae = TabularVAE(latent_dim=1, max_iter=10, random_state=0).fit(first)
+    for _ in range(10):
+        vae.partial_fit(later)
+    sampled = vae.sample(500, random_state=0)["a"]
+    assert (sampled == "u").mean() > 0.7  # "v" no longer occurs, and "new" is not "v"
+
+
 def test_the_score_decreases_with_the_distance_of_a_number(mixed_vae, mixed):
     scores = [mixed_vae.score(change(mixed, wide=10.0**k)) for k in (4, 6, 9, 20, 100)]
     assert (np.diff(scores) < 0).all()

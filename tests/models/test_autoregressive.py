@@ -20,6 +20,7 @@ from helpers_histogram import (
     check_frequencies,
     every_table,
     naive_basis,
+    naive_bin_probability,
     naive_is_known,
     naive_level_probability,
     naive_marginal,
@@ -118,15 +119,18 @@ class NaiveModel:
         for j, value in enumerate(row):
             if not np.isnan(value):
                 column, bin_index = self.columns[j], int(value)
-                log_p = np.log(self.level_probability(j, row)[column.level[bin_index]])
-                terms[j] = log_p + column.log_fraction[bin_index] - column.log_width[bin_index]
+                p = naive_bin_probability(column, self.level_probability(j, row))
+                terms[j] = np.log(p[bin_index]) - column.log_width[bin_index]
         return terms
 
     def representative_bins(self):
         row = []
         for j, column in enumerate(self.columns):
             p = self.level_probability(j, row)
-            level = p.argmax()
+            observed = np.exp(column.log_fraction) * column.observed
+            total = np.bincount(column.level, observed)
+            representative = list(column.representative_bin)
+            level = (p * observed[representative] / np.maximum(total, 1e-300)).argmax()
             n = column.n_ordered
             if n and p[:n].sum() >= 0.5:
                 level = np.flatnonzero(p[:n].cumsum() >= p[:n].sum() / 2)[0]
@@ -345,8 +349,8 @@ def test_initial_model_with_a_constant_decoder_has_the_marginals(columns):
         module.decoder[-1].weight.zero_()
         actual = module.feature_log_likelihood(rows, normal(len(rows), LATENT_DIM))
     for j, column in enumerate(columns):
-        log_p = np.log(naive_marginal(column))[list(column.level)]
-        log_density = log_p + column.log_fraction - np.array(column.log_width)
+        log_p = np.log(naive_bin_probability(column, naive_marginal(column)))
+        log_density = log_p - np.array(column.log_width)
         assert_allclose(actual[:, j], log_density[rows[:, j].int()], rtol=1e-12, atol=1e-14)
 
 
