@@ -16,6 +16,7 @@ from ._estimators import (
     check_methods,
     final_estimator,
     invert_earlier_steps,
+    modelled_names,
     names_around_steps,
     without_conditions,
 )
@@ -136,6 +137,8 @@ class ContributionsDisplay:
             order of columns.
         """
         check_methods(cls, estimator, "explain")
+        if feature_names is None:
+            feature_names = modelled_names(estimator, X)
         numbers, names = check_table(without_conditions(estimator, X), feature_names)
         if len(numbers) > _MAX_ROWS:
             raise ValueError(

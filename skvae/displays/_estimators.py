@@ -139,6 +139,15 @@ def without_conditions(estimator: Any, X: Any) -> Any:
     return np.asarray(X)[:, kept] if names is None else X.select([names[j] for j in kept])
 
 
+def modelled_names(estimator: Any, X: Any) -> list[str] | None:
+    """Return names of the modelled columns of an array with condition columns, else None."""
+    given = condition_positions(estimator)
+    if not given or frame_names(X) is not None:
+        return None
+    n_features = final_estimator(estimator).n_features_in_
+    return [f"x{j}" for j in range(n_features) if j not in given]
+
+
 def align_columns(estimator: Any, X: Any) -> Any:
     """Return a frame with the columns in the order of `fit`, and any other X as it is.
 

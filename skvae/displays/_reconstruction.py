@@ -18,6 +18,7 @@ from ._estimators import (
     condition_positions,
     final_estimator,
     invert_earlier_steps,
+    modelled_names,
     without_conditions,
 )
 from ._images import draw_images, resolve_image_shape, to_images
@@ -119,6 +120,8 @@ class ReconstructionDisplay:
             reconstructed = invert_earlier_steps(estimator, without_conditions(estimator, rows))
         else:
             reconstructed = estimator.inverse_transform(estimator.transform(X))
+        if options.get("feature_names") is None:
+            options["feature_names"] = modelled_names(estimator, X)
         return cls.from_rows(original, reconstructed, image_shape=shape, **options)
 
     @classmethod

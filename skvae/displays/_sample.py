@@ -17,6 +17,7 @@ from ._estimators import (
     check_methods,
     fitted_vae,
     invert_earlier_steps,
+    modelled_names,
     without_conditions,
 )
 from ._images import GAP_IN_COLOR, draw_images, resolve_image_shape, to_images
@@ -149,6 +150,8 @@ class SampleDisplay:
         )
         samples = invert_earlier_steps(estimator, samples)
         real = without_conditions(estimator, X)
+        if options.get("feature_names") is None:
+            options["feature_names"] = modelled_names(estimator, X)
         return cls.from_rows(samples, real, image_shape=shape, **options)
 
     @classmethod

@@ -260,13 +260,13 @@ class BaseVAE(CallbackSupportMixin, PriorMixin, PersistenceMixin, VAEParameters)
 
         With `reset`, a new reader learns the condition columns of training data.
         """
-        if self.condition_columns is not None:
-            X = as_columns(X)
         if reset:
+            if self.condition_columns is not None:
+                X = as_columns(X)
             conditions = fit_conditions(self.condition_columns, X)
             self._reader = ArrayReader(takes_missing=self._takes_missing, conditions=conditions)
         conditions = self._reader.conditions
-        return X if conditions is None else conditions.code(X)
+        return X if conditions is None else conditions.code(as_columns(X))
 
     def _read_valid(self, X_valid: Any, *, reset: bool = False, source: Any = None) -> Any:
         """Return valid data as rows of numbers within the support of the likelihood.

@@ -12,7 +12,7 @@ from ..models import Condition
 from ..serialization import serializable
 from ..utils import import_optional
 from ._condition_column import KINDS, ConditionColumn, Place
-from ._entries import UnsuitableEntryError
+from ._entries import INEXACT, UnsuitableEntryError
 from ._fit_warnings import warn_about_classes
 from ._numbers import list_cells
 from ._table_columns import get_column, n_columns, replace_column
@@ -79,7 +79,7 @@ class ConditionReader:
         """Return the columns of a data frame of pandas as numbers, (n, n_conditions)."""
         return np.column_stack(
             [
-                column.read(frame.iloc[:, column.position], _place_in(frame, column.position))
+                _read(column, frame.iloc[:, column.position], _place_in(frame, column.position))
                 for column in self.columns
             ]
         ).astype(np.float64)
@@ -138,12 +138,7 @@ class ConditionReader:
         for column, (key,) in zip(self.columns, keys, strict=True):
             cells = _cells_for_rows(key, given[key], n_rows)
             place = _place_in_conditions(key)
-            try:
-                read = column.read(cells, place).astype(np.float64)
-            except UnsuitableEntryError as error:
-                raise ValueError(
-                    f"Conditions must be numbers, but {error.value!r} is in {place(error.row)}."
-                ) from None
+            read = _read(column, cells, place).astype(np.float64)
             column.check(read, place)
             values.append(cells)
             numbers.append(read)
@@ -198,11 +193,17 @@ def fit_conditions(condition_columns: Any, X: Any) -> ConditionReader | None:
         columns.append(ConditionColumn(position, name, kind))
     if len(columns) == n_columns(X):
         raise ValueError("condition_columns has all columns of X: leave a column to model.")
-    inferred = [column for column in columns if column.kind is None]
-    reader = ConditionReader([column.fit(get_column(X, column.position)) for column in columns])
-    warn_about_classes(
-        [c.name for c in inferred if c.may_have_classes(get_column(X, c.position))], reader.kinds
-    )
+    may_be_classes = []
+    for column in columns:
+        values, is_inferred = get_column(X, column.position), column.kind is None
+        try:
+            column.fit(values)
+            if is_inferred and column.may_have_classes(values):
+                may_be_classes.append(column.name)
+        except UnsuitableEntryError as error:
+            raise _unsuitable(error, _place_in(X, column.position)) from None
+    reader = ConditionReader(columns)
+    warn_about_classes(may_be_classes, reader.kinds)
     return reader
 
 
@@ -236,6 +237,23 @@ def _position(key: Any, names: list[Any] | None, n_columns: int) -> int:
             "frame, or the position of the column."
         )
     raise ValueError(f"condition_columns names {key!r}, which X does not have. X has {names}.")
+
+
+def _read(column: ConditionColumn, values: Any, place: Place) -> np.ndarray:
+    """Return a number for each value, (n,), or raise `ValueError` with its place."""
+    try:
+        return column.read(values, place)
+    except UnsuitableEntryError as error:
+        raise _unsuitable(error, place) from None
+
+
+def _unsuitable(error: UnsuitableEntryError, place: Place) -> ValueError:
+    if error.content == INEXACT:
+        return ValueError(
+            f"The condition {error.value} in {place(error.row)} is one of the {INEXACT}. Convert "
+            "the column to strings."
+        )
+    return ValueError(f"Conditions must be numbers, but {error.value!r} is in {place(error.row)}.")
 
 
 def _place_in(X: Any, position: int) -> Place:

@@ -331,6 +331,8 @@ def column_content(column: Any) -> str:
     """Return the content of a column by its dtype: "booleans", "numbers", "times" or "objects"."""
     dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     dtype = dtype.removeprefix("sparse[")
+    if dtype.startswith("interval"):
+        return "objects"  # no integers
     contents = (c for c, names in _CONTENT_OF_NAME.items() if dtype.startswith(names))
     return next(contents, "objects")
 

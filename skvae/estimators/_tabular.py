@@ -23,7 +23,7 @@ from ._parameters import OBJECTIVE_CONSTRAINTS, names_in_errors
 from ._persistence import loadable
 from ._readers import FrameReader
 from ._rejection import RejectionSampler
-from ._validation import validate_codes, validate_table
+from ._validation import column_names, validate_codes, validate_table
 
 
 @loadable
@@ -406,7 +406,13 @@ class TabularVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
         """Return the conditions on condition columns, and those on modelled columns."""
         reader = self._reader.conditions
         if reader is not None and conditions is not None and not isinstance(conditions, Mapping):
-            return conditions, {}  # a data frame
+            extra = [n for n in column_names(conditions) or () if n not in reader.names]
+            if extra:
+                raise ValueError(
+                    f"conditions is a table with {extra}, which are no condition columns. Select "
+                    f"{reader.names}, or pass a dict: conditions on other columns are for all rows."
+                )
+            return conditions, {}
         if not isinstance(conditions, Mapping | None):
             raise TypeError(f"conditions must map names of columns to values; got {conditions!r}.")
         # Iterators can be read once, and conditions are read in every round.

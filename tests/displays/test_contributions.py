@@ -93,3 +93,10 @@ def test_steps_that_reorder_the_columns_are_an_error(table):
 def test_more_than_6_rows_are_an_error(detector, table):
     with pytest.raises(ValueError, match="at most 6 rows to explain; got 7"):
         ContributionsDisplay.from_estimator(detector, table[:7])
+
+
+def test_columns_of_arrays_keep_their_numbers_beside_condition_columns():
+    X = np.random.RandomState(0).normal(size=(50, 4))
+    detector = VAEOutlierDetector(1, condition_columns=[1], max_iter=2, random_state=0).fit(X)
+    display = ContributionsDisplay.from_estimator(detector, X[:1])
+    assert display.feature_names == ["x0", "x2", "x3"]

@@ -365,6 +365,33 @@ def test_column_types_are_of_modelled_columns(mixed):
         vae.fit(mixed)
 
 
+def test_a_table_of_conditions_on_modelled_columns_is_refused(tabular):
+    table = pd.DataFrame({"label": ["x"], "age": [2], "word": ["q"]})
+    with pytest.raises(ValueError, match=r"table with \['word'\], which are no condition columns"):
+        tabular.sample(1, conditions=table)
+    assert tabular.sample(1, conditions=table[COLUMNS])["label"].tolist() == ["x"]
+
+
+@pytest.mark.parametrize("cls", [TabularVAE, VAEImputer])
+def test_later_conditions_of_another_type_are_errors_with_their_place(cls, mixed):
+    params = {**FAST, **({"likelihood": "mixed"} if cls is VAEImputer else {})}
+    flags = mixed.assign(label=mixed["label"] == "x")
+    model = cls(condition_columns=COLUMNS, **params).fit(flags)
+    for change in ({"label": "True"}, {"age": "old"}):
+        with pytest.raises(
+            ValueError, match=r"must be numbers, but '\w+' is in column '\w+', row 0"
+        ):
+            model.transform(flags.assign(**change))
+    with pytest.raises(ValueError, match=r"is one of the integers beyond 2\*\*53"):
+        cls(condition_columns=["age"], **params).fit(mixed.assign(age=2**60 + 1))
+
+
+def test_intervals_are_categories(mixed):
+    ages = pd.IntervalIndex(pd.cut(mixed["age"], 3))
+    vae = TabularVAE(2, condition_columns=["age"], **FAST).fit(mixed.assign(age=ages))
+    assert vae.sample(2, conditions={"age": ages[0]})["age"].tolist() == [ages[0]] * 2
+
+
 # ---- Composition and files -----------------------------------------------------------
 
 
