@@ -17,6 +17,7 @@ from ._learning_rates import group_decaying_weights, group_parameters
 from ._metrics import EpochMetrics
 from ._optimizer import Optimizer
 from ._process_group import ProcessGroup
+from ._trimming import kept_rows
 
 # A number, or for steps that are recorded a tensor of shape ().
 Scalar = float | Tensor
@@ -62,6 +63,8 @@ class EagerStep:
         self.metrics = EpochMetrics(module)
         self._noise = noise
         self._group = group
+        conditions = module.config.conditions
+        self._categorical = [c.position for c in conditions if c.kind == "categorical"]
         # A prior and the networks have gradients of different sizes.
         self._parts = _split_parameters(module)
         self._clipping = [GradientClipping(module.bias.device) for _ in self._parts]
@@ -126,16 +129,19 @@ class EagerStep:
         In a group of processes, the sum of the results of all processes is the mean.
         """
         trim = self.config.trim
-        if batch.positions is None:
-            return loss[_kept_rows(loss, trim)].mean() if trim else loss.mean()
         if not trim:
-            return loss.sum() / batch.n_rows
-        all_losses = loss.new_zeros(batch.n_rows)
-        all_losses[batch.positions] = loss.detach()
-        self._group.all_reduce([all_losses])
-        kept = _kept_rows(all_losses, trim)
-        is_kept = torch.zeros_like(all_losses, dtype=torch.bool).index_fill_(0, kept, True)
-        return loss[is_kept[batch.positions]].sum() / len(kept)
+            return loss.mean() if batch.positions is None else loss.sum() / batch.n_rows
+        values = [loss.detach(), *(batch.x[:, j].to(loss.dtype) for j in self._categorical)]
+        if batch.positions is None:
+            is_kept = is_kept_here = kept_rows(values[0], trim, values[1:])
+        else:
+            all_values = [
+                v.new_zeros(batch.n_rows).index_copy_(0, batch.positions, v) for v in values
+            ]
+            self._group.all_reduce(all_values)
+            is_kept = kept_rows(all_values[0], trim, all_values[1:])
+            is_kept_here = is_kept[batch.positions]
+        return torch.where(is_kept_here, loss, 0.0).sum() / is_kept.sum()
 
     # ---- State -----------------------------------------------------------------------
 
@@ -200,12 +206,6 @@ def _draw_eps(
 def _of_batch(draws: Tensor, batch: Batch) -> Tensor:
     """Return the draws, (..., n_rows, m), for the rows of a step that this process has."""
     return draws if batch.positions is None else draws.index_select(-2, batch.positions)
-
-
-def _kept_rows(loss: Tensor, trim: float) -> Tensor:
-    """Return the positions of the lowest losses, without the fraction `trim` of the highest."""
-    n_kept = max(1, round(len(loss) * (1 - trim)))
-    return loss.topk(n_kept, largest=False, sorted=False).indices
 
 
 def _positive_part(x: Scalar) -> Scalar:

@@ -392,6 +392,16 @@ def test_intervals_are_categories(mixed):
     assert vae.sample(2, conditions={"age": ages[0]})["age"].tolist() == [ages[0]] * 2
 
 
+def test_rows_of_a_rare_category_are_no_outliers():
+    rng = np.random.RandomState(0)
+    is_rare = rng.uniform(size=600) < 0.05
+    X = rng.normal(size=(600, 1)) + 0.3 * rng.normal(size=(600, 3))
+    X += 30 * is_rare[:, None] * np.array([1, -1, 1])
+    X = pd.DataFrame(X, columns=list("abc")).assign(kind=np.where(is_rare, "rare", "usual"))
+    detector = VAEOutlierDetector(1, condition_columns=["kind"], random_state=0).fit(X)
+    assert (detector.predict(X)[is_rare] == -1).mean() < 0.3
+
+
 # ---- Composition and files -----------------------------------------------------------
 
 

@@ -16,7 +16,6 @@ from skvae.training._batches import Rows
 from skvae.training._config import TrainingConfig
 from skvae.training._loop import TrainingLoop
 from skvae.training._optimizer import Optimizer
-from skvae.training._step import _kept_rows
 from skvae.training._trainer import DivergenceError, Trainer, evaluate
 from skvae.utils import seeded_generator
 
@@ -33,21 +32,6 @@ def certain(**options):
             layer.weight[LATENT_DIM:] = 0
             layer.bias[LATENT_DIM:] = -1e30
     return module
-
-
-# ---- Trimming ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("trim", "mean"), [(0.0, 22.0), (0.2, 2.5), (0.3, 2.5), (0.35, 2.0), (0.49, 2.0)]
-)
-def test_a_step_excludes_the_highest_losses(trim, mean):
-    loss = torch.tensor([3.0, 1.0, 100.0, 4.0, 2.0])
-    assert loss[_kept_rows(loss, trim)].mean().item() == mean
-
-
-def test_a_step_keeps_at_least_one_row():
-    assert _kept_rows(torch.tensor([7.0]), trim=0.4).tolist() == [0]
 
 
 # ---- Schedules -----------------------------------------------------------------------
