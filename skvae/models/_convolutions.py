@@ -64,16 +64,24 @@ class _Bias(nn.Module):
         return images + self.bias.to(images.dtype)[:, None, None]
 
 
-class _PixelConv2d(nn.Conv2d):
-    """A convolution of images of a single pixel, in float32.
+class _NarrowConv2d(nn.Conv2d):
+    """A convolution of images with a width of one pixel, in float32.
 
-    In bfloat16, the CPU kernel of torch 2.13 leaves gradients of the weights beyond the pixel
+    In bfloat16, the CPU kernels of torch 2.13 leave gradients of the weights beyond the pixel
     uninitialised, so results would be random, and sometimes NaN.
     """
 
     def forward(self, images: Tensor) -> Tensor:
         with autocast(images.device, torch.float32):
             return super().forward(images.to(self.weight.dtype))
+
+
+class _NarrowConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution of images with a width of one pixel: see `_NarrowConv2d`."""
+
+    def forward(self, images: Tensor, output_size: list[int] | None = None) -> Tensor:
+        with autocast(images.device, torch.float32):
+            return super().forward(images.to(self.weight.dtype), output_size)
 
 
 def conv(
@@ -103,7 +111,7 @@ def conv(
 
     encoder: list[nn.Module] = [nn.Unflatten(1, image_shape)]
     for (n_in, n_out), size in zip(pairwise([channels, *filters]), sizes, strict=False):
-        layer = _PixelConv2d if size == (1, 1) else nn.Conv2d
+        layer = _NarrowConv2d if size[1] == 1 else nn.Conv2d
         encoder += [layer(n_in, n_out, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
     encoder += [_ImagesToRows()]
     n_pixels = math.prod(image_shape)
@@ -120,7 +128,8 @@ def conv(
     for stage, ((n_in, n_out), (small, large)) in enumerate(stages, start=1):
         # A stage gives 2 * small - 1 rows, plus one row if the larger image has an even number.
         extra = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
-        decoder += [nn.ConvTranspose2d(n_in, n_out, 3, 2, 1, extra, bias=False)]
+        transposed = _NarrowConvTranspose2d if small[1] == 1 else nn.ConvTranspose2d
+        decoder += [transposed(n_in, n_out, 3, 2, 1, extra, bias=False)]
         # The last layer has no bias: the VAE adds a bias.
         is_last = stage == len(filters)
         decoder += [nn.Flatten()] if is_last else [_Bias(n_out), ACTIVATIONS[activation]()]

@@ -1,5 +1,6 @@
 """Encoders and decoders: shapes, initial weights and custom architectures."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
@@ -10,10 +11,11 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from helpers import linear_networks, same_weights, seeded, unchanged_random_states
+from helpers import linear_networks, normal, same_weights, seeded, unchanged_random_states
 from skvae.models._convolutions import _ImagesToRows, _RowsToImages
 from skvae.models._networks import build_networks, resolve_architecture, widest_layer
 from skvae.models._perceptrons import ACTIVATIONS, FREQUENCY_SCALE, FourierFeatures
+from skvae.utils import autocast
 
 pytestmark = pytest.mark.torch_only
 
@@ -230,6 +232,26 @@ def test_conv_accepts_images_of_any_size_and_number_of_channels(image_shape, siz
 def test_conv_has_automatic_sizes():
     networks = build("conv", n_features=64, image_shape=(8, 8), hidden_layer_sizes="auto")
     assert_maps(*networks, 64, 64)
+
+
+@pytest.mark.parametrize("image_shape", [(2, 2), (4, 4), (9, 1), (3, 2), (1, 5)])
+def test_conv_gradients_of_small_images_are_right_in_bfloat16(image_shape):
+    n_features = math.prod(image_shape)
+    networks = build(
+        "conv", n_features=n_features, image_shape=image_shape, hidden_layer_sizes=(16, 16, 16, 8)
+    )
+    parameters = [p for network in networks for p in network.parameters()]
+    inputs = normal(64, n_features).float(), normal(64, LATENT_DIM, seed=1).float()
+
+    def gradients(dtype):
+        with autocast(torch.device("cpu"), dtype):
+            outputs = [network(rows) for network, rows in zip(networks, inputs, strict=True)]
+            loss = sum(output.float().square().sum() for output in outputs)
+        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
+
+    expected = gradients(torch.float32)
+    for _ in range(3):
+        assert torch.cosine_similarity(gradients(torch.bfloat16), expected, dim=0) > 0.99
 
 
 def test_conv_reshapes_rows_to_images():
