@@ -71,7 +71,7 @@ class ColumnBins:
         the levels have no order, as those of categories, the value resembles no other value.
         """
         observed, level = torch.tensor(self.observed), torch.tensor(self.level)
-        n_observed = torch.zeros(self.n_levels).index_add_(0, level, observed.float())
+        n_observed = torch.bincount(level[observed], minlength=self.n_levels)
         return observed | (n_observed[level] == 0) | (self.n_ordered > 0)
 
     def log_weight(self) -> Tensor:

@@ -51,22 +51,28 @@ MODELS = {
 @contextlib.contextmanager
 def default_dtype(dtype):
     torch.set_default_dtype(dtype)
-    yield
-    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @contextlib.contextmanager
 def default_device(device):
     torch.set_default_device(device)
-    yield
-    torch.set_default_device(None)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
 
 
 @contextlib.contextmanager
 def deterministic_algorithms():
     torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @contextlib.contextmanager
