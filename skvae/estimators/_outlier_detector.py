@@ -54,8 +54,9 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         (Tukey, "Exploratory data analysis", 1977).
     trim : float or "auto", default="auto"
         Fraction of the rows of each training step to leave out, in [0, 0.5): the rows of highest
-        loss. The linear model at the start of training leaves out the same fraction. "auto" is 0.2,
-        or 0 for novelty detection.
+        loss. Half of the rows of each category of `condition_columns` take part in any case. The
+        linear model at the start of training leaves out the same fraction. "auto" is 0.2, or 0 for
+        novelty detection.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
         Widths of the encoder's hidden layers. The decoder has the same layers in reverse order.
         ``()`` is a linear model. With ``architecture="conv"``, the numbers of 3x3 filters of stages

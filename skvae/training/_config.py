@@ -37,7 +37,8 @@ class TrainingConfig:
     warmup : float, default=0.05
         Fraction of training over which the learning rate rises before its cosine descent.
     trim : float, default=0.0
-        Fraction of the rows of each step to leave out: the rows of highest loss.
+        Fraction of the rows of each step to leave out: the rows of highest loss, but at most half
+        of the rows of each category of the conditions.
     n_training_draws : int, default=1
         Draws from the posterior for each row. With more than one draw, the loss is the negative
         importance-weighted bound.
