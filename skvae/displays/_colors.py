@@ -42,7 +42,9 @@ def check_labels(y: Any) -> np.ndarray | None:
     """
     if y is None:
         return None
-    labels = column_or_1d(y)
+    dtype = getattr(y, "dtype", None)
+    is_nullable = not isinstance(dtype, np.dtype) and getattr(dtype, "kind", None) in (*"biu",)
+    labels = column_or_1d(y.astype(object) if is_nullable else y)  # and no floats
     is_invalid = np.array(np.ma.getmaskarray(y)) if np.ma.isMA(y) else _is_not_finite(labels)
     if is_invalid.any():
         row = int(is_invalid.argmax())
@@ -51,6 +53,9 @@ def check_labels(y: Any) -> np.ndarray | None:
             "labels, or give them a class of their own by [str(label) for label in y]."
         )
     if labels.dtype == object and type_of_target(labels) == "unknown":
+        inferred = np.array(labels.tolist())
+        if inferred.dtype.kind in "biuf" and inferred.ndim == 1:
+            return inferred
         try:
             return labels.astype(np.float64)
         except (TypeError, ValueError) as error:

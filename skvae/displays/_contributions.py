@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, Self
@@ -201,15 +202,13 @@ class ContributionsDisplay:
             values = np.append(features[row], code[row])
             shown = np.abs(values).argsort()[::-1][:n_bars]
             colors = np.where(values[shown] < 0, SECONDARY_COLOR, PRIMARY_COLOR)
-            panel.barh(
-                [[*self._labels(row), "code"][i] for i in shown],
-                values[shown],
-                **{"color": colors, **(bar_kwargs or {})},
-            )
+            panel.barh(range(n_bars), values[shown], **{"color": colors, **(bar_kwargs or {})})
+            labels = [*self._labels(row), "code"]
+            panel.set_yticks(range(n_bars), [labels[i] for i in shown], parse_math=False)
             panel.invert_yaxis()
             panel.axvline(0, color="black", linewidth=0.8)
             title = f"row {row_name}: {self.decision[row]:+.1f} nats from offset"
-            panel.set_title(title, fontsize=9)
+            panel.set_title(title, fontsize=9, parse_math=False)
             panel.set_xlabel("contribution in nats, < 0 is unusual")
         self.ax_, self.figure_ = ax, ax.figure
         return self
@@ -218,11 +217,20 @@ class ContributionsDisplay:
         """Return the names, values and reconstructions of the features of a row."""
         values = np.asarray(self.X)[row]
         names = column_names(self.feature_names, len(values))
-        labels = [f"{name} = {value:.4g}" for name, value in zip(names, values, strict=True)]
         if self.X_reconstructed is None:
-            return labels
+            return [f"{name} = {value:.4g}" for name, value in zip(names, values, strict=True)]
         expected = np.asarray(self.X_reconstructed)[row]
-        return [f"{a}, expected {b:.4g}" for a, b in zip(labels, expected, strict=True)]
+        texts = [_format_pair(a, b) for a, b in zip(values, expected, strict=True)]
+        return [f"{name} = {a}, expected {b}" for name, (a, b) in zip(names, texts, strict=True)]
+
+
+def _format_pair(a: float, b: float) -> tuple[str, str]:
+    """Return two numbers with four digits, or with as many as their difference requires."""
+    n_digits, difference = 4, abs(float(a) - float(b))
+    if 0 < difference < math.inf:
+        n_equal = math.floor(math.log10(max(abs(a), abs(b)) / difference))
+        n_digits = min(max(n_digits, n_equal + 2), 17)
+    return f"{a:.{n_digits}g}", f"{b:.{n_digits}g}"
 
 
 def _check_preserved(estimator: Any, n_columns: int, n_transformed: int) -> None:

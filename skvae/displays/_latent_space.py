@@ -60,7 +60,8 @@ class LatentSpaceDisplay:
     codes : ndarray of shape (n_samples, 1) or (n_samples, 2)
         Codes in one dimension (histogram) or two dimensions (scatter plot).
     labels : ndarray of shape (n_samples,), default=None
-        Classes or real numbers, shown as colours.
+        Classes or real numbers, shown as colours; numbers as heights if `codes` have one
+        dimension.
     target_names : sequence of str, default=None
         Names of the classes 0, 1, ... for integer labels.
     axis_names : sequence of str, default=None
@@ -115,7 +116,8 @@ class LatentSpaceDisplay:
         X : array-like of shape (n_samples, n_features)
             Rows to encode.
         y : array-like of shape (n_samples,), default=None
-            Classes or real numbers, shown as colours.
+            Classes or real numbers, shown as colours; numbers as heights if codes have one
+            dimension.
         **options : dict
             Keyword arguments of `from_codes`.
 
@@ -156,7 +158,8 @@ class LatentSpaceDisplay:
         Z : array-like of shape (n_samples, latent_dim)
             Codes.
         y : array-like of shape (n_samples,), default=None
-            Classes or real numbers, shown as colours.
+            Classes or real numbers, shown as colours; numbers as heights if codes have one
+            dimension.
         target_names : sequence of str, default=None
             Names of the classes 0, 1, ... for integer `y`.
         projection : {"pca", "tsne"} or transformer, default="pca"
@@ -244,7 +247,11 @@ class LatentSpaceDisplay:
         """
         ax = new_axes((6.4, 5.2)) if ax is None else ax
         classes = Classes.from_labels(self.labels, self.target_names)
-        if self.codes.shape[1] == 1:
+        if self.codes.shape[1] == 1 and classes is None and self.labels is not None:
+            points = np.column_stack([self.codes, self.labels])
+            _draw_points(ax, points, None, scatter_kwargs or {})
+            ax.set(aspect="auto", ylabel="y")
+        elif self.codes.shape[1] == 1:
             _draw_histograms(ax, self.codes[:, 0], classes, scatter_kwargs or {})
         else:
             points = _draw_points(ax, self.codes, self._colors(classes), scatter_kwargs or {})

@@ -22,7 +22,7 @@ from ._estimators import (
     without_conditions,
 )
 from ._images import draw_images, resolve_image_shape, to_images
-from ._tables import check_table, column_names, panel_grid, panel_grid_size
+from ._tables import align_frame, check_table, column_names, panel_grid, panel_grid_size
 
 
 class ReconstructionDisplay:
@@ -163,7 +163,8 @@ class ReconstructionDisplay:
             If the shapes of `X`, `X_reconstructed`, `image_shape` or `feature_names` do not match.
         """
         numbers, names = check_table(X, feature_names)
-        reconstructed, _ = check_table(X_reconstructed, None, "X_reconstructed")
+        aligned = align_frame(X_reconstructed, X)
+        reconstructed, _ = check_table(aligned, None, "X_reconstructed")
         if numbers.shape != reconstructed.shape:
             raise ValueError(
                 f"X has shape {numbers.shape}, but X_reconstructed has shape {reconstructed.shape}."
@@ -231,5 +232,5 @@ class ReconstructionDisplay:
             title = names[i]
             if len(original) > 1:
                 title += f", R² = {r2_score(original, reconstructed):.2f}"
-            panel.set_title(title, fontsize=9)
+            panel.set_title(title, fontsize=9, parse_math=False)
         self.axes_[0].set(xlabel="original", ylabel="reconstruction")

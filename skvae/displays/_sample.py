@@ -21,7 +21,7 @@ from ._estimators import (
     without_conditions,
 )
 from ._images import GAP_IN_COLOR, draw_images, resolve_image_shape, to_images
-from ._tables import check_table, column_names, panel_grid, panel_grid_size
+from ._tables import align_frame, check_table, column_names, panel_grid, panel_grid_size
 
 _N_IMAGES = 100
 _CORRELATIONS_HEIGHT = 4.0  # inches
@@ -193,7 +193,7 @@ class SampleDisplay:
         ValueError
             If the rows are a table and `X` is None or has other columns.
         """
-        generated, _ = check_table(samples, None, "samples")
+        generated, _ = check_table(align_frame(samples, X), None, "samples")
         if image_shape is not None:
             return cls(samples=generated, image_shape=image_shape).plot(ax, **plot_options)
         real, names = check_table(_check_real_rows(X), feature_names)
@@ -255,7 +255,7 @@ class SampleDisplay:
         columns = panel_grid(upper, n_panels)
         for i, panel in enumerate(columns):
             _draw_marginal(panel, real[:, i], generated[:, i], hist_kwargs)
-            panel.set_title(names[i], fontsize=9)
+            panel.set_title(names[i], fontsize=9, parse_math=False)
         columns[0].set_ylabel("fraction of rows")
         columns[0].legend(fontsize=8)
         matrices = split_axes(lower, 1, 2)[0]
@@ -291,8 +291,9 @@ def _draw_correlations(ax: Any, rows: np.ndarray, names: Sequence[str]) -> Any:
             correlations = np.corrcoef(rows, rowvar=False)
     image = ax.imshow(np.atleast_2d(correlations), cmap="RdBu_r", vmin=-1, vmax=1)
     if len(names) <= _MAX_NAMES:
-        ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-        ax.set_yticks(range(len(names)), names, fontsize=7)
+        text = {"fontsize": 7, "parse_math": False}  # "$" is no formula
+        ax.set_xticks(range(len(names)), names, rotation=90, **text)
+        ax.set_yticks(range(len(names)), names, **text)
     else:
         ax.set(xticks=[], yticks=[])
     return image

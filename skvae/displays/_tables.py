@@ -54,6 +54,16 @@ def frame_names(X: Any) -> list[Any] | None:
     return None if names is None else list(names)
 
 
+def align_frame(frame: Any, X: Any) -> Any:
+    """Return a frame with the columns in the order of X, and any other object as it is."""
+    names, other = frame_names(X), frame_names(frame)
+    if names is None or other is None or names == other:
+        return frame
+    if len(set(names)) < len(names) or set(names) != set(other):
+        return frame
+    return frame[names] if hasattr(frame, "iloc") else frame.select(names)
+
+
 def _first_invalid_place(X: Any) -> str | None:
     """Return the first column of a frame without finite numbers, and the row if known."""
     frame = X.to_pandas() if hasattr(X, "to_pandas") else X

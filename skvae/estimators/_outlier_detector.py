@@ -22,6 +22,8 @@ from ._persistence import loadable
 
 # Meaning of "auto" for outlier detection.
 _OUTLIER_TRIM, _OUTLIER_LIKELIHOOD = 0.2, StudentT(floor=0.4, df=2)
+# Largest relative rounding error of a score in float32.
+_ROUNDING = 1e-5
 # Largest number of training rows from which usual contributions are computed.
 _MAX_ROWS_TO_EXPLAIN = 10_000
 # Longer training fits single rows.
@@ -328,9 +330,12 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         scores = self._score_rows(rows)
         if self.contamination == "auto":
             lower, upper = np.quantile(scores, [0.25, 0.75])
-            self.offset_ = float(lower - 1.5 * (upper - lower))
+            offset = lower - 1.5 * (upper - lower)
         else:
-            self.offset_ = float(np.quantile(scores, self.contamination))
+            offset = np.quantile(scores, self.contamination)
+        # Scores of equal rows differ by rounding errors, and would lie on both sides of a threshold
+        # that is one of these scores.
+        self.offset_ = float(offset - _ROUNDING * max(1.0, abs(offset)))
         n_rows = len(scores)
         index = np.linspace(0, n_rows - 1, min(n_rows, _MAX_ROWS_TO_EXPLAIN)).astype(int)
         self.usual_contributions_ = np.median(self._contributions(rows, index), axis=0)

@@ -278,6 +278,7 @@ class VAEParameters(BaseEstimator):
         starts_linear = module.config.has_linear_path
         if batch_size == "auto":
             batch_size = auto_batch_size(n_rows, starts_linear)
+        batch_size = int(batch_size)
         steps_per_epoch = math.ceil(n_rows / batch_size)
         n_auto_steps = self._auto_n_steps(n_rows, steps_per_epoch, starts_linear)
         if max_iter == "auto":

@@ -226,9 +226,10 @@ def shuffled_windows(
 def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     """Return the mean and variance of each column, (d,) in float64 on the CPU.
 
-    NaN counts as missing. The moments are updated chunk by chunk, and a variance within the
-    rounding error is set to 0: Chan, Golub and LeVeque, "Algorithms for computing the sample
-    variance: analysis and recommendations", The American Statistician 37, 1983.
+    NaN counts as missing. The moments are updated chunk by chunk. A variance within the rounding
+    error is set to 0, and the mean of the column to one of its values: Chan, Golub and LeVeque,
+    "Algorithms for computing the sample variance: analysis and recommendations", The American
+    Statistician 37, 1983.
 
     Raises
     ------
@@ -237,14 +238,17 @@ def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     """
     n_features = rows.X.shape[1]
     mean, squares, n = torch.zeros(3, n_features, dtype=torch.float64)
+    example = torch.full_like(mean, torch.nan)
     for chunk in rows.chunks():
         values = torch.from_numpy(chunk.astype(np.float64))
-        n_chunk, chunk_mean = torch.full_like(n, len(values)), values.mean(0)
+        n_chunk, chunk_mean, first = torch.full_like(n, len(values)), values.mean(0), values[0]
         if chunk_mean.isnan().any():  # cheaper than a test of all values
             is_missing = values.isnan()
+            first = values.gather(0, is_missing.byte().argmin(0, keepdim=True))[0]
             n_chunk -= is_missing.sum(0)
             chunk_mean = torch.where(n_chunk > 0, values.nanmean(0), 0.0)
             values = torch.where(is_missing, chunk_mean, values)
+        example = torch.where(example.isnan(), first, example)
         step = chunk_mean - mean
         weight = n_chunk / (n + n_chunk).clamp_min(1)
         squares += (values - chunk_mean).square_().sum(0) + n * weight * step.square()
@@ -260,4 +264,5 @@ def column_moments(rows: Rows) -> tuple[Tensor, Tensor]:
     # Largest variance that rounding errors alone can give a constant column.
     eps = torch.finfo(torch.float64).eps
     is_constant = var <= n * eps * var + (n * eps * mean).square()
+    mean = torch.where(is_constant & ~example.isnan(), example, mean)
     return mean, var.masked_fill(is_constant, 0.0)

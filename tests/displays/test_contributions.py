@@ -100,3 +100,14 @@ def test_columns_of_arrays_keep_their_numbers_beside_condition_columns():
     detector = VAEOutlierDetector(1, condition_columns=[1], max_iter=2, random_state=0).fit(X)
     display = ContributionsDisplay.from_estimator(detector, X[:1])
     assert display.feature_names == ["x0", "x2", "x3"]
+
+
+def test_values_have_as_many_digits_as_show_the_difference_to_the_expected_value():
+    rows = {"features": np.zeros((1, 3)), "code": np.zeros(1), "decision": np.zeros(1)}
+    X, expected = np.array([[1e6 + 1, 2.0, 5.0]]), np.array([[1e6 + 4, 3.5, 5.0]])
+    display = ContributionsDisplay(X=X, X_reconstructed=expected, **rows)
+    assert display._labels(0) == [
+        "x0 = 1000001, expected 1000004",
+        "x1 = 2, expected 3.5",
+        "x2 = 5, expected 5",
+    ]

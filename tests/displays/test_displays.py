@@ -253,3 +253,21 @@ def test_a_column_of_datetimes_among_numbers_is_named(small_table, small_vae):
         ValueError, match=r"unlike column 'when', row 0\. .*SyntheticTableDisplay\.$"
     ):
         ReconstructionDisplay.from_estimator(small_vae, X)
+
+
+def test_frames_are_paired_by_name():
+    X = pd.DataFrame(np.random.RandomState(0).normal(size=(20, 3)), columns=["a", "b", "c"])
+    permuted = X[["c", "a", "b"]]
+    assert np.array_equal(ReconstructionDisplay.from_rows(X, permuted).X_reconstructed, X)
+    assert np.array_equal(SampleDisplay.from_rows(permuted, X).samples, X)
+
+
+def test_dollar_signs_in_names_of_columns_are_no_formulas():
+    X = pd.DataFrame(np.random.RandomState(0).normal(size=(20, 2)), columns=["a$\\frac$", "b"])
+    detector = VAEOutlierDetector(1, max_iter=2, random_state=0).fit(X)
+    for display in (
+        ContributionsDisplay.from_estimator(detector, X[:1]),
+        ReconstructionDisplay.from_rows(X, X),
+        SampleDisplay.from_rows(X, X),
+    ):
+        display.figure_.canvas.draw()

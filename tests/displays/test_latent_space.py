@@ -1,6 +1,7 @@
 """Scatter plots of the latent space."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
@@ -158,3 +159,16 @@ def test_the_normal_prior_and_projections_have_no_contours(images, vae, fit):
     assert LatentSpaceDisplay.from_estimator(vae, X, y).density is None
     projected = LatentSpaceDisplay.from_estimator(fit(3, prior="mixture"), X, y)
     assert projected.density is None
+
+
+def test_numbers_are_heights_if_codes_have_one_dimension():
+    Z, y = np.linspace(-1, 1, 20)[:, None], np.linspace(0, 5.5, 20)
+    (points,) = LatentSpaceDisplay.from_codes(Z, y).ax_.collections
+    assert sorted(map(tuple, points.get_offsets())) == sorted(zip(Z[:, 0], y, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "UInt8", object])
+def test_integers_of_any_dtype_may_have_names(dtype):
+    y = pd.Series([0, 1, 1]).astype(dtype)
+    legend = LatentSpaceDisplay.from_codes(np.eye(3)[:, :2], y, target_names=["u", "v"]).ax_
+    assert [text.get_text() for text in legend.get_legend().get_texts()] == ["u", "v"]

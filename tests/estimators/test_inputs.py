@@ -32,6 +32,20 @@ def test_small_data_gives_finite_results_of_the_right_shape(shape):
     assert np.isfinite(Z).all()
 
 
+@pytest.mark.parametrize("value", [0.3, 0.7, -1e-3, 1e6 / 3])
+def test_the_value_of_a_constant_column_does_not_matter(blobs, value):
+    zeros, constants = np.zeros((len(blobs), 2)), np.full((len(blobs), 2), value)
+    vae, other = (fitted(np.column_stack([blobs, columns])) for columns in (zeros, constants))
+    X = np.column_stack([blobs, constants])
+    assert other.score(X) == vae.score(np.column_stack([blobs, zeros]))
+    assert (other.reconstruct(X)[:, -2:] == value).all()
+
+
+def test_batch_sizes_may_be_integers_of_numpy(blobs):
+    for dtype in (np.int64, np.uint8):
+        assert fitted(blobs, batch_size=dtype(16)).n_iter_ == fitted(blobs, batch_size=16).n_iter_
+
+
 def test_constant_columns_are_reconstructed_and_scored(blobs):
     X = np.column_stack([blobs, np.full(len(blobs), 7.0), np.full(len(blobs), 1e10)])
     vae = fitted(X, max_iter=200)

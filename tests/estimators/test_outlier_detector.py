@@ -46,6 +46,19 @@ def test_contamination_is_the_fraction_of_training_rows_flagged_as_outliers(X, f
     assert np.sum(detector.predict(X) == -1) == fraction * len(X)
 
 
+def test_equal_rows_have_equal_labels():
+    rng = np.random.RandomState(0)
+    for contamination in (0.1, 0.3, "auto"):
+        X = (rng.uniform(size=(150, 4)) < 0.1).astype(float)
+        params = {"likelihood": "bernoulli", "max_iter": 3, "random_state": 0}
+        detector = VAEOutlierDetector(contamination=contamination, **params).fit(X)
+        labels = detector.predict(X)
+        for other in (detector.predict(X.astype(np.float32)), detector.predict(X[::-1])[::-1]):
+            assert np.array_equal(labels, other)
+        groups = np.unique(X, axis=0, return_inverse=True)[1].ravel()
+        assert all(len(set(labels[groups == group])) == 1 for group in groups)
+
+
 def test_the_automatic_offset_separates_clean_rows_from_far_rows(detector, X):
     assert np.mean(detector.predict(X) == -1) < 0.1
     far = X[:100].copy()
