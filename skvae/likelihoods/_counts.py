@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,21 @@ class _CountLikelihood(Likelihood):
 
     def encoder_input(self, x: Tensor, constants: Parameters) -> Tensor:
         return torch.log1p(x)
+
+    def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
+        """Return log p(x | z) of each entry, (..., n, d).
+
+        The terms of large counts nearly cancel, so they are computed in float64.
+        """
+        narrow = {name: params[name] for name in self.parameters}
+        if x.device.type == "mps":  # has no float64
+            return self._log_prob(x, narrow)
+        wide = {name: value.double() for name, value in narrow.items()}
+        return self._log_prob(x.double(), wide).to(x.dtype)
+
+    @abstractmethod
+    def _log_prob(self, x: Tensor, params: Parameters) -> Tensor:
+        """Return log p(x | z) of each entry, (..., n, d), in the dtype of `x`."""
 
 
 def _initial_log_mean(marginals: Marginals) -> Tensor:
@@ -68,7 +84,7 @@ class Poisson(_CountLikelihood):
     def initial_params(self, marginals: Marginals) -> Parameters:
         return {"log_rate": _initial_log_mean(marginals)}
 
-    def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
+    def _log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         log_rate = params["log_rate"]
         return x * log_rate - log_rate.exp() - torch.lgamma(x + 1)
 
@@ -141,7 +157,7 @@ class NegativeBinomial(_CountLikelihood):
     def _log_theta(self, params: Parameters) -> Tensor:
         return soft_clamp(params["log_dispersion"], _MAX_LOG_DISPERSION)
 
-    def log_prob(self, x: Tensor, params: Parameters) -> Tensor:
+    def _log_prob(self, x: Tensor, params: Parameters) -> Tensor:
         log_theta = self._log_theta(params)
         theta, log_odds = log_theta.exp(), params["log_mean"] - log_theta
         log_choose = torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)

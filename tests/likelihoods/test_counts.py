@@ -73,3 +73,15 @@ def test_initial_shared_dispersion_is_an_average_over_columns():
 def test_invalid_dispersion_is_an_error(dispersion):
     with pytest.raises(ValueError, match=r"NegativeBinomial\(dispersion=\.\.\.\) must be one of"):
         NegativeBinomial(dispersion)
+
+
+@pytest.mark.parametrize("likelihood", [Poisson(), NegativeBinomial()])
+def test_terms_of_large_counts_do_not_cancel_in_float32(likelihood):
+    rng = np.random.RandomState(0)
+    x = torch.tensor(rng.poisson(1e7, size=(50, 3)).astype(np.float32))
+    params = {"log_rate": torch.tensor(1e7).log(), "log_mean": torch.tensor(1e7).log()}
+    params |= {"log_dispersion": torch.tensor(1.0)}
+    wide = {name: value.double() for name, value in params.items()}
+    actual, expected = likelihood.log_prob(x, params), likelihood.log_prob(x.double(), wide)
+    assert actual.dtype == torch.float32
+    assert_allclose(actual, expected, rtol=1e-5)
