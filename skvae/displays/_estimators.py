@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators import BaseVAE, TabularVAE, VAEImputer, VAEOutlierDetector
-from ._tables import frame_names
+from ._tables import frame_names, select_columns
 
 # What the estimators have instead of the usual methods, and what draws it.
 _REMEDIES = {
@@ -164,7 +164,7 @@ def align_columns(estimator: Any, X: Any) -> Any:
         raise ValueError(
             f"X must have the columns that the estimator was fitted to, {list(names)}; got {found}."
         )
-    return X[list(names)] if hasattr(X, "__getitem__") else X
+    return select_columns(X, list(names))
 
 
 def _unwrap(estimator: Any) -> Iterator[Any]:

@@ -61,6 +61,11 @@ def align_frame(frame: Any, X: Any) -> Any:
         return frame
     if len(set(names)) < len(names) or set(names) != set(other):
         return frame
+    return select_columns(frame, names)
+
+
+def select_columns(frame: Any, names: list[Any]) -> Any:
+    """Return some columns of a frame of any library, in the given order."""
     return frame[names] if hasattr(frame, "iloc") else frame.select(names)
 
 

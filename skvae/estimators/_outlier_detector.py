@@ -51,12 +51,12 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
         `sklearn.neighbors.LocalOutlierFactor`.
     contamination : "auto" or float, default="auto"
         Fraction of outliers in the training data, in (0, 0.5]: `offset_` is this quantile of the
-        training scores. With ``novelty=True``, the fraction of the normal training rows to call
-        outliers. "auto" sets `offset_` one and a half interquartile ranges below the lower quartile
-        (Tukey, "Exploratory data analysis", 1977).
+        training scores, less a rounding error. With ``novelty=True``, the fraction of the normal
+        training rows to call outliers. "auto" sets `offset_` one and a half interquartile ranges
+        below the lower quartile (Tukey, "Exploratory data analysis", 1977).
     trim : float or "auto", default="auto"
         Fraction of the rows of each training step to leave out, in [0, 0.5): the rows of highest
-        loss. Half of the rows of each category of `condition_columns` take part in any case. The
+        loss. Of each category of `condition_columns`, half of the rows take part in any case. The
         linear model at the start of training leaves out the same fraction. "auto" is 0.2, or 0 for
         novelty detection.
     hidden_layer_sizes : array-like of int or "auto", default="auto"
@@ -333,8 +333,8 @@ class VAEOutlierDetector(OutlierMixin, ArrayVAE):
             offset = lower - 1.5 * (upper - lower)
         else:
             offset = np.quantile(scores, self.contamination)
-        # Scores of equal rows differ by rounding errors, and would lie on both sides of a threshold
-        # that is one of these scores.
+        # Scores of equal rows differ by rounding errors, so a threshold that is one of these scores
+        # would divide the rows.
         self.offset_ = float(offset - _ROUNDING * max(1.0, abs(offset)))
         n_rows = len(scores)
         index = np.linspace(0, n_rows - 1, min(n_rows, _MAX_ROWS_TO_EXPLAIN)).astype(int)

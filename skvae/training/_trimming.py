@@ -11,8 +11,9 @@ from torch import Tensor
 def kept_rows(loss: Tensor, trim: float, groups: Sequence[Tensor] = ()) -> Tensor:
     """Return which rows take part in a step.
 
-    The rows with the lowest losses take part, and the better half of each group. Otherwise, a small
-    group of rows, once less well modelled than all other rows, would never take part again.
+    The rows with the lowest losses take part, and the better half of each group, rounded down.
+    Otherwise, a small group of rows, once less well modelled than all other rows, would never take
+    part again.
 
     Parameters
     ----------
